@@ -1,0 +1,75 @@
+/**
+ * What the rest of Sluice reads from sluice.yaml: checked, with defaults filled in, secrets resolved and every path
+ * absolute. The file's own shape is in `schema.ts`, reading it in `load.ts`.
+ */
+
+import type { Identity } from '../identity/identity.ts';
+
+/** Where to listen or connect. `host` is a name or an address without brackets; `port` 0 lets the system choose. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** How much of the upstream's TLS certificate is checked; the words are libpq's `sslmode`. */
+export type UpstreamTls = 'disable' | 'require' | 'verify-ca' | 'verify-full';
+
+export interface UpstreamConfig {
+  readonly host: string;
+  readonly port: number;
+  readonly database: string;
+  readonly user: string;
+  /** `null` where the upstream asks for no password. */
+  readonly password: string | null;
+  readonly tls: UpstreamTls;
+  /** PEM text of the authorities to trust; `null` for those Node ships. */
+  readonly ca: string | null;
+}
+
+export interface ConnectionConfig {
+  readonly name: string;
+  readonly protocol: 'postgres';
+  readonly upstream: UpstreamConfig;
+  /** The verdict where no rule matches. */
+  readonly default: 'allow' | 'deny';
+}
+
+export interface UserConfig {
+  readonly name: string;
+  readonly kind: Identity['kind'];
+  readonly groups: readonly string[];
+  /** `SCRAM-SHA-256$ITERATIONS:SALT$STOREDKEY:SERVERKEY`, as PostgreSQL keeps it in pg_authid.rolpassword. */
+  readonly scram: string;
+}
+
+export interface Limits {
+  /** Most sessions at once; further ones are refused with 53300. */
+  readonly sessions: number;
+  /** Time a client has from connect to the end of authentication, milliseconds. */
+  readonly handshakeMs: number;
+  /** Time a session may be silent, milliseconds; 0 for no limit. */
+  readonly idleMs: number;
+  /** Longest message a client may send, bytes. */
+  readonly messageBytes: number;
+  /** Time a drain waits for transactions to end, milliseconds. */
+  readonly drainMs: number;
+}
+
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal';
+
+export interface Config {
+  readonly listen: { readonly postgres: Address; readonly api: Address | null };
+  /** PEM texts; `null` where clients are served without TLS. */
+  readonly tls: { readonly certificate: string; readonly key: string } | null;
+  readonly connections: readonly ConnectionConfig[];
+  readonly users: readonly UserConfig[];
+  /** Rule files, absolute paths, in the order of the file. */
+  readonly rules: readonly string[];
+  readonly recording: { readonly directory: string };
+  readonly limits: Limits;
+  readonly log: { readonly level: LogLevel };
+  /** The file this was read from, absolute. */
+  readonly file: string;
+  /** What is allowed but deserves a look, one sentence each. */
+  readonly warnings: readonly string[];
+}
