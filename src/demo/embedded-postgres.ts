@@ -277,7 +277,8 @@ async function prepareDatabase(port: number, password: string, database: string)
  * the server (the first line of postmaster.pid is its process id) and removes its directory.
  */
 function watchOverParent(directory: string): ChildProcess {
-  const script = 'cat >/dev/null; kill -QUIT "$(head -n 1 "$1/data/postmaster.pid")" 2>/dev/null; sleep 1; rm -rf -- "$1"';
+  const script =
+    'cat >/dev/null; kill -QUIT "$(head -n 1 "$1/data/postmaster.pid")" 2>/dev/null; sleep 1; rm -rf -- "$1"';
   const guard = spawn('/bin/sh', ['-c', script, 'sluice-guard', directory], {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true,
@@ -287,11 +288,7 @@ function watchOverParent(directory: string): ChildProcess {
   return guard;
 }
 
-async function stopAndRemove(
-  server: RunningServer | null,
-  guard: ChildProcess,
-  directory: string,
-): Promise<void> {
+async function stopAndRemove(server: RunningServer | null, guard: ChildProcess, directory: string): Promise<void> {
   if (server !== null && server.process.exitCode === null && server.process.signalCode === null) {
     const ended = new Promise((resolve) => server.process.once('exit', resolve));
     // "Fast" shutdown: rolls back and disconnects; SIGQUIT after that does not wait for anything.
