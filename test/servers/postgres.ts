@@ -13,6 +13,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
+import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -28,7 +29,6 @@ import {
   unprivilegedAccount,
   versionOf,
 } from './postgres-binaries.ts';
-import { dockerAnswers, startPostgresContainer } from './postgres-container.ts';
 
 export interface PostgresOptions {
   /** Major version; without it the first source that has any. */
@@ -62,8 +62,10 @@ export interface PostgresServer {
   stop(): Promise<void>;
 }
 
+const SUPERUSER = 'postgres';
+
 /** Settings for throw-away data: nothing has to survive a crash of the machine. */
-export const THROWAWAY = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' };
+const THROWAWAY = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' };
 
 /**
  * Runs the server (arguments 2 and on) and waits for the end of standard input, which comes when the process that
@@ -86,7 +88,7 @@ exit $status`;
 export async function startPostgres(options: PostgresOptions = {}): Promise<PostgresServer> {
   const account = unprivilegedAccount();
   const installed = debianBinaries(options.version);
-  if (installed === null && (await dockerAnswers())) return announce(await startPostgresContainer(options), 'Docker');
+  if (installed === null && (await dockerAnswers())) return announce(await startFromImage(options), 'Docker');
   const directory = mkdtempSync(join(tmpdir(), 'sluice-postgres-'));
   try {
     const binaries = installed ?? aptBinaries(options.version) ?? embeddedBinaries(directory, account);
@@ -101,9 +103,31 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   }
 }
 
+/** True if a Docker engine answers a ping on its Unix socket (`DOCKER_HOST` or the usual path) within two seconds. */
+function dockerAnswers(): Promise<boolean> {
+  const socketPath = (process.env.DOCKER_HOST ?? 'unix:///var/run/docker.sock').replace(/^unix:\/\//, '');
+  return new Promise((resolve) => {
+    const ping = request({ socketPath, path: '/_ping', timeout: 2000 }, (response) => {
+      response.resume();
+      resolve(response.statusCode === 200);
+    });
+    ping.on('timeout', () => ping.destroy());
+    ping.on('error', () => resolve(false));
+    ping.end();
+  });
+}
+
 function announce(server: PostgresServer, source: string): PostgresServer {
   console.log(`PostgreSQL ${server.version} from ${source}, port ${server.port}`);
   return server;
+}
+
+async function startFromImage(options: PostgresOptions): Promise<PostgresServer> {
+  const { startPostgresContainer } = await import('./postgres-container.ts');
+  const { port, password, ...container } = await startPostgresContainer(options, { ...THROWAWAY, ...options.config });
+  const reach = access(port, SUPERUSER, password);
+  const version = String((await reach.query('SHOW server_version'))[0]?.server_version).split(' ')[0] ?? '';
+  return { ...reach, ...container, version, binDir: null };
 }
 
 async function startFromBinaries(
@@ -113,7 +137,6 @@ async function startFromBinaries(
   account: Account | null,
   options: PostgresOptions,
 ): Promise<PostgresServer> {
-  const superuser = 'postgres';
   const password = randomBytes(12).toString('base64url');
   const data = join(directory, 'data');
   const passwordFile = join(directory, 'password');
@@ -124,7 +147,7 @@ async function startFromBinaries(
     for (const path of [directory, passwordFile, certificates?.key])
       if (path) chownSync(path, account.uid, account.gid);
   }
-  const initdb = ['-D', data, '-U', superuser, '-A', options.auth ?? 'scram-sha-256', '--pwfile', passwordFile];
+  const initdb = ['-D', data, '-U', SUPERUSER, '-A', options.auth ?? 'scram-sha-256', '--pwfile', passwordFile];
   execFileSync(join(binDir, 'initdb'), [...initdb, '-E', 'UTF8', '--no-locale', '--no-sync', '--no-instructions'], {
     ...account,
     cwd: directory,
@@ -146,15 +169,15 @@ async function startFromBinaries(
     keeper.stdin?.end();
     await exit;
   };
-  return { ...access(port, superuser, password), binDir, version, certificates, log, stop };
+  return { ...access(port, SUPERUSER, password), binDir, version, certificates, log, stop };
 }
 
 /** What a server is reached by, wherever it runs. */
-export function access(port: number, superuser: string, password: string) {
+function access(port: number, superuser: string, password: string) {
   const host = '127.0.0.1' as const;
   const database = 'postgres';
   const query = async (sql: string): Promise<Record<string, unknown>[]> => {
-    const client = new pg.Client({ host, port, user: superuser, password, database });
+    const client = new pg.Client({ host, port, user: superuser, password, database, ssl: false });
     await client.connect();
     try {
       const result: pg.QueryResult | pg.QueryResult[] = await client.query(sql);
