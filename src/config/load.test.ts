@@ -1,0 +1,229 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import type { Config } from './config.ts';
+import { ConfigError, loadConfig } from './load.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'sluice-config-'));
+after(() => rmSync(directory, { recursive: true }));
+
+const VERIFIER =
+  'SCRAM-SHA-256$4096:FSUpxxjyvNLmEnYaWSmmIw==$3/BXHVHqNXxv0rRPVtDtzzX+MbEcZMbQKVPtwgkxrSU=:J9KbLvGE+uvRFdFBlRJkRiJXgbM60vMYRLLnNBXNYKs=';
+
+const VALID = `
+listen: { postgres: 127.0.0.1:6432, api: "[::1]:6480" }
+connections:
+  - name: orders
+    protocol: postgres
+    upstream: { host: db1, database: orders, user: app, password: { env: ORDERS_PASSWORD } }
+    default: deny
+identity:
+  users: [{ name: alice, kind: human, groups: [dba], scram: "${VERIFIER}" }]
+rules: [./rules/x.yaml]
+recording: { directory: ./var/journal }
+`;
+
+const ENVIRONMENT = { ORDERS_PASSWORD: 'hunter2' };
+
+function load(text: string, environment: Record<string, string> = ENVIRONMENT): Promise<Config> {
+  const file = join(directory, 'sluice.yaml');
+  writeFileSync(file, text);
+  return loadConfig(file, environment);
+}
+
+/** The problems of a configuration that must not load, each as `LINE:COLUMN message` or `variable message`. */
+async function problemsOf(text: string, environment: Record<string, string> = ENVIRONMENT): Promise<string[]> {
+  try {
+    await load(text, environment);
+  } catch (error) {
+    assert.ok(error instanceof ConfigError, String(error));
+    assert.ok(!error.message.includes('hunter2'), 'a secret got into a message');
+    return error.problems.map(
+      ({ where, message }) =>
+        `${where.replace(`${directory}/sluice.yaml:`, '').replace('environment variable ', '$')} ${message}`,
+    );
+  }
+  return assert.fail('it loaded');
+}
+
+test('a configuration is loaded with defaults, absolute paths and its secrets', async () => {
+  const config = await load(VALID);
+  assert.deepEqual(config, {
+    listen: { postgres: { host: '127.0.0.1', port: 6432 }, api: { host: '::1', port: 6480 } },
+    tls: null,
+    connections: [
+      {
+        name: 'orders',
+        protocol: 'postgres',
+        upstream: {
+          host: 'db1',
+          port: 5432,
+          database: 'orders',
+          user: 'app',
+          password: 'hunter2',
+          tls: 'verify-full',
+          ca: null,
+        },
+        default: 'deny',
+      },
+    ],
+    users: [{ name: 'alice', kind: 'human', groups: ['dba'], scram: VERIFIER }],
+    rules: [join(directory, 'rules/x.yaml')],
+    recording: { directory: join(directory, 'var/journal') },
+    limits: { sessions: 2000, handshakeMs: 15_000, idleMs: 0, messageBytes: 64 * 1024 * 1024, drainMs: 30_000 },
+    log: { level: 'info' },
+    file: join(directory, 'sluice.yaml'),
+    warnings: [],
+  });
+});
+
+test('every problem is reported at once, each at its place, unknown keys with the known one they resemble', async () => {
+  const text = VALID.replace('default: deny', 'defualt: deny')
+    .replace('postgres: 127.0.0.1:6432', 'postgres: 127.0.0.1')
+    .replace('host: db1', 'host: "db 1", port: 70000')
+    .concat('limits: { sesions: 5, idle: 5, handshake: 5y }\nlgo: {}\n');
+  assert.deepEqual(await problemsOf(text), [
+    '2:11 listen.postgres must be host:port (an IPv6 address in brackets: "[::1]:6432")',
+    '6:17 connections[0].upstream.host is not a host name or address',
+    '6:31 connections[0].upstream.port must be at most 65535',
+    '4:5 connections[0].default is required',
+    '7:5 unknown key "connections[0].defualt". Did you mean "default"?',
+    '12:32 limits.handshake must be a duration such as 500ms, 15s, 5m or 1h',
+    '12:23 limits.idle must be a duration such as 500ms, 15s, 5m or 1h',
+    '12:11 unknown key "limits.sesions". Did you mean "sessions"?',
+    '13:1 unknown key "lgo". Did you mean "log"?',
+  ]);
+});
+
+test('a password written into the file is refused without repeating it', async () => {
+  const [problem, ...others] = await problemsOf(VALID.replace('{ env: ORDERS_PASSWORD }', 'hunter2'));
+  assert.match(
+    problem!,
+    /^6:57 connections\[0\]\.upstream\.password a secret is not written into this file: use \{ env/,
+  );
+  assert.deepEqual(others, []);
+});
+
+test('a file that is not YAML is refused at its place, without quoting the line', async () => {
+  const problems = await problemsOf(VALID.replace('{ env: ORDERS_PASSWORD }', '"hunter2'));
+  assert.match(problems[0]!, /^\d+:\d+ .*\(YAML\)$/);
+});
+
+test('duplicate keys, duplicate names and empty lists are refused', async () => {
+  assert.match((await problemsOf(`${VALID}rules: []\n`)).join(), /^12:1 .*unique.*\(YAML\)$/);
+  const twice = VALID.replace('users: [', `users: [{ name: alice, kind: agent, scram: "${VERIFIER}" }, `);
+  assert.deepEqual(await problemsOf(twice), [
+    `9:${twice.split('\n')[8]!.lastIndexOf('name:') + 1} identity.users[1].name "alice" is there twice`,
+  ]);
+  assert.deepEqual(await problemsOf(VALID.replace(/users: .*/, 'users: []')), [
+    '9:3 identity.users must have at least one user, nobody could log in otherwise',
+  ]);
+  assert.match((await problemsOf('')).join('\n'), /^1:1 listen is required\n1:1 connections is required\n/);
+});
+
+test('a SCRAM verifier that is none is refused', async () => {
+  for (const bad of [
+    'secret',
+    'md5d41d8cd98f00b204e9800998ecf8427e',
+    VERIFIER.slice(0, -3),
+    VERIFIER.replace('4096', '0'),
+  ]) {
+    assert.match((await problemsOf(VALID.replace(VERIFIER, bad))).join(), /^9:\d+ identity\.users\[0\]\.scram /, bad);
+  }
+});
+
+test('secrets come from a variable, a file or a command, and a failure names only the reference', async () => {
+  const secretFile = join(directory, 'secret');
+  const reference = (text: string) => VALID.replace('{ env: ORDERS_PASSWORD }', text);
+  const password = async (text: string) => (await load(reference(text))).connections[0]!.upstream.password;
+  writeFileSync(secretFile, 'hunter2 \n');
+  assert.equal(await password('{ file: ./secret }'), 'hunter2 ');
+  assert.equal(await password('{ command: [printf, "%s-%s\\n", a, "b c"] }'), 'a-b c');
+  writeFileSync(secretFile, '\n');
+  const failures: [string, RegExp][] = [
+    ['{ env: MISSING }', /^6:57 environment variable MISSING is not set or empty$/],
+    ['{ file: ./secret }', /^6:57 secret file .*\/secret is empty$/],
+    ['{ file: ./nowhere }', /^6:57 secret file .*\/nowhere cannot be read: ENOENT$/],
+    ['{ command: [sh, -c, "echo hunter2 >&2; exit 3"] }', /^6:57 secret command sh failed \(3\)$/],
+    ['{ command: [no-such-program-here] }', /^6:57 secret command no-such-program-here failed \(ENOENT\)$/],
+    ['{ env: ORDERS_PASSWORD, file: x }', /must have exactly one of env, file and command$/],
+    ['{}', /must have exactly one of env, file and command$/],
+  ];
+  for (const [text, expected] of failures) assert.match((await problemsOf(reference(text))).join('\n'), expected);
+});
+
+test('SLUICE_ variables replace single values, and one that is not known is an error', async () => {
+  const config = await load(VALID, {
+    ...ENVIRONMENT,
+    SLUICE_LISTEN_POSTGRES: '127.0.0.1:7000',
+    SLUICE_LIMITS_SESSIONS: '5',
+    SLUICE_LIMITS_DRAIN: '1s',
+    SLUICE_LOG_LEVEL: 'debug',
+  });
+  assert.equal(config.listen.postgres.port, 7000);
+  assert.equal(config.limits.sessions, 5);
+  assert.equal(config.limits.drainMs, 1000);
+  assert.equal(config.log.level, 'debug');
+  assert.deepEqual(
+    await problemsOf(VALID, { ...ENVIRONMENT, SLUICE_LIMITS_SESIONS: '5', SLUICE_LIMITS_SESSIONS: 'many' }),
+    [
+      '$SLUICE_LIMITS_SESIONS is not known. Did you mean "SLUICE_LIMITS_SESSIONS"?',
+      '$SLUICE_LIMITS_SESSIONS limits.sessions must be a number',
+    ],
+  );
+});
+
+test('variables that Kubernetes sets for a service and variables a secret refers to are not mistaken for settings', async () => {
+  const config = await load(VALID.replace('ORDERS_PASSWORD', 'SLUICE_SECRET'), {
+    SLUICE_SECRET: 'hunter2',
+    SLUICE_SERVICE_HOST: '10.0.0.1',
+    SLUICE_SERVICE_PORT: '6432',
+    SLUICE_PORT: 'tcp://10.0.0.1:6432',
+    SLUICE_PORT_6432_TCP_ADDR: '10.0.0.1',
+  });
+  assert.equal(config.connections[0]!.upstream.password, 'hunter2');
+  assert.match(
+    (await problemsOf(VALID, { ...ENVIRONMENT, SLUICE_LISTEN_PORT: '1' })).join(),
+    /SLUICE_LISTEN_PORT is not known/,
+  );
+});
+
+test('a certificate and key that do not belong together are refused, those that do are read', async () => {
+  const make = (name: string) =>
+    execFileSync(
+      'openssl',
+      `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -days 2 -keyout ${name}.key -out ${name}.crt`.split(
+        ' ',
+      ),
+      { cwd: directory, stdio: 'ignore' },
+    );
+  make('a');
+  make('b');
+  const tls = (certificate: string, key: string) => `${VALID}tls: { certificate: ./${certificate}, key: ./${key} }\n`;
+  assert.match((await load(tls('a.crt', 'a.key'))).tls!.certificate, /BEGIN CERTIFICATE/);
+  assert.match(
+    (await problemsOf(tls('a.crt', 'b.key'))).join(),
+    /^12:1 tls\.certificate and tls\.key cannot be used: /,
+  );
+  assert.match((await problemsOf(tls('a.crt', 'c.key'))).join(), /^12:1 .*c\.key cannot be read: ENOENT$/);
+  const withAuthority = (ca: string, mode: string) =>
+    VALID.replace('user: app', `user: app, tls: ${mode}, ca: ./${ca}`);
+  assert.match((await load(withAuthority('a.crt', 'verify-ca'))).connections[0]!.upstream.ca!, /BEGIN CERTIFICATE/);
+  assert.match((await problemsOf(withAuthority('a.key', 'verify-ca'))).join(), /a\.key has no PEM certificate in it$/);
+  assert.match(
+    (await problemsOf(withAuthority('a.crt', 'require'))).join(),
+    /ca is only used with tls verify-ca or verify-full/,
+  );
+});
+
+test('listening beyond loopback without tls and an unverified upstream are warned about', async () => {
+  const config = await load(
+    VALID.replace('127.0.0.1:6432', '0.0.0.0:6432').replace('user: app', 'user: app, tls: require'),
+  );
+  assert.equal(config.warnings.length, 2);
+  assert.match(config.warnings[0]!, /^listen\.postgres is 0\.0\.0\.0:6432/);
+  assert.match(config.warnings[1]!, /^connection orders reaches db1 with tls require/);
+});

@@ -1,0 +1,225 @@
+/** The shape of sluice.yaml. docs/configuration.md is generated from the descriptions here (`reference.ts`). */
+
+import { z } from 'zod';
+import { isHost, parseAddress } from './address.ts';
+import { parseDuration, parseSize } from './quantity.ts';
+
+const address = z
+  .string()
+  .transform((text, context) => {
+    try {
+      return parseAddress(text);
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: (error as Error).message });
+      return z.NEVER;
+    }
+  })
+  .meta({ title: 'host:port' });
+
+function duration(least: string, most: string) {
+  const message = 'must be a duration such as 500ms, 15s, 5m or 1h';
+  return z
+    .string({ error: (issue) => (issue.input === undefined ? undefined : message) })
+    .transform((text, context) => {
+      const value = parseDuration(text);
+      if (value === null) {
+        context.addIssue({ code: 'custom', message });
+        return z.NEVER;
+      }
+      if (value < parseDuration(least)! || value > parseDuration(most)!) {
+        context.addIssue({ code: 'custom', message: `must be between ${least} and ${most}` });
+        return z.NEVER;
+      }
+      return value;
+    })
+    .meta({ title: 'duration' });
+}
+
+function size(least: string, most: string) {
+  const message = 'must be a size such as 512KiB, 64MiB or 1GiB';
+  return z
+    .string({ error: (issue) => (issue.input === undefined ? undefined : message) })
+    .transform((text, context) => {
+      const value = parseSize(text);
+      if (value === null) {
+        context.addIssue({ code: 'custom', message });
+        return z.NEVER;
+      }
+      if (value < parseSize(least)! || value > parseSize(most)!) {
+        context.addIssue({ code: 'custom', message: `must be between ${least} and ${most}` });
+        return z.NEVER;
+      }
+      return value;
+    })
+    .meta({ title: 'size' });
+}
+
+const path = z
+  .string()
+  .min(1, 'must not be empty')
+  .refine((text) => !text.includes('\0'), 'must not contain a NUL')
+  .meta({ title: 'path' });
+
+/** What the wire protocol can carry as a user or database name. */
+const wireName = z
+  .string()
+  .min(1, 'must not be empty')
+  .refine((text) => !text.includes('\0'), 'must not contain a NUL');
+
+const secret = z
+  .strictObject(
+    {
+      env: z
+        .string()
+        .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable')
+        .optional()
+        .describe('Environment variable that holds it.'),
+      file: path.optional().describe('File that holds it; one line end at its end is not part of it.'),
+      command: z
+        .array(z.string())
+        .min(1, 'must name a program')
+        .optional()
+        .describe(
+          'Program and arguments (no shell) that print it; one line end at the end is not part of it. Given 10 seconds.',
+        ),
+    },
+    {
+      // The text itself must never get into a message.
+      error: (issue) =>
+        issue.code === 'invalid_type' && typeof issue.input === 'string'
+          ? 'a secret is not written into this file: use { env: NAME }, { file: PATH } or { command: [PROGRAM, ARGUMENT...] }'
+          : undefined,
+    },
+  )
+  .superRefine((reference, context) => {
+    if (Object.keys(reference).length !== 1) {
+      context.addIssue({ code: 'custom', message: 'must have exactly one of env, file and command' });
+    }
+  });
+
+export type SecretReference = z.output<typeof secret>;
+
+const upstream = z
+  .strictObject({
+    host: z.string().refine(isHost, 'is not a host name or address').describe('Host name or address of the server.'),
+    port: z.int().min(1).max(65535).default(5432).describe('Its port.'),
+    database: wireName.describe('Database to use there.'),
+    user: wireName.describe('Account Sluice logs in with. Clients never see it.'),
+    password: secret
+      .optional()
+      .describe('Its password, as a reference: `{ env: NAME }`, `{ file: PATH }` or `{ command: [...] }`.'),
+    tls: z
+      .enum(['disable', 'require', 'verify-ca', 'verify-full'])
+      .default('verify-full')
+      .describe(
+        "How the server is verified, as libpq's sslmode: `disable` no TLS, `require` TLS with any certificate, `verify-ca` one signed by a trusted authority, `verify-full` that and with the host's name in it.",
+      ),
+    ca: path.optional().describe('PEM file of the authorities to trust instead of those that come with Node.'),
+  })
+  .superRefine((value, context) => {
+    if (value.ca !== undefined && value.tls !== 'verify-ca' && value.tls !== 'verify-full') {
+      context.addIssue({
+        code: 'custom',
+        path: ['ca'],
+        message: `is only used with tls verify-ca or verify-full, and tls is ${value.tls}`,
+      });
+    }
+  });
+
+const connection = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[A-Za-z0-9_.-]{1,63}$/, 'must be 1 to 63 of letters, digits, "_", "-" and "."')
+    .describe('What clients ask for as the database.'),
+  protocol: z.literal('postgres').describe('Its protocol.'),
+  upstream: upstream.describe('The server behind it.'),
+  default: z.enum(['allow', 'deny']).describe('The verdict for statements that no rule matches.'),
+});
+
+const user = z.strictObject({
+  name: wireName.describe('User name clients log in with.'),
+  kind: z.enum(['human', 'agent', 'service']).describe('Who it is; rules can match it.'),
+  groups: z.array(z.string().min(1, 'must not be empty')).default([]).describe('Groups rules can match.'),
+  scram: z
+    .string()
+    .describe('SCRAM-SHA-256 verifier of the password, as `sluice users hash` prints it. The password is not in it.')
+    .meta({ title: 'verifier' }),
+});
+
+export const configSchema = z.strictObject({
+  listen: z
+    .strictObject({
+      postgres: address.describe('Where PostgreSQL clients connect.'),
+      api: address
+        .optional()
+        .describe('Where `/healthz`, `/readyz` and `/metrics` are served over HTTP; left out, they are not served.'),
+    })
+    .describe('Addresses to listen on.'),
+  tls: z
+    .strictObject({
+      certificate: path.describe('PEM file of the certificate, followed by its chain.'),
+      key: path.describe('PEM file of its private key, without a pass phrase.'),
+    })
+    .optional()
+    .describe('TLS towards clients. Left out, clients are served without it; warned about unless on loopback.'),
+  connections: z
+    .array(connection)
+    .min(1, 'must have at least one connection')
+    .superRefine((list, context) => unique(list, context))
+    .describe('Databases clients can ask for.'),
+  identity: z
+    .strictObject({
+      users: z
+        .array(user)
+        .min(1, 'must have at least one user, nobody could log in otherwise')
+        .superRefine((list, context) => unique(list, context))
+        .describe('Who may log in.'),
+    })
+    .describe('Who may log in.'),
+  rules: z.array(path).default([]).describe('Rule files.').meta({ title: 'list of paths' }),
+  recording: z
+    .strictObject({
+      directory: path.describe('Directory of the journal; made if it is missing.'),
+      durability: z
+        .literal('process')
+        .default('process')
+        .describe(
+          '`process`: a record is with the operating system before its statement reaches the database, so it survives a crash of Sluice, not of the machine.',
+        ),
+    })
+    .describe('The journal of every statement.'),
+  limits: z
+    .strictObject({
+      sessions: z.int().min(1).max(100_000).default(2000).describe('Most sessions at once; further ones get 53300.'),
+      handshake: duration('100ms', '10m')
+        .prefault('15s')
+        .describe('Time a client has from connecting to the end of authentication.'),
+      idle: duration('0s', '30d').prefault('0s').describe('Time a session may be silent; `0s` for no limit.'),
+      message: size('64KiB', '1GiB').prefault('64MiB').describe('Longest message a client may send.'),
+      drain: duration('0s', '1h').prefault('30s').describe('Time a drain waits for transactions to end.'),
+    })
+    .prefault({})
+    .describe('Limits.'),
+  log: z
+    .strictObject({
+      level: z
+        .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
+        .default('info')
+        .describe('Least severe level written.'),
+    })
+    .prefault({})
+    .describe('The log, JSON lines on standard error. Statements are not in it; they are in the journal.'),
+});
+
+/** sluice.yaml after its shape was checked and defaults filled in; paths and secrets are not resolved yet. */
+export type FileConfig = z.output<typeof configSchema>;
+
+function unique(list: readonly { readonly name: string }[], context: z.core.$RefinementCtx): void {
+  const seen = new Set<string>();
+  list.forEach((item, index) => {
+    if (seen.has(item.name)) {
+      context.addIssue({ code: 'custom', path: [index, 'name'], message: `"${item.name}" is there twice` });
+    }
+    seen.add(item.name);
+  });
+}
