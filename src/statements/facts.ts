@@ -88,6 +88,12 @@ export interface StatementFacts {
   readonly nameChange: NameChange | null;
   /** True if it may change how later text is read (client_encoding, standard_conforming_strings, ... or cannot be known). */
   readonly changesLexing: boolean;
+  /**
+   * Why no rule may let this statement through, or `null`. The one case: it sets a client_encoding in which a backslash
+   * or quote byte can be half of a character (SJIS, BIG5, GBK, GB18030, UHC, JOHAB, SHIFT_JIS_2004, an unknown one, or
+   * one that cannot be read from the text). The gateway refuses it before it asks the rules.
+   */
+  readonly refuses: string | null;
   /** Hash that is equal for statements that differ only in literals; 16 hex digits. `''` if unparsed. */
   readonly fingerprint: string;
   /** Start and end of this statement in the analysed text, in UTF-16 code units. */
