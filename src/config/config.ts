@@ -3,8 +3,6 @@
  * absolute. The file's own shape is in `schema.ts`, reading it in `load.ts`.
  */
 
-import type { Identity } from '../identity/identity.ts';
-
 /** Where to listen or connect. `host` is a name or an address without brackets; `port` 0 lets the system choose. */
 export interface Address {
   readonly host: string;
@@ -36,7 +34,7 @@ export interface ConnectionConfig {
 
 export interface UserConfig {
   readonly name: string;
-  readonly kind: Identity['kind'];
+  readonly kind: 'human' | 'agent' | 'service';
   readonly groups: readonly string[];
   /** `SCRAM-SHA-256$ITERATIONS:SALT$STOREDKEY:SERVERKEY`, as PostgreSQL keeps it in pg_authid.rolpassword. */
   readonly scram: string;

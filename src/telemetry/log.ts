@@ -14,7 +14,7 @@ export function createLog(level: LogLevel, stream: DestinationStream = destinati
   return pino(
     {
       level,
-      base: undefined,
+      base: {},
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: label }) },
       redact: {

@@ -1,0 +1,101 @@
+import { createReadStream } from 'node:fs';
+import { join } from 'node:path';
+import { segments } from './journal.ts';
+
+/** One line of the journal. Which other fields it has depends on its event; nothing is promised about their types. */
+export interface JournalRecord {
+  readonly seq: number;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  readonly event: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+/** Something in the journal that cannot be read, or is missing from it. */
+export interface JournalProblem {
+  readonly file: string;
+  /** From 1. */
+  readonly line: number;
+  readonly message: string;
+}
+
+export interface RecordReader {
+  record(record: JournalRecord): void;
+  problem(problem: JournalProblem): void;
+}
+
+/**
+ * Reads the journal in `directory` from its oldest record to its newest, a chunk at a time, whatever its size. A line that
+ * cannot be read is told as a problem and the next is read; so are records that are missing between two. A line without
+ * an end at the very end of the newest file may still be in the middle of being written: it is a problem only if the
+ * journal's writer is gone, which a reader cannot know, so the message says both.
+ *
+ * Rejects with the error of the file system if the directory or a file cannot be read.
+ */
+export async function readRecords(directory: string, reader: RecordReader): Promise<void> {
+  const files = segments(directory).map(({ name }) => join(directory, name));
+  let previous: number | null = null;
+  for (const [index, file] of files.entries()) {
+    const isNewest = index === files.length - 1;
+    let number = 0;
+    await readLines(file, (line, whole) => {
+      number++;
+      const problem = (message: string) => reader.problem({ file, line: number, message });
+      if (!whole && isNewest) {
+        problem('the last line is torn: its record is being written, or was when Sluice or the machine stopped');
+        return;
+      }
+      const record = parseRecord(line);
+      if (typeof record === 'string') {
+        problem(record);
+        // Its number cannot be known, and the gap it leaves is not another problem.
+        previous = previous === null ? null : previous + 1;
+        return;
+      }
+      if (previous !== null && record.seq !== previous + 1) {
+        problem(`record ${previous} is followed by record ${record.seq}`);
+      }
+      previous = record.seq;
+      reader.record(record);
+    });
+  }
+}
+
+/** The record of a line, or what is wrong with it. */
+function parseRecord(line: string): JournalRecord | string {
+  let fields: unknown;
+  try {
+    fields = JSON.parse(line);
+  } catch {
+    return 'is not JSON';
+  }
+  if (typeof fields !== 'object' || fields === null || Array.isArray(fields)) return 'is not a record';
+  const { v, seq, at, event } = fields as Record<string, unknown>;
+  if (v !== 1) return `is of version ${JSON.stringify(v)}; this Sluice reads version 1`;
+  const time = typeof at === 'string' ? Date.parse(at) : Number.NaN;
+  if (!Number.isSafeInteger(seq) || Number.isNaN(time) || typeof event !== 'string') {
+    return 'is not a record: it needs seq, at and event';
+  }
+  return { seq: seq as number, at: time, event, fields: fields as Record<string, unknown> };
+}
+
+/** Calls `take` for each line; `whole` is false for a last one without a line end. */
+async function readLines(file: string, take: (line: string, whole: boolean) => void): Promise<void> {
+  /** The beginning of a line that goes on in the next chunk; joined once, however many chunks it takes. */
+  let parts: Buffer[] = [];
+  for await (const chunk of createReadStream(file, { highWaterMark: 256 * 1024 }) as AsyncIterable<Buffer>) {
+    let start = 0;
+    for (let end = chunk.indexOf(0x0a); end !== -1; end = chunk.indexOf(0x0a, start)) {
+      if (parts.length === 0) {
+        take(chunk.toString('utf8', start, end), true);
+      } else {
+        parts.push(chunk.subarray(start, end));
+        take(Buffer.concat(parts).toString('utf8'), true);
+        parts = [];
+      }
+      start = end + 1;
+    }
+    if (start < chunk.length) parts.push(chunk.subarray(start));
+  }
+  if (parts.length > 0) take(Buffer.concat(parts).toString('utf8'), false);
+}

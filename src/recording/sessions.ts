@@ -1,0 +1,259 @@
+/** What the journal says about sessions: a summary of each, and one in full. */
+
+import { type JournalProblem, type JournalRecord, readRecords } from './read-records.ts';
+
+/**
+ * `active` as far as the journal says; `lost` if Sluice was started again without having recorded the end, which
+ * happens when it was killed.
+ */
+export type SessionState = 'active' | 'ended' | 'lost';
+
+/** Fields are `null` where the journal does not have them, as when its first files were removed. */
+export interface SessionSummary {
+  readonly session: string;
+  readonly state: SessionState;
+  readonly identity: { readonly subject: string; readonly kind: string; readonly groups: readonly string[] } | null;
+  readonly connection: string | null;
+  readonly client: { readonly address: string; readonly tls: boolean } | null;
+  /** `application_name`, which the client claims and nobody verifies. */
+  readonly application: string | null;
+  /** ISO 8601, as are the other times. */
+  readonly started: string | null;
+  readonly ended: string | null;
+  /** Why it ended. */
+  readonly reason: string | null;
+  readonly statements: number;
+  readonly denied: number;
+  /** Statements that ended in an error of the server. */
+  readonly errors: number;
+}
+
+export interface StatementEntry {
+  /** Number within the session. */
+  readonly statement: number;
+  readonly at: string;
+  /** Milliseconds after the session's start, or after the first record of it that is left. */
+  readonly offsetMs: number;
+  readonly via: string | null;
+  readonly text: string;
+  readonly fingerprint: string | null;
+  readonly kind: string | null;
+  readonly effects: readonly string[];
+  readonly binds: readonly unknown[] | null;
+  readonly verdict: string | null;
+  readonly rules: readonly string[];
+  /** `null` while no outcome is recorded. */
+  readonly status: string | null;
+  readonly sqlstate: string | null;
+  readonly tag: string | null;
+  readonly rows: number | null;
+  readonly bytes: number | null;
+  readonly ms: number | null;
+}
+
+export interface SessionDetail extends SessionSummary {
+  readonly timeline: readonly StatementEntry[];
+}
+
+export interface SessionFilter {
+  /** Only sessions with a record at or after this time, milliseconds since the epoch. */
+  readonly since?: number;
+  readonly subject?: string;
+  readonly connection?: string;
+  readonly active?: boolean;
+}
+
+/** Sessions in the order of their start, and what of the journal could not be read. */
+export async function listSessions(
+  directory: string,
+  filter: SessionFilter = {},
+): Promise<{ sessions: SessionSummary[]; problems: JournalProblem[] }> {
+  const problems: JournalProblem[] = [];
+  const sessions = new Map<string, Session>();
+  await readRecords(directory, {
+    problem: (problem) => problems.push(problem),
+    record: (record) => {
+      if (record.event === 'journal.open') loseTheActive(sessions.values());
+      const id = text(record.fields.session);
+      if (id === null) return;
+      let session = sessions.get(id);
+      if (session === undefined) {
+        session = new Session(id);
+        sessions.set(id, session);
+      }
+      session.take(record);
+    },
+  });
+  const wanted = [...sessions.values()].filter(
+    (session) =>
+      (filter.since === undefined || session.lastAt >= filter.since) &&
+      (filter.subject === undefined || session.identity?.subject === filter.subject) &&
+      (filter.connection === undefined || session.connection === filter.connection) &&
+      (filter.active !== true || session.state === 'active'),
+  );
+  return { sessions: wanted.map((session) => session.summary()), problems };
+}
+
+/** One session with its statements; `session` is `null` if the journal has no record of it. */
+export async function readSession(
+  directory: string,
+  id: string,
+): Promise<{ session: SessionDetail | null; problems: JournalProblem[] }> {
+  const problems: JournalProblem[] = [];
+  const session = new Session(id);
+  const timeline = new Timeline();
+  let found = false;
+  await readRecords(directory, {
+    problem: (problem) => problems.push(problem),
+    record: (record) => {
+      if (record.event === 'journal.open' && found) loseTheActive([session]);
+      if (record.fields.session !== id) return;
+      found = true;
+      session.take(record);
+      timeline.take(record);
+    },
+  });
+  return { session: found ? { ...session.summary(), timeline: timeline.entries() } : null, problems };
+}
+
+function loseTheActive(sessions: Iterable<Session>): void {
+  for (const session of sessions) if (session.state === 'active') session.state = 'lost';
+}
+
+/** Gathers the summary of one session from its records, in their order. Events it does not know are left alone. */
+class Session {
+  readonly #id: string;
+  state: SessionState = 'active';
+  identity: SessionSummary['identity'] = null;
+  connection: string | null = null;
+  lastAt = 0;
+  #client: SessionSummary['client'] = null;
+  #application: string | null = null;
+  #started: string | null = null;
+  #ended: string | null = null;
+  #reason: string | null = null;
+  #statements = 0;
+  #denied = 0;
+  #errors = 0;
+
+  constructor(id: string) {
+    this.#id = id;
+  }
+
+  take({ at, event, fields }: JournalRecord): void {
+    this.lastAt = at;
+    switch (event) {
+      case 'session.start': {
+        const identity = object(fields.identity);
+        const client = object(fields.client);
+        this.identity = {
+          subject: text(identity.subject) ?? '',
+          kind: text(identity.kind) ?? '',
+          groups: texts(identity.groups),
+        };
+        this.connection = text(fields.connection);
+        this.#client = { address: text(client.address) ?? '', tls: client.tls === true };
+        this.#application = text(object(fields.claimed).application_name);
+        this.#started = new Date(at).toISOString();
+        break;
+      }
+      case 'session.end':
+        this.state = 'ended';
+        this.#ended = new Date(at).toISOString();
+        this.#reason = text(fields.reason);
+        break;
+      case 'statement.attempt':
+        this.#statements++;
+        if (fields.verdict === 'deny') this.#denied++;
+        break;
+      case 'statement.outcome':
+        if (fields.status === 'error') this.#errors++;
+        break;
+    }
+  }
+
+  summary(): SessionSummary {
+    return {
+      session: this.#id,
+      state: this.state,
+      identity: this.identity,
+      connection: this.connection,
+      client: this.#client,
+      application: this.#application,
+      started: this.#started,
+      ended: this.#ended,
+      reason: this.#reason,
+      statements: this.#statements,
+      denied: this.#denied,
+      errors: this.#errors,
+    };
+  }
+}
+
+/** Puts the attempts of one session together with their outcomes. */
+class Timeline {
+  #start: number | null = null;
+  readonly #attempts: StatementEntry[] = [];
+  /** A prepared statement's text is recorded at Parse; an outcome belongs to the newest attempt of its number. */
+  readonly #position = new Map<number, number>();
+
+  take({ at, event, fields }: JournalRecord): void {
+    this.#start ??= at;
+    const statement = number(fields.statement);
+    if (statement === null) return;
+    if (event === 'statement.attempt') {
+      this.#position.set(statement, this.#attempts.length);
+      this.#attempts.push({
+        statement,
+        at: new Date(at).toISOString(),
+        offsetMs: at - this.#start,
+        via: text(fields.via),
+        text: text(fields.text) ?? '',
+        fingerprint: text(fields.fingerprint),
+        kind: text(fields.kind),
+        effects: texts(fields.effects),
+        binds: Array.isArray(fields.binds) ? fields.binds : null,
+        verdict: text(fields.verdict),
+        rules: texts(fields.rules),
+        status: null,
+        sqlstate: null,
+        tag: null,
+        rows: null,
+        bytes: null,
+        ms: null,
+      });
+    } else if (event === 'statement.outcome') {
+      const position = this.#position.get(statement);
+      if (position === undefined) return;
+      this.#attempts[position] = {
+        ...this.#attempts[position]!,
+        status: text(fields.status),
+        sqlstate: text(fields.sqlstate),
+        tag: text(fields.tag),
+        rows: number(fields.rows),
+        bytes: number(fields.bytes),
+        ms: number(fields.ms),
+      };
+    }
+  }
+
+  entries(): readonly StatementEntry[] {
+    return this.#attempts;
+  }
+}
+
+function text(value: unknown): string | null {
+  return typeof value === 'string' ? value : null;
+}
+
+function number(value: unknown): number | null {
+  return typeof value === 'number' ? value : null;
+}
+
+function texts(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((item) => typeof item === 'string') : [];
+}
+
+function object(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+}
