@@ -34,6 +34,18 @@ export class ConfigError extends Error {
  * file's directory). Throws a {@link ConfigError}; no message has a secret in it.
  */
 export async function loadConfig(path: string, environment: NodeJS.ProcessEnv = process.env): Promise<Config> {
+  const { file, value, at } = await readConfigFile(path, environment);
+  return resolveReferences(value, file, environment, at);
+}
+
+/**
+ * The first half of {@link loadConfig}: the checked file without what it refers to. Commands that only want to know where
+ * the journal or the API is use it, so that they need no access to secrets.
+ */
+export async function readConfigFile(
+  path: string,
+  environment: NodeJS.ProcessEnv = process.env,
+): Promise<{ readonly file: string; readonly value: FileConfig; readonly at: At }> {
   const file = resolve(path);
   const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     throw new ConfigError([{ where: file, message: `cannot be read: ${error.code}` }]);
@@ -46,10 +58,11 @@ export async function loadConfig(path: string, environment: NodeJS.ProcessEnv = 
     ...(shape.error?.issues ?? []).flatMap((issue) => describe(issue, source, overrides.applied)),
   ];
   if (problems.length > 0 || !shape.success) throw new ConfigError(problems);
-
-  const at = (...where: readonly (string | number)[]) => whereIs(where, source, overrides.applied);
-  return resolveReferences(shape.data, file, environment, at);
+  return { file, value: shape.data, at: (...where) => whereIs(where, source, overrides.applied) };
 }
+
+/** Where the value at a path of keys and indexes was given. */
+type At = (...where: readonly (string | number)[]) => string;
 
 interface Source {
   readonly file: string;
@@ -217,8 +230,6 @@ function position(file: string, lines: LineCounter, offset: number): string {
   const { line, col } = lines.linePos(offset);
   return `${file}:${line}:${col}`;
 }
-
-type At = (...where: readonly (string | number)[]) => string;
 
 async function resolveReferences(
   value: FileConfig,

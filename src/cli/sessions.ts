@@ -1,0 +1,165 @@
+import { dirname, resolve } from 'node:path';
+import { type Command, InvalidArgumentError } from 'commander';
+import { readConfigFile } from '../config/load.ts';
+import { parseDuration } from '../config/quantity.ts';
+import type { JournalProblem } from '../recording/read-records.ts';
+import {
+  listSessions,
+  readSession,
+  type SessionDetail,
+  type SessionSummary,
+  type StatementEntry,
+} from '../recording/sessions.ts';
+import { CommandFailure, EXIT } from './failure.ts';
+import { printable, styled, table, trimmed } from './terminal.ts';
+
+interface JournalOptions {
+  readonly config: string;
+  readonly journal?: string;
+  readonly json?: true;
+}
+
+interface ListOptions extends JournalOptions {
+  /** Milliseconds. */
+  readonly since?: number;
+  readonly identity?: string;
+  readonly connection?: string;
+  readonly active?: true;
+}
+
+export function addSessionsCommand(program: Command): void {
+  const sessions = program.command('sessions').description('Sessions, read from the journal.');
+  sessions
+    .command('list')
+    .description('Lists sessions, oldest first.')
+    .option('-c, --config <file>', 'configuration file, for the journal directory', 'sluice.yaml')
+    .option('--journal <directory>', 'journal directory; no configuration file is read')
+    .option('--since <duration>', 'only those with a record in the last 30m, 1h, 7d', sinceOption)
+    .option('--identity <name>', 'only those of this identity')
+    .option('--connection <name>', 'only those to this connection')
+    .option('--active', 'only those whose end is not recorded')
+    .option('--json', 'print JSON')
+    .action(async (options: ListOptions) => {
+      const { sessions, problems } = await fromJournal(options, (directory) =>
+        listSessions(directory, {
+          ...(options.since !== undefined && { since: Date.now() - options.since }),
+          ...(options.identity !== undefined && { subject: options.identity }),
+          ...(options.connection !== undefined && { connection: options.connection }),
+          ...(options.active && { active: true }),
+        }),
+      );
+      console.log(options.json ? JSON.stringify({ sessions, problems }, null, 2) : listText(sessions));
+      report(problems);
+    });
+  sessions
+    .command('show')
+    .description('Shows one session: who, from where, and every statement with its verdict and outcome.')
+    .argument('<id>', 'session, as `sessions list` prints it')
+    .option('-c, --config <file>', 'configuration file, for the journal directory', 'sluice.yaml')
+    .option('--journal <directory>', 'journal directory; no configuration file is read')
+    .option('--json', 'print JSON')
+    .action(async (id: string, options: JournalOptions) => {
+      const { session, problems } = await fromJournal(options, (directory) => readSession(directory, id));
+      if (session !== null) {
+        console.log(options.json ? JSON.stringify({ session, problems }, null, 2) : showText(session));
+      }
+      report(problems);
+      if (session === null) throw new CommandFailure(EXIT.problem, `The journal has no session ${printable(id)}.`);
+    });
+}
+
+function sinceOption(text: string): number {
+  const duration = parseDuration(text);
+  if (duration === null) throw new InvalidArgumentError('It must be a duration such as 30m, 1h or 7d.');
+  return duration;
+}
+
+async function fromJournal<T>(options: JournalOptions, read: (directory: string) => Promise<T>): Promise<T> {
+  const directory = options.journal ?? (await configuredDirectory(options.config));
+  try {
+    return await read(directory);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+    throw new CommandFailure(EXIT.usage, `The journal cannot be read: ${(error as Error).message}`);
+  }
+}
+
+async function configuredDirectory(config: string): Promise<string> {
+  const { file, value } = await readConfigFile(config);
+  return resolve(dirname(file), value.recording.directory);
+}
+
+/** After the rest was printed: what is wrong with the journal, on standard error. */
+function report(problems: readonly JournalProblem[]): void {
+  for (const { file, line, message } of problems) console.error(`${file}:${line}: ${message}`);
+  if (problems.length > 0) process.exitCode = EXIT.problem;
+}
+
+function listText(sessions: readonly SessionSummary[]): string {
+  if (sessions.length === 0) return 'No sessions.';
+  return table(
+    ['SESSION', 'STARTED', 'STATE', 'IDENTITY', 'KIND', 'CONNECTION', 'CLIENT', 'STATEMENTS', 'DENIED', 'ERRORS'],
+    sessions.map((session) => [
+      printable(session.session),
+      session.started?.replace(/\.\d+Z$/, 'Z') ?? '?',
+      session.state,
+      printable(session.identity?.subject ?? '?'),
+      printable(session.identity?.kind ?? '?'),
+      printable(session.connection ?? '?'),
+      printable(session.client?.address ?? '?'),
+      String(session.statements),
+      String(session.denied),
+      String(session.errors),
+    ]),
+  );
+}
+
+function showText(session: SessionDetail): string {
+  const { identity, client } = session;
+  const groups = identity === null || identity.groups.length === 0 ? '' : `, groups ${identity.groups.join(', ')}`;
+  const about = [
+    ['session', session.session],
+    ['identity', identity === null ? 'not in the journal' : `${identity.subject} (${identity.kind}${groups})`],
+    ['connection', session.connection ?? 'not in the journal'],
+    ['client', client === null ? 'not in the journal' : `${client.address}${client.tls ? ' with TLS' : ''}`],
+    ['application', session.application === null ? 'none claimed' : `${session.application} (claimed)`],
+    ['started', session.started ?? 'not in the journal'],
+    ['ended', endText(session)],
+  ];
+  const rows = session.timeline.map((entry) => [
+    offsetText(entry.offsetMs),
+    entry.verdict ?? '?',
+    outcomeText(entry),
+    entry.rows === null ? '' : String(entry.rows),
+    entry.ms === null ? '' : entry.ms.toFixed(1),
+    trimmed(entry.text, 100),
+    entry.verdict === 'deny' ? printable(entry.rules.join(', ')) : '',
+  ]);
+  const timeline =
+    rows.length === 0
+      ? 'No statements.'
+      : table(['TIME', 'VERDICT', 'STATUS', 'ROWS', 'MS', 'STATEMENT', 'REFUSED BY'], rows);
+  return [...about.map(([name, value]) => `${styled('dim', name!.padEnd(12))}${printable(value!)}`), '', timeline].join(
+    '\n',
+  );
+}
+
+function endText({ state, ended, reason }: SessionSummary): string {
+  if (state === 'active') return 'not yet';
+  if (state === 'lost') return 'not recorded: Sluice was stopped without a chance to';
+  return reason === null ? (ended ?? '?') : `${ended} (${reason})`;
+}
+
+function outcomeText({ status, sqlstate }: StatementEntry): string {
+  if (status === null) return 'no outcome';
+  return printable(sqlstate === null ? status : `${status} ${sqlstate}`);
+}
+
+/** `+1.250s`, `+2h03m04s` */
+function offsetText(ms: number): string {
+  if (ms < 60_000) return `+${(ms / 1000).toFixed(3)}s`;
+  const seconds = Math.floor(ms / 1000);
+  const pad = (value: number) => String(value).padStart(2, '0');
+  const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+  return h > 0 ? `+${h}h${pad(m)}m${pad(s)}s` : `+${m}m${pad(s)}s`;
+}

@@ -1,0 +1,62 @@
+import type { Command } from 'commander';
+import { createScramVerifier, formatScramVerifier } from '../../protocols/postgres/scram.ts';
+import { CommandFailure, EXIT } from './failure.ts';
+
+export function addUsersCommand(program: Command): void {
+  const users = program.command('users').description('Users of sluice.yaml.');
+  users
+    .command('hash')
+    .description(
+      'Prints the SCRAM-SHA-256 verifier of a password for `scram:` in sluice.yaml. The password is asked for, or read from standard input; never an argument, other users of the machine can see those.',
+    )
+    .action(async () => {
+      const password = process.stdin.isTTY ? await askTwice() : await readPassword();
+      if (password === '') throw new CommandFailure(EXIT.problem, 'An empty password is refused.');
+      console.log(formatScramVerifier(await createScramVerifier(password)));
+    });
+}
+
+/** The line on standard input, without its end. */
+async function readPassword(): Promise<string> {
+  let text = '';
+  for await (const chunk of process.stdin.setEncoding('utf8')) text += chunk;
+  const password = text.replace(/\r?\n$/, '');
+  if (/[\0\r\n]/.test(password)) {
+    throw new CommandFailure(EXIT.problem, 'Standard input must be one line, the password.');
+  }
+  return password;
+}
+
+async function askTwice(): Promise<string> {
+  const first = await ask('Password: ');
+  if (first !== '' && (await ask('Again: ')) !== first)
+    throw new CommandFailure(EXIT.problem, 'They are not the same.');
+  return first;
+}
+
+/** A line typed at the terminal, which is not shown. */
+function ask(prompt: string): Promise<string> {
+  const { stdin, stderr } = process;
+  stderr.write(prompt);
+  return new Promise((resolve, reject) => {
+    let typed: string[] = [];
+    const finish = (settle: () => void) => {
+      stdin.off('data', take).setRawMode(false).pause();
+      stderr.write('\n');
+      settle();
+    };
+    const take = (data: string) => {
+      for (const key of data) {
+        if (key === '\r' || key === '\n') return finish(() => resolve(typed.join('')));
+        // Ctrl-C and Ctrl-D.
+        if (key === '\x03' || key === '\x04')
+          return finish(() => reject(new CommandFailure(EXIT.problem, 'Nothing was hashed.')));
+        // Ctrl-U takes the line back, Backspace and Delete a character.
+        if (key === '\x15') typed = [];
+        else if (key === '\x7f' || key === '\b') typed.pop();
+        else if (key >= ' ') typed.push(key);
+      }
+    };
+    stdin.setRawMode(true).setEncoding('utf8').on('data', take).resume();
+  });
+}
