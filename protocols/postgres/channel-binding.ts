@@ -35,7 +35,6 @@ const HASH_OF_SIGNATURE = new Map([
 const RSASSA_PSS = '2a864886f70d01010a';
 
 const HASH_OF_PSS_PARAMETER = new Map([
-  ['2b0e03021a', 'sha256'], // id-sha1
   ['608648016503040204', 'sha224'], // id-sha224
   ['608648016503040201', 'sha256'], // id-sha256
   ['608648016503040202', 'sha384'], // id-sha384
@@ -64,7 +63,7 @@ function signatureHash(certificate: Buffer): string | null {
 
   if (parameters?.tag !== SEQUENCE) return null;
   const [first] = elements(parameters.content);
-  // hashAlgorithm is sha1 where it is left out, and sha1 gives way to sha256.
+  // Left out, as DER wants the default to be, hashAlgorithm is SHA-1, which gives way to SHA-256.
   if (first?.tag !== CONTEXT_0) return 'sha256';
   const [hashAlgorithm] = elements(first.content);
   if (hashAlgorithm?.tag !== SEQUENCE) return null;

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash, createHmac, pbkdf2Sync } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import {
@@ -156,6 +157,37 @@ test('any password that is not ASCII logs in as well', async () => {
 test('a client bound to another connection is refused', async () => {
   const client = new ScramClient('', 'pencil', binding('certificate of the one in the middle'));
   assert.equal(await exchange(client, new ScramServer(verifier, binding('certificate'))), false);
+});
+
+test('a proof that is right for another nonce or another header is refused', async () => {
+  const salted = pbkdf2Sync('pencil', verifier.salt, verifier.iterations, 32, 'sha256');
+  const hmac = (key: Buffer, text: string) => createHmac('sha256', key).update(text).digest();
+  const clientKey = hmac(salted, 'Client Key');
+  const storedKey = createHash('sha256').update(clientKey).digest();
+  const finish = (change: (withoutProof: string) => string) => {
+    const server = new ScramServer(verifier, null);
+    const serverFirst = server.start(SCRAM_SHA_256, Buffer.from('n,,n=,r=abc')).toString();
+    const withoutProof = change(`c=biws,${serverFirst.split(',')[0]}`);
+    const signature = hmac(storedKey, `n=,r=abc,${serverFirst},${withoutProof}`);
+    const proof = clientKey.map((byte, index) => byte ^ signature[index]!);
+    return server.finish(Buffer.from(`${withoutProof},p=${Buffer.from(proof).toString('base64')}`)).ok;
+  };
+  assert.equal(
+    finish((text) => text),
+    true,
+  );
+  assert.equal(
+    finish((text) => `${text}x`),
+    false,
+  );
+  assert.equal(
+    finish(() => 'c=biws,r=abc'),
+    false,
+  );
+  assert.equal(
+    finish((text) => text.replace('biws', 'eSws')),
+    false,
+  );
 });
 
 test('a client that thinks the server has no channel binding is refused when it has', () => {
