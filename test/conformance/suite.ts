@@ -1,0 +1,42 @@
+import type { PostgresKit } from './postgres-kit.ts';
+
+/** Where a suite's clients connect. */
+export interface Target {
+  readonly name: 'direct' | 'sluice';
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  /** `null` where no password is asked for. */
+  readonly password: string | null;
+}
+
+/** How one test of a suite ended. */
+export interface TestOutcome {
+  readonly test: string;
+  readonly passed: boolean;
+  /** What was seen and what was expected, as a diff where there is one; empty when passed. */
+  readonly detail: string;
+}
+
+/** A third-party test suite, run as its authors run it. */
+export interface Suite {
+  readonly name: string;
+  /** Databases its clients ask for. */
+  readonly databases: readonly string[];
+  /**
+   * Runs every test against `target`, writing into the empty `directory`, and calls `finished` as each one ends. The
+   * result has every test of the suite: one that did not run, or not end in time, has failed.
+   */
+  run(
+    kit: PostgresKit,
+    target: Target,
+    directory: string,
+    finished: (outcome: Pick<TestOutcome, 'test' | 'passed'>) => void,
+  ): Promise<TestOutcome[]>;
+}
+
+/** The environment of a suite's clients: this process's, without any PG* setting of the person who runs it. */
+export function clientEnvironment(target: Target): NodeJS.ProcessEnv {
+  const own = Object.entries(process.env).filter(([name]) => !name.startsWith('PG'));
+  return { ...Object.fromEntries(own), ...(target.password !== null && { PGPASSWORD: target.password }) };
+}
