@@ -110,3 +110,22 @@ export interface TextFacts {
 export interface LexingState {
   readonly standardConformingStrings: boolean;
 }
+
+/** Facts of text that cannot be read: one opaque statement of `length` code units, with the reason why. */
+export function opaqueText(length: number, reason: string): TextFacts {
+  return {
+    statements: [
+      {
+        kind: 'OPAQUE',
+        effects: [{ effect: 'opaque', object: null, predicate: null, via: reason }],
+        executes: [],
+        nameChange: null,
+        changesLexing: true,
+        refuses: null,
+        fingerprint: '',
+        start: 0,
+        end: length,
+      },
+    ],
+  };
+}

@@ -1,0 +1,97 @@
+import { Worker } from 'node:worker_threads';
+import { opaqueText, type TextFacts } from '../facts.ts';
+
+/** How long the thread may take over one text before it is ended, in milliseconds. */
+const DEADLINE = 250;
+/** How long it may take to start; a machine that is busy starts it slowly, and that is not the text's fault. */
+const START_DEADLINE = 10_000;
+/** Sixteen times what the main thread has: the parser recurses once per operator of a chain. */
+const STACK_MEGABYTES = 64;
+
+interface Job {
+  readonly text: string;
+  readonly done: (facts: TextFacts) => void;
+}
+
+/**
+ * Analyses texts that are too long for the main thread in one other thread, one after the other. A text that takes too
+ * long ends the thread and is opaque; the next text gets a new thread. Does not keep the process alive.
+ */
+export class LongTexts {
+  #worker: Worker | null = null;
+  #ready = false;
+  #closed = false;
+  #deadline: NodeJS.Timeout | null = null;
+  readonly #jobs: Job[] = [];
+
+  analyse(text: string): Promise<TextFacts> {
+    if (this.#closed) return Promise.resolve(opaqueText(text.length, 'parser failed'));
+    return new Promise((done) => {
+      this.#jobs.push({ text, done });
+      if (this.#worker === null) this.#start();
+      else if (this.#ready && this.#jobs.length === 1) this.#send();
+    });
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#end();
+    for (const { text, done } of this.#jobs.splice(0)) done(opaqueText(text.length, 'parser failed'));
+  }
+
+  #start(): void {
+    const worker = new Worker(new URL('./long-text-worker.ts', import.meta.url), {
+      resourceLimits: { stackSizeMb: STACK_MEGABYTES },
+    });
+    worker.unref();
+    this.#worker = worker;
+    this.#ready = false;
+    this.#within(START_DEADLINE);
+    // What an ended thread still says is about a text that has its answer already.
+    worker.on('message', (facts: TextFacts | null) => {
+      if (worker !== this.#worker) return;
+      if (facts === null) this.#ready = true;
+      else this.#jobs.shift()!.done(facts);
+      this.#send();
+    });
+    worker.on('error', () => {
+      if (worker === this.#worker) this.#fail();
+    });
+    worker.on('exit', () => {
+      if (worker === this.#worker) this.#fail();
+    });
+  }
+
+  #send(): void {
+    this.#clear();
+    const job = this.#jobs[0];
+    if (job === undefined || this.#worker === null) return;
+    this.#within(DEADLINE);
+    this.#worker.postMessage(job.text);
+  }
+
+  #fail(): void {
+    this.#end();
+    const job = this.#jobs.shift();
+    if (job !== undefined) job.done(opaqueText(job.text.length, 'parser failed'));
+    if (this.#jobs.length > 0 && !this.#closed) this.#start();
+  }
+
+  #within(milliseconds: number): void {
+    this.#clear();
+    this.#deadline = setTimeout(() => this.#fail(), milliseconds);
+  }
+
+  #clear(): void {
+    if (this.#deadline !== null) clearTimeout(this.#deadline);
+    this.#deadline = null;
+  }
+
+  #end(): void {
+    this.#clear();
+    const worker = this.#worker;
+    this.#worker = null;
+    this.#ready = false;
+    void worker?.terminate();
+  }
+}

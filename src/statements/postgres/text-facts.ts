@@ -1,0 +1,63 @@
+import { opaqueText, type StatementFacts, type TextFacts } from '../facts.ts';
+import { analyseStatement } from './effects.ts';
+import { tooDeep } from './nesting.ts';
+import type { PostgresParser } from './parser.ts';
+
+export interface AnalysedText {
+  readonly facts: TextFacts;
+  /** True if other literals in the same places would give the same facts. */
+  readonly literalsAreFree: boolean;
+}
+
+/** Statements whose literals are only values. Elsewhere a literal is often a name, an option or code. */
+const LITERALS_ARE_VALUES = new Set(['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt']);
+
+/** Parses and analyses a text, whatever it is. Never throws; what cannot be read is opaque. */
+export function analyseText(parser: PostgresParser, text: string): AnalysedText {
+  if (tooDeep(text)) return opaque(text, 'too deep');
+  const parsed = parser.parse(text);
+  if (parsed.outcome === 'failed') return opaque(text, 'parser failed');
+  if (parsed.outcome === 'rejected') return opaque(text, `unparsed: ${parsed.message}`);
+  try {
+    const places = new Places(text);
+    const statements: StatementFacts[] = [];
+    let literalsAreFree = parsed.statements.length === 1;
+    for (const { stmt, stmt_location: location = 0, stmt_len: bytes = 0 } of parsed.statements) {
+      const start = places.at(location);
+      const analysed = analyseStatement(stmt, start, bytes === 0 ? text.length : places.at(location + bytes));
+      statements.push(analysed.facts);
+      for (const type in stmt) literalsAreFree &&= analysed.literalsAreFree && LITERALS_ARE_VALUES.has(type);
+    }
+    return { facts: { statements }, literalsAreFree };
+  } catch {
+    // A tree deeper than our own stack. The text was read, but nothing is known about it.
+    return opaque(text, 'too deep');
+  }
+}
+
+function opaque(text: string, why: string): AnalysedText {
+  return { facts: opaqueText(text.length, why), literalsAreFree: false };
+}
+
+/** From byte places in UTF-8, ascending, to places in the string. */
+class Places {
+  readonly #text: string;
+  readonly #isAscii: boolean;
+  #bytes = 0;
+  #units = 0;
+
+  constructor(text: string) {
+    this.#text = text;
+    this.#isAscii = Buffer.byteLength(text) === text.length;
+  }
+
+  at(bytes: number): number {
+    if (this.#isAscii) return bytes;
+    while (this.#bytes < bytes) {
+      const code = this.#text.codePointAt(this.#units)!;
+      this.#units += code > 0xffff ? 2 : 1;
+      this.#bytes += code < 0x80 ? 1 : code < 0x800 ? 2 : code > 0xffff ? 4 : 3;
+    }
+    return this.#units;
+  }
+}
