@@ -48,6 +48,10 @@ export class PostgresAnalyzer {
     }
     const known = this.#cache.byText(text);
     if (known !== undefined) return known;
+    // A key means printable ASCII throughout, so the questions after it need no asking.
+    const key = text.length > SHORT_TEXT ? null : textWithoutLiterals(text);
+    const similar = this.#cache.byPattern(key, text);
+    if (similar !== undefined) return similar;
     const bytes = Buffer.byteLength(text);
     if (bytes > LONGEST_TEXT) return opaqueText(text.length, 'too large');
     if (!text.isWellFormed() || text.includes('\0')) return opaqueText(text.length, 'invalid encoding');
@@ -57,9 +61,6 @@ export class PostgresAnalyzer {
         return facts;
       });
     }
-    const key = textWithoutLiterals(text);
-    const similar = this.#cache.byPattern(key, text);
-    if (similar !== undefined) return similar;
     const { facts, literalsAreFree } = analyseText(this.#parser, text);
     if (!wasNotRead(facts)) this.#cache.add(text, literalsAreFree ? key : null, facts);
     return facts;
