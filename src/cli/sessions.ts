@@ -98,7 +98,7 @@ function report(problems: readonly JournalProblem[]): void {
 function listText(sessions: readonly SessionSummary[]): string {
   if (sessions.length === 0) return 'No sessions.';
   return table(
-    ['SESSION', 'STARTED', 'STATE', 'IDENTITY', 'KIND', 'CONNECTION', 'CLIENT', 'STATEMENTS', 'DENIED', 'ERRORS'],
+    ['SESSION', 'STARTED', 'STATE', 'IDENTITY', 'KIND', 'CONNECTION', 'CLIENT', 'STATEMENTS', 'REFUSED', 'ERRORS'],
     sessions.map((session) => [
       printable(session.session),
       session.started?.replace(/\.\d+Z$/, 'Z') ?? '?',
@@ -108,7 +108,7 @@ function listText(sessions: readonly SessionSummary[]): string {
       printable(session.connection ?? '?'),
       printable(session.client?.address ?? '?'),
       String(session.statements),
-      String(session.denied),
+      String(session.refused),
       String(session.errors),
     ]),
   );
@@ -133,7 +133,7 @@ function showText(session: SessionDetail): string {
     entry.rows === null ? '' : String(entry.rows),
     entry.ms === null ? '' : entry.ms.toFixed(1),
     trimmed(entry.text, 100),
-    entry.verdict === 'deny' ? printable(entry.rules.join(', ')) : '',
+    printable(entry.refusedBy ?? ''),
   ]);
   const timeline =
     rows.length === 0

@@ -6,13 +6,13 @@
 
 import { type ChildProcess, execFileSync, type SpawnOptions, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmod, chown, cp, lstat, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, chown, cp, lstat, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
+import { createGuardedDirectory, type GuardedDirectory } from './guarded-directory.ts';
 
 export interface EmbeddedPostgresOptions {
   /** Database to create; default `postgres`, which is always there. */
@@ -43,8 +43,8 @@ type Account = { readonly uid: number; readonly gid: number } | null;
 /** Starts a server and returns once it takes connections. Throws, with the server's own log, if it cannot. */
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions = {}): Promise<EmbeddedPostgres> {
   const account = unprivilegedAccount();
-  const directory = await mkdtemp(join(tmpdir(), `sluice-postgres-${process.pid}-`));
-  const guard = watchOverParent(directory);
+  const temporary = await createGuardedDirectory('postgres');
+  const directory = temporary.path;
   let server: RunningServer | null = null;
   try {
     // mkdtemp makes 0700 for us; the account must be able to pass through, and owns only what is below.
@@ -65,12 +65,12 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions = {
       password,
       database,
       stop() {
-        stopping ??= stopAndRemove(started, guard, directory);
+        stopping ??= stopAndRemove(started, temporary);
         return stopping;
       },
     };
   } catch (error) {
-    await stopAndRemove(server, guard, directory);
+    await stopAndRemove(server, temporary);
     throw error;
   }
 }
@@ -259,23 +259,7 @@ async function prepareDatabase(port: number, password: string, database: string)
   }
 }
 
-/**
- * A shell that waits for the end of its standard input, which comes when this process ends, even by SIGKILL; then it ends
- * the server (the first line of postmaster.pid is its process id) and removes its directory.
- */
-function watchOverParent(directory: string): ChildProcess {
-  const script =
-    'cat >/dev/null; kill -QUIT "$(head -n 1 "$1/data/postmaster.pid")" 2>/dev/null; sleep 1; rm -rf -- "$1"';
-  const guard = spawn('/bin/sh', ['-c', script, 'sluice-guard', directory], {
-    stdio: ['pipe', 'ignore', 'ignore'],
-    detached: true,
-    cwd: '/',
-  });
-  guard.unref();
-  return guard;
-}
-
-async function stopAndRemove(server: RunningServer | null, guard: ChildProcess, directory: string): Promise<void> {
+async function stopAndRemove(server: RunningServer | null, temporary: GuardedDirectory): Promise<void> {
   if (server !== null && server.process.exitCode === null && server.process.signalCode === null) {
     const ended = new Promise((resolve) => server.process.once('exit', resolve));
     // "Fast" shutdown: rolls back and disconnects; SIGQUIT after that does not wait for anything.
@@ -291,9 +275,7 @@ async function stopAndRemove(server: RunningServer | null, guard: ChildProcess, 
     await ended;
     timeout.abort();
   }
-  // The guard goes after the server so that no moment is unguarded, and before it could act on its own.
-  guard.kill('SIGKILL');
-  await rm(directory, { recursive: true, force: true, maxRetries: 3 });
+  await temporary.remove();
 }
 
 function spawnOptions(directory: string, account: Account): SpawnOptions {

@@ -60,7 +60,7 @@ test('a session is summed up and shown with each statement and its outcome', asy
       'statement.attempt',
       { session: 'a', statement: 2, via: 'query', text: 'DELETE FROM t', verdict: 'deny', rules: ['r2'] },
     ],
-    [3, 'statement.outcome', { session: 'a', statement: 2, status: 'refused', sqlstate: '42501', ms: 0 }],
+    [3, 'statement.outcome', { session: 'a', statement: 2, status: 'refused', sqlstate: '42501', by: 'r2' }],
     [4, 'an.event.of.the.future', { session: 'a', statement: 2, status: 'x' }],
     [5, 'session.end', { session: 'a', reason: 'client closed', statements: 2, ms: 5000 }],
   ]);
@@ -78,7 +78,7 @@ test('a session is summed up and shown with each statement and its outcome', asy
     ended: '2026-01-31T12:00:05.000Z',
     reason: 'client closed',
     statements: 2,
-    denied: 1,
+    refused: 1,
     errors: 0,
   });
   assert.deepEqual(
@@ -90,10 +90,11 @@ test('a session is summed up and shown with each statement and its outcome', asy
       entry.status,
       entry.rows,
       entry.sqlstate,
+      entry.refusedBy,
     ]),
     [
-      [1, 1000, 'allow', 'SELECT 1', 'ok', 1, null],
-      [2, 3000, 'deny', 'DELETE FROM t', 'refused', null, '42501'],
+      [1, 1000, 'allow', 'SELECT 1', 'ok', 1, null, null],
+      [2, 3000, 'deny', 'DELETE FROM t', 'refused', null, '42501', 'r2'],
     ],
   );
   assert.deepEqual((await listSessions(directory)).sessions, [summary]);

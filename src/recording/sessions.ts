@@ -23,7 +23,8 @@ export interface SessionSummary {
   /** Why it ended. */
   readonly reason: string | null;
   readonly statements: number;
-  readonly denied: number;
+  /** Statements that Sluice refused. */
+  readonly refused: number;
   /** Statements that ended in an error of the server. */
   readonly errors: number;
 }
@@ -45,6 +46,8 @@ export interface StatementEntry {
   /** `null` while no outcome is recorded. */
   readonly status: string | null;
   readonly sqlstate: string | null;
+  /** What refused it: a rule's id, `default`, or a word for what else did. */
+  readonly refusedBy: string | null;
   readonly tag: string | null;
   readonly rows: number | null;
   readonly bytes: number | null;
@@ -133,7 +136,7 @@ class Session {
   #ended: string | null = null;
   #reason: string | null = null;
   #statements = 0;
-  #denied = 0;
+  #refused = 0;
   #errors = 0;
 
   constructor(id: string) {
@@ -142,16 +145,12 @@ class Session {
 
   take({ at, event, fields }: JournalRecord): void {
     this.lastAt = at;
+    // Attempts carry these as well, for when the session's start is in a file that was removed.
+    this.identity ??= identityOf(fields.identity);
+    this.connection ??= text(fields.connection);
     switch (event) {
       case 'session.start': {
-        const identity = object(fields.identity);
         const client = object(fields.client);
-        this.identity = {
-          subject: text(identity.subject) ?? '',
-          kind: text(identity.kind) ?? '',
-          groups: texts(identity.groups),
-        };
-        this.connection = text(fields.connection);
         this.#client = { address: text(client.address) ?? '', tls: client.tls === true };
         this.#application = text(object(fields.claimed).application_name);
         this.#started = new Date(at).toISOString();
@@ -164,10 +163,10 @@ class Session {
         break;
       case 'statement.attempt':
         this.#statements++;
-        if (fields.verdict === 'deny') this.#denied++;
         break;
       case 'statement.outcome':
         if (fields.status === 'error') this.#errors++;
+        if (fields.status === 'refused') this.#refused++;
         break;
     }
   }
@@ -184,7 +183,7 @@ class Session {
       ended: this.#ended,
       reason: this.#reason,
       statements: this.#statements,
-      denied: this.#denied,
+      refused: this.#refused,
       errors: this.#errors,
     };
   }
@@ -217,6 +216,7 @@ class Timeline {
         rules: texts(fields.rules),
         status: null,
         sqlstate: null,
+        refusedBy: null,
         tag: null,
         rows: null,
         bytes: null,
@@ -229,6 +229,7 @@ class Timeline {
         ...this.#attempts[position]!,
         status: text(fields.status),
         sqlstate: text(fields.sqlstate),
+        refusedBy: text(fields.by),
         tag: text(fields.tag),
         rows: number(fields.rows),
         bytes: number(fields.bytes),
@@ -240,6 +241,11 @@ class Timeline {
   entries(): readonly StatementEntry[] {
     return this.#attempts;
   }
+}
+
+function identityOf(value: unknown): SessionSummary['identity'] {
+  const { subject, kind, groups } = object(value);
+  return typeof subject === 'string' ? { subject, kind: text(kind) ?? '', groups: texts(groups) } : null;
 }
 
 function text(value: unknown): string | null {

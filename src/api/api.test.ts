@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import { afterEach, beforeEach, test } from 'node:test';
+import type { ConnectionConfig } from '../config/config.ts';
+import { Counters } from '../gateway/services.ts';
+import { type Api, startApi } from './api.ts';
+import { Metrics } from './metrics.ts';
+import { ReadinessProbe } from './readiness.ts';
+
+const failures: { journal: string | null; rules: string | null; draining: boolean } = {
+  journal: null,
+  rules: null,
+  draining: false,
+};
+const counters = new Counters();
+const journal = { counters: { records: 12, bytes: 3400, failures: 1, lost: 0 }, failure: null };
+let upstream: ReturnType<typeof createServer>;
+let metrics: Metrics;
+let api: Api;
+
+beforeEach(async () => {
+  Object.assign(failures, { journal: null, rules: null, draining: false });
+  upstream = createServer((socket) => socket.on('error', () => {}));
+  await once(upstream.listen(0, '127.0.0.1'), 'listening');
+  metrics = new Metrics({
+    counters,
+    journal,
+    openSessions: () => 3,
+    parses: () => ({ hits1: 5, hits2: 4, misses: 1 }),
+    rules: () => ({ version: 'abc', reloadFailed: false }),
+  });
+  const probe = new ReadinessProbe([connectionTo((upstream.address() as AddressInfo).port)], {
+    journalFailure: () => failures.journal,
+    rulesFailure: () => failures.rules,
+    draining: () => failures.draining,
+  });
+  api = await startApi({ host: '127.0.0.1', port: 0 }, probe, metrics);
+});
+
+afterEach(async () => {
+  await api.close();
+  metrics.close();
+  upstream.close();
+});
+
+function connectionTo(port: number): ConnectionConfig {
+  return {
+    name: 'orders',
+    protocol: 'postgres',
+    upstream: { host: '127.0.0.1', port, database: 'd', user: 'u', password: null, tls: 'disable', ca: null },
+    default: 'deny',
+  };
+}
+
+async function get(path: string, accept = '*/*'): Promise<{ status: number; type: string; body: string }> {
+  const response = await fetch(`http://127.0.0.1:${api.address.port}${path}`, { headers: { accept } });
+  return { status: response.status, type: response.headers.get('content-type') ?? '', body: await response.text() };
+}
+
+test('a process that runs is alive, and ready if journal, rules and upstreams are', async () => {
+  assert.deepEqual(JSON.parse((await get('/healthz')).body), { alive: true });
+  const { status, body } = await get('/readyz');
+  assert.equal(status, 200);
+  assert.deepEqual(JSON.parse(body), {
+    ready: true,
+    checks: ['accepting sessions', 'journal', 'rules', 'upstream orders'].map((check) => ({
+      check,
+      ok: true,
+      reason: null,
+    })),
+  });
+});
+
+test('not ready is a 503 that says why, while the process stays alive', async () => {
+  Object.assign(failures, { journal: 'ENOSPC: no space left', rules: 'x.yaml:1:1: no', draining: true });
+  upstream.close();
+  const { status, body } = await get('/readyz');
+  assert.equal(status, 503);
+  const { ready, checks } = JSON.parse(body);
+  assert.equal(ready, false);
+  assert.deepEqual(
+    checks.map(({ reason }: { reason: string }) => reason.replace(/:\d{2,}/, ':PORT')),
+    [
+      'draining: no new sessions are taken',
+      'ENOSPC: no space left',
+      'x.yaml:1:1: no',
+      '127.0.0.1:PORT cannot be reached: ECONNREFUSED',
+    ],
+  );
+  assert.equal((await get('/healthz')).status, 200);
+});
+
+test('an upstream is not connected to for each probe', async () => {
+  let visits = 0;
+  upstream.on('connection', () => visits++);
+  await Promise.all([get('/readyz'), get('/readyz')]);
+  await get('/readyz');
+  assert.equal(visits, 1);
+});
+
+test('metrics follow the plain counters of the data path, and a second scrape does not add them up', async () => {
+  Object.assign(counters, { sessions: 7, allowed: 40, refused: 2 });
+  counters.refusal('no-drop');
+  await get('/metrics');
+  const { type, body } = await get('/metrics');
+  assert.match(type, /^text\/plain/);
+  for (const line of [
+    'sluice_sessions 3',
+    'sluice_sessions_started_total 7',
+    'sluice_statements_total{verdict="allow"} 40',
+    'sluice_statements_total{verdict="deny"} 2',
+    'sluice_refusals_total{rule="no-drop"} 1',
+    'sluice_journal_records_total 12',
+    'sluice_journal_writable 1',
+    'sluice_facts_lookups_total{result="other literals"} 4',
+    'sluice_rules_info{version="abc"} 1',
+  ]) {
+    assert.ok(body.split('\n').includes(line), `${line} is missing in\n${body}`);
+  }
+  counters.allowed = 41;
+  assert.match((await get('/metrics')).body, /sluice_statements_total\{verdict="allow"\} 41\n/);
+});
+
+test('a scraper that asks for OpenMetrics gets it', async () => {
+  const { type, body } = await get('/metrics', 'application/openmetrics-text; version=1.0.0,text/plain;q=0.5');
+  assert.match(type, /^application\/openmetrics-text/);
+  assert.match(body, /# TYPE sluice_statements counter\n/);
+  assert.match(body, /# EOF\n$/);
+});

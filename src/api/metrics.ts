@@ -1,0 +1,154 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { Counter, Gauge, type OpenMetricsContentType, type PrometheusContentType, Registry } from 'prom-client';
+import type { Counters } from '../gateway/services.ts';
+import type { Journal } from '../recording/journal.ts';
+
+/**
+ * Where the values come from. The data path counts in plain numbers; they are read when a scrape asks, so that a
+ * statement never pays for a metric.
+ */
+export interface MetricSources {
+  readonly counters: Readonly<Counters>;
+  readonly journal: Pick<Journal, 'counters' | 'failure'>;
+  openSessions(): number;
+  /** Look-ups of a statement's facts: by its text, by its text without literals, and those that had to be parsed. */
+  parses(): { readonly hits1: number; readonly hits2: number; readonly misses: number };
+  rules(): { readonly version: string; readonly reloadFailed: boolean };
+}
+
+/** Everything /metrics has, in the Prometheus text format and in OpenMetrics. */
+export class Metrics {
+  readonly #prometheus = new Registry<PrometheusContentType>();
+  readonly #openMetrics = new Registry<OpenMetricsContentType>();
+  readonly #eventLoop: EventLoopDelay;
+
+  constructor(sources: MetricSources) {
+    this.#eventLoop = monitorEventLoopDelay({ resolution: 20 });
+    this.#eventLoop.enable();
+    this.#openMetrics.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
+    for (const registry of [this.#prometheus, this.#openMetrics]) {
+      addGatewayMetrics(registry, sources);
+      addJournalMetrics(registry, sources);
+      addProcessMetrics(registry, this.#eventLoop);
+    }
+  }
+
+  /** @param accept the Accept header of the scrape: those who ask for OpenMetrics get it. */
+  async scrape(accept: string): Promise<{ readonly contentType: string; readonly body: string }> {
+    const registry = accept.includes('application/openmetrics-text') ? this.#openMetrics : this.#prometheus;
+    return { contentType: registry.contentType, body: await registry.metrics() };
+  }
+
+  close(): void {
+    this.#eventLoop.disable();
+  }
+}
+
+type EventLoopDelay = ReturnType<typeof monitorEventLoopDelay>;
+type AnyRegistry = Registry<PrometheusContentType> | Registry<OpenMetricsContentType>;
+type Sample = readonly [labels: Readonly<Record<string, string>>, value: number];
+
+function addGatewayMetrics(registry: AnyRegistry, sources: MetricSources): void {
+  const { counters } = sources;
+  gauge(registry, 'sluice_sessions', 'Sessions open now.', () => [[{}, sources.openSessions()]]);
+  counter(registry, 'sluice_sessions_started_total', 'Sessions begun.', () => [[{}, counters.sessions]]);
+  counter(registry, 'sluice_authentication_failures_total', 'Logins that were refused.', () => [
+    [{}, counters.authenticationFailures],
+  ]);
+  counter(registry, 'sluice_statements_total', 'Statements attempted, by what became of them.', () => [
+    [{ verdict: 'allow' }, counters.allowed],
+    [{ verdict: 'deny' }, counters.refused],
+  ]);
+  counter(registry, 'sluice_refusals_total', 'Refusals, by the rule or the word for what else refused.', () =>
+    [...counters.refusals].map(([rule, count]) => [{ rule }, count]),
+  );
+  counter(registry, 'sluice_protocol_violations_total', 'Sessions ended because a side broke the protocol.', () => [
+    [{}, counters.violations],
+  ]);
+  counter(registry, 'sluice_cancel_requests_total', 'Cancel requests.', () => [[{}, counters.cancelRequests]]);
+  counter(registry, 'sluice_upstream_failures_total', 'Upstream connections that could not be made.', () => [
+    [{}, counters.upstreamFailures],
+  ]);
+  counter(registry, 'sluice_facts_lookups_total', 'How the facts of a text were found.', () => {
+    const { hits1, hits2, misses } = sources.parses();
+    return [
+      [{ result: 'same text' }, hits1],
+      [{ result: 'other literals' }, hits2],
+      [{ result: 'parsed' }, misses],
+    ];
+  });
+  gauge(registry, 'sluice_rules_info', 'The version of the rules in force.', () => [
+    [{ version: sources.rules().version }, 1],
+  ]);
+  gauge(
+    registry,
+    'sluice_rules_reload_failed',
+    '1 if the last reload of the rules failed; older ones are in force.',
+    () => [[{}, sources.rules().reloadFailed ? 1 : 0]],
+  );
+}
+
+function addJournalMetrics(registry: AnyRegistry, { journal }: MetricSources): void {
+  counter(registry, 'sluice_journal_records_total', 'Records written.', () => [[{}, journal.counters.records]]);
+  counter(registry, 'sluice_journal_bytes_total', 'Bytes written.', () => [[{}, journal.counters.bytes]]);
+  counter(registry, 'sluice_journal_failures_total', 'Writes that failed.', () => [[{}, journal.counters.failures]]);
+  counter(
+    registry,
+    'sluice_journal_outcomes_lost_total',
+    'Outcomes that could not be kept until they could be written.',
+    () => [[{}, journal.counters.lost]],
+  );
+  gauge(registry, 'sluice_journal_writable', '0 if the last write failed; statements are refused then.', () => [
+    [{}, journal.failure === null ? 1 : 0],
+  ]);
+}
+
+function addProcessMetrics(registry: AnyRegistry, eventLoop: EventLoopDelay): void {
+  // Since the last scrape in either format. An idle loop measures nothing and gives NaN for its mean, 0 for these.
+  gauge(registry, 'sluice_event_loop_lag_seconds', 'How late the event loop was, since the last scrape.', () => {
+    const samples: Sample[] = [
+      [{ quantile: '0.5' }, eventLoop.percentile(50) / 1e9],
+      [{ quantile: '0.99' }, eventLoop.percentile(99) / 1e9],
+      [{ quantile: '1' }, eventLoop.max / 1e9],
+    ];
+    eventLoop.reset();
+    return samples;
+  });
+  counter(registry, 'process_cpu_seconds_total', 'User and system CPU time.', () => {
+    const { user, system } = process.cpuUsage();
+    return [[{}, (user + system) / 1e6]];
+  });
+  gauge(registry, 'process_resident_memory_bytes', 'Resident memory.', () => [[{}, process.memoryUsage.rss()]]);
+  gauge(registry, 'process_start_time_seconds', 'When the process began, seconds since the epoch.', () => [
+    [{}, Math.round(performance.timeOrigin) / 1000],
+  ]);
+}
+
+function gauge(registry: AnyRegistry, name: string, help: string, read: () => readonly Sample[]): void {
+  const metric: Gauge = new Gauge({
+    name,
+    help,
+    labelNames: LABELS,
+    registers: [registry as Registry],
+    collect() {
+      metric.reset();
+      for (const [labels, value] of read()) metric.set(labels, value);
+    },
+  });
+}
+
+/** prom-client's counters only go up by steps: they are set back and taken up to the value at each scrape. */
+function counter(registry: AnyRegistry, name: string, help: string, read: () => readonly Sample[]): void {
+  const metric: Counter = new Counter({
+    name,
+    help,
+    labelNames: LABELS,
+    registers: [registry as Registry],
+    collect() {
+      metric.reset();
+      for (const [labels, value] of read()) metric.inc(labels, value);
+    },
+  });
+}
+
+const LABELS = ['verdict', 'rule', 'result', 'version', 'quantile'];

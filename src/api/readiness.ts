@@ -1,0 +1,94 @@
+import { connect } from 'node:net';
+import type { Config, ConnectionConfig } from '../config/config.ts';
+
+/** One thing that must be in order for statements to be served. */
+export interface ReadinessCheck {
+  readonly check: string;
+  readonly ok: boolean;
+  /** Why not; `null` if it is. */
+  readonly reason: string | null;
+}
+
+export interface Readiness {
+  readonly ready: boolean;
+  readonly checks: readonly ReadinessCheck[];
+}
+
+/** What the checks look at, each asked anew every time. */
+export interface ReadinessSources {
+  /** Why the last write of the journal failed, `null` if it did not. */
+  journalFailure(): string | null;
+  /** Why the last reload of the rules failed, `null` if it did not. The rules before it are still in force. */
+  rulesFailure(): string | null;
+  /** True once no new sessions are taken. */
+  draining(): boolean;
+}
+
+/** How long an upstream's answer is believed: probes come from several places, and each opens a connection. */
+const UPSTREAM_CACHE_MS = 5000;
+const CONNECT_DEADLINE_MS = 2000;
+
+/** Tells whether Sluice can serve statements now: journal, rules, every upstream. */
+export class ReadinessProbe {
+  readonly #sources: ReadinessSources;
+  readonly #upstreams: readonly UpstreamProbe[];
+
+  constructor(connections: Config['connections'], sources: ReadinessSources) {
+    this.#sources = sources;
+    this.#upstreams = connections.map((connection) => new UpstreamProbe(connection));
+  }
+
+  async run(): Promise<Readiness> {
+    const sources = this.#sources;
+    const checks = [
+      check('accepting sessions', sources.draining() ? 'draining: no new sessions are taken' : null),
+      check('journal', sources.journalFailure()),
+      check('rules', sources.rulesFailure()),
+      ...(await Promise.all(this.#upstreams.map((upstream) => upstream.run()))),
+    ];
+    return { ready: checks.every(({ ok }) => ok), checks };
+  }
+}
+
+function check(name: string, reason: string | null): ReadinessCheck {
+  return { check: name, ok: reason === null, reason };
+}
+
+/** Opens a TCP connection to the upstream and closes it. PostgreSQL ends such a visit without a word in its log. */
+class UpstreamProbe {
+  readonly #connection: ConnectionConfig;
+  #answer: Promise<ReadinessCheck> | null = null;
+  #askedAt = 0;
+
+  constructor(connection: ConnectionConfig) {
+    this.#connection = connection;
+  }
+
+  run(): Promise<ReadinessCheck> {
+    const now = performance.now();
+    if (this.#answer === null || now - this.#askedAt > UPSTREAM_CACHE_MS) {
+      this.#askedAt = now;
+      this.#answer = this.#ask();
+    }
+    return this.#answer;
+  }
+
+  async #ask(): Promise<ReadinessCheck> {
+    const { name, upstream } = this.#connection;
+    const reason = await connectFailure(upstream.host, upstream.port);
+    return check(`upstream ${name}`, reason === null ? null : `${upstream.host}:${upstream.port} ${reason}`);
+  }
+}
+
+function connectFailure(host: string, port: number): Promise<string | null> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port });
+    const finish = (reason: string | null) => {
+      socket.destroy();
+      resolve(reason);
+    };
+    socket.setTimeout(CONNECT_DEADLINE_MS, () => finish('does not answer'));
+    socket.once('connect', () => finish(null));
+    socket.once('error', (error: NodeJS.ErrnoException) => finish(`cannot be reached: ${error.code ?? error.message}`));
+  });
+}

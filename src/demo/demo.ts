@@ -1,0 +1,219 @@
+/** `sluice demo`: a PostgreSQL with sample data behind Sluice, and what to try with it. */
+
+import { randomBytes } from 'node:crypto';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import pg from 'pg';
+import { stringify } from 'yaml';
+import { createScramVerifier, formatScramVerifier } from '../../protocols/postgres/scram.ts';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded-postgres.ts';
+import { createGuardedDirectory } from './guarded-directory.ts';
+import { loadSampleData } from './sample-data.ts';
+
+const CONNECTION = 'shop';
+const UPSTREAM_USER = 'shop_owner';
+const HOST = '127.0.0.1';
+
+/** Serves what a configuration file says, as `sluice serve` does, until `end` is called. */
+export type Serve = (configFile: string) => Promise<{ end(): Promise<void> }>;
+
+export interface Demo {
+  readonly host: string;
+  readonly port: number;
+  readonly apiPort: number;
+  readonly connection: string;
+  /** Throw-away passwords by user name. */
+  readonly passwords: Readonly<Record<'agent' | 'dba', string>>;
+  readonly configFile: string;
+  readonly journal: string;
+  /** Ends all of it and removes every file. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts the demo. If a step fails, or `signal` is aborted on the way, what was started is ended and removed before the
+ * promise rejects.
+ */
+export async function startDemo(serve: Serve, signal: AbortSignal): Promise<Demo> {
+  const ending: (() => Promise<void>)[] = [];
+  const stop = async () => {
+    for (let end = ending.pop(); end !== undefined; end = ending.pop()) await end();
+  };
+  try {
+    const directory = await createGuardedDirectory('demo');
+    ending.push(() => directory.remove());
+    signal.throwIfAborted();
+    const server = await startEmbeddedPostgres({ database: CONNECTION });
+    ending.push(() => server.stop());
+    signal.throwIfAborted();
+    const upstreamPassword = newPassword();
+    await prepareDatabase(server, upstreamPassword);
+
+    const passwords = { agent: newPassword(), dba: newPassword() };
+    const port = await freePortFrom(6432);
+    const apiPort = await freePortFrom(6480);
+    const configFile = join(directory.path, 'sluice.yaml');
+    const journal = join(directory.path, 'journal');
+    await mkdir(journal, { mode: 0o700 });
+    await writeFile(join(directory.path, 'upstream-password'), upstreamPassword, { mode: 0o600 });
+    await writeFile(join(directory.path, 'rules.yaml'), RULES);
+    await writeFile(configFile, await configText(server, passwords, port, apiPort, journal), { mode: 0o600 });
+    signal.throwIfAborted();
+    const serving = await serve(configFile);
+    ending.push(() => serving.end());
+    signal.throwIfAborted();
+    return { host: HOST, port, apiPort, connection: CONNECTION, passwords, configFile, journal, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function newPassword(): string {
+  return randomBytes(12).toString('base64url');
+}
+
+/** Everything belongs to an account that is no superuser: Sluice should not be the only thing between it and the server. */
+async function prepareDatabase(server: EmbeddedPostgres, password: string): Promise<void> {
+  const { host, port, database } = server;
+  const admin = new pg.Client({ host, port, database, user: server.user, password: server.password });
+  await admin.connect();
+  try {
+    await admin.query(
+      `CREATE ROLE ${UPSTREAM_USER} LOGIN PASSWORD ${admin.escapeLiteral(password)};
+       ALTER DATABASE ${admin.escapeIdentifier(database)} OWNER TO ${UPSTREAM_USER};
+       ALTER SCHEMA public OWNER TO ${UPSTREAM_USER}`,
+    );
+  } finally {
+    await admin.end();
+  }
+  const owner = new pg.Client({ host, port, database, user: UPSTREAM_USER, password });
+  await owner.connect();
+  try {
+    await loadSampleData(owner);
+  } finally {
+    await owner.end();
+  }
+}
+
+/** What agents may do; the DBA may do everything that is not refused to all. */
+export const RULES = `version: 1
+rules:
+  - id: agents-read-and-write
+    description: Agents work with the shop's data, inside transactions if they like.
+    match:
+      identities: { kind: [agent] }
+      effects: [read, insert, update, delete, transaction, set-session, call-function, prepare, execute, cursor, explain]
+    action: allow
+
+  - id: dba-everything
+    description: The people who run the database.
+    match:
+      identities: { groups: [dba] }
+    action: allow
+
+  - id: no-unbounded-writes
+    description: An UPDATE or DELETE without WHERE is nearly always a mistake, whoever sends it.
+    match: { effects: [update, delete], predicate: [none] }
+    action: deny
+    hint: Add a WHERE clause that names the rows you mean.
+
+  - id: salaries-are-private
+    description: No agent has business with what people earn.
+    match:
+      identities: { kind: [agent] }
+      tables: [public.employees]
+    action: deny
+    hint: Ask a person of the DBA team for what you need from this table.
+`;
+
+async function configText(
+  server: EmbeddedPostgres,
+  passwords: Demo['passwords'],
+  port: number,
+  apiPort: number,
+  journal: string,
+): Promise<string> {
+  const verifier = async (password: string) => formatScramVerifier(await createScramVerifier(password));
+  return stringify({
+    listen: { postgres: `${HOST}:${port}`, api: `${HOST}:${apiPort}` },
+    connections: [
+      {
+        name: CONNECTION,
+        protocol: 'postgres',
+        upstream: {
+          host: server.host,
+          port: server.port,
+          database: server.database,
+          user: UPSTREAM_USER,
+          password: { file: './upstream-password' },
+          // The server is a child of this process, on loopback.
+          tls: 'disable',
+        },
+        default: 'deny',
+      },
+    ],
+    identity: {
+      users: [
+        { name: 'agent', kind: 'agent', scram: await verifier(passwords.agent) },
+        { name: 'dba', kind: 'human', groups: ['dba'], scram: await verifier(passwords.dba) },
+      ],
+    },
+    rules: ['./rules.yaml'],
+    recording: { directory: journal },
+    // The demo ends when its user says so, not when the last transaction has.
+    limits: { drain: '1s' },
+    log: { level: 'warn' },
+  });
+}
+
+/** The first free loopback port from `first` on. */
+async function freePortFrom(first: number): Promise<number> {
+  for (let port = first; port < first + 100; port++) if (await isFree(port)) return port;
+  throw new Error(`No free port between ${first} and ${first + 99}.`);
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.once('error', () => resolve(false));
+    probe.listen(port, HOST, () => probe.close(() => resolve(true)));
+  });
+}
+
+/** What a newcomer reads: how to connect, what to try and what to expect of it. */
+export function demoText(demo: Demo): string {
+  const url = (user: 'agent' | 'dba') =>
+    `postgresql://${user}:${demo.passwords[user]}@${demo.host}:${demo.port}/${demo.connection}`;
+  return `Sluice stands between you and a PostgreSQL with sample data. Connect with any PostgreSQL client:
+
+  an agent   ${url('agent')}
+  a DBA      ${url('dba')}
+
+Try, in another terminal:
+
+  # Allowed: the rules let agents read.
+  psql "${url('agent')}" -c "SELECT id, name, city FROM customers ORDER BY id LIMIT 3"
+
+  # Refused by rule no-unbounded-writes: there is no WHERE, it would empty the table.
+  psql "${url('agent')}" -c "DELETE FROM payments"
+
+  # The same inside a transaction: the transaction fails as if the server itself had refused,
+  # and COMMIT ends in ROLLBACK. The UPDATE before it is undone.
+  psql "${url('agent')}" -c "BEGIN" -c "UPDATE orders SET status = 'paid' WHERE id = 1" -c "DELETE FROM payments" -c "COMMIT"
+
+  # Refused by rule salaries-are-private to the agent, allowed to the DBA.
+  psql "${url('agent')}" -c "SELECT name, salary FROM employees ORDER BY salary DESC LIMIT 3"
+  psql "${url('dba')}" -c "SELECT name, salary FROM employees ORDER BY salary DESC LIMIT 3"
+
+Every statement is recorded before it runs, with its verdict: ${demo.journal}
+
+  npm run -s sluice -- sessions list --journal ${demo.journal}
+  npm run -s sluice -- sessions show SESSION --journal ${demo.journal}
+
+Configuration and rules: ${demo.configFile}, rules.yaml beside it.
+Health and metrics: http://${demo.host}:${demo.apiPort}/readyz and /metrics
+
+Ctrl-C ends the demo and removes everything it made.`;
+}
