@@ -1,0 +1,145 @@
+import type { ConnectionConfig } from '../config/config.ts';
+import type { Identity } from '../identity/identity.ts';
+import type { RuleSet } from '../policy/decide.ts';
+import type { Verdict } from '../policy/verdict.ts';
+import type { Effect, LexingState, StatementFacts, TextFacts } from '../statements/facts.ts';
+
+/** One statement of a text with its verdict, and what a record says of both. */
+export interface JudgedStatement {
+  readonly facts: StatementFacts;
+  readonly verdict: Verdict;
+  /** The record's fields `text` to `rules`, as JSON text. */
+  readonly record: string;
+}
+
+interface Decided {
+  readonly kind: string;
+  readonly fingerprint: string;
+  readonly verdict: Verdict;
+  readonly record: string;
+}
+
+/** All statements of one text, judged under one set of rules. */
+export interface Judgement {
+  readonly text: string;
+  readonly statements: readonly JudgedStatement[];
+  /** The rules it was judged under; under other rules it has to be judged again. */
+  readonly rules: RuleSet;
+  /** True if a statement changes the names of prepared statements or runs one by name: only the session can judge it. */
+  readonly usesNames: boolean;
+  /** True if a statement may change how later text is read. */
+  readonly changesLexing: boolean;
+}
+
+/** Reads text; see `statements/`. */
+export interface Analyzer {
+  analyze(text: string, lexing: LexingState): TextFacts | Promise<TextFacts>;
+}
+
+/** Texts whose judgement is kept, and the most characters of them. */
+const MOST_TEXTS = 5000;
+const MOST_CHARACTERS = 8 * 1024 * 1024;
+
+/**
+ * Judges text for one identity on one connection, under the rules in force. Shared by the sessions of that identity,
+ * so that a text seen before costs one look-up.
+ */
+export class Judge {
+  readonly #analyzer: Analyzer;
+  readonly #identity: Identity;
+  readonly #connection: ConnectionConfig;
+  #rules: RuleSet;
+  /** By lexing state: [strings standard, strings not standard]. */
+  readonly #texts: [Map<string, Judgement>, Map<string, Judgement>] = [new Map(), new Map()];
+  #characters = 0;
+  /** Facts of texts that differ in literals share their effects: so they share the verdict. */
+  #byEffects = new WeakMap<readonly Effect[], Decided>();
+
+  constructor(analyzer: Analyzer, identity: Identity, connection: ConnectionConfig, rules: RuleSet) {
+    this.#analyzer = analyzer;
+    this.#identity = identity;
+    this.#connection = connection;
+    this.#rules = rules;
+  }
+
+  setRules(rules: RuleSet): void {
+    this.#rules = rules;
+    this.#byEffects = new WeakMap();
+    this.#forget();
+  }
+
+  /** The judgement of a text, at once if it can be had at once. */
+  judge(text: string, lexing: LexingState): Judgement | Promise<Judgement> {
+    const texts = this.#texts[lexing.standardConformingStrings ? 0 : 1];
+    const known = texts.get(text);
+    if (known !== undefined) return known;
+    const facts = this.#analyzer.analyze(text, lexing);
+    if (facts instanceof Promise) return facts.then((f) => this.judgeFacts(text, f));
+    const judgement = this.judgeFacts(text, facts);
+    if (texts.size >= MOST_TEXTS || this.#characters + text.length > MOST_CHARACTERS) this.#forget();
+    texts.set(text, judgement);
+    this.#characters += text.length;
+    return judgement;
+  }
+
+  /** The same judgement under the rules in force now. */
+  again(judgement: Judgement): Judgement {
+    if (judgement.rules === this.#rules) return judgement;
+    return this.judgeFacts(judgement.text, { statements: judgement.statements.map((s) => s.facts) });
+  }
+
+  judgeFacts(text: string, facts: TextFacts): Judgement {
+    const statements: JudgedStatement[] = [];
+    let usesNames = false;
+    let changesLexing = false;
+    for (const f of facts.statements) {
+      statements.push(this.judgeStatement(text.slice(f.start, f.end), f, f.effects));
+      usesNames ||= f.nameChange !== null || f.executes.length > 0;
+      changesLexing ||= f.changesLexing;
+    }
+    return { text, statements, rules: this.#rules, usesNames, changesLexing };
+  }
+
+  /** @param effects those of the facts, or more where the statement runs another by name */
+  judgeStatement(text: string, facts: StatementFacts, effects: readonly Effect[]): JudgedStatement {
+    let decided = this.#byEffects.get(effects);
+    if (decided === undefined || decided.kind !== facts.kind || decided.fingerprint !== facts.fingerprint) {
+      const verdict = this.#rules.decide(
+        { ...facts, effects },
+        { identity: this.#identity, connection: this.#connection.name, default: this.#connection.default },
+      );
+      decided = {
+        kind: facts.kind,
+        fingerprint: facts.fingerprint,
+        verdict,
+        record: recordOf(facts, effects, verdict),
+      };
+      this.#byEffects.set(effects, decided);
+    }
+    return { facts, verdict: decided.verdict, record: `"text":${JSON.stringify(text)},${decided.record}` };
+  }
+
+  #forget(): void {
+    for (const texts of this.#texts) texts.clear();
+    this.#characters = 0;
+  }
+}
+
+function recordOf(facts: StatementFacts, effects: readonly Effect[], verdict: Verdict): string {
+  const shadow = verdict.shadow.length > 0 ? `,"shadow":${JSON.stringify(verdict.shadow)}` : '';
+  return (
+    `"fingerprint":"${facts.fingerprint}","kind":${JSON.stringify(facts.kind)},` +
+    `"effects":${JSON.stringify(effects.map(describeEffect))},` +
+    `"verdict":"${verdict.action}","rules":${JSON.stringify(verdict.rules)}${shadow}`
+  );
+}
+
+/** One effect in words: `delete public.orders (none)`, `opaque: anonymous code`. */
+function describeEffect(effect: Effect): string {
+  if (effect.effect === 'opaque') return `opaque: ${effect.via ?? 'unknown'}`;
+  const object =
+    effect.object === null
+      ? ''
+      : ` ${effect.object.schema === null ? '' : `${effect.object.schema}.`}${effect.object.name}`;
+  return `${effect.effect}${object}${effect.predicate === null ? '' : ` (${effect.predicate})`}`;
+}

@@ -1,0 +1,81 @@
+import type { Socket } from 'node:net';
+
+/**
+ * Bytes staged for one socket, in order. Ranges of one chunk that touch each other are one write, so that what is
+ * allowed as a whole leaves as it came.
+ */
+export class Outbox {
+  #done: Buffer[] = [];
+  #bytes: Buffer | null = null;
+  #start = 0;
+  #end = 0;
+
+  get isEmpty(): boolean {
+    return this.#bytes === null && this.#done.length === 0;
+  }
+
+  add(bytes: Buffer, start: number, end: number): void {
+    if (bytes === this.#bytes && start === this.#end) {
+      this.#end = end;
+      return;
+    }
+    this.#seal();
+    this.#bytes = bytes;
+    this.#start = start;
+    this.#end = end;
+  }
+
+  addMessage(bytes: Buffer): void {
+    this.add(bytes, 0, bytes.length);
+  }
+
+  /** A place to {@link cutBack} to. */
+  mark(): number {
+    this.#seal();
+    return this.#done.length;
+  }
+
+  /** Drops what was added since {@link mark} gave `mark`. */
+  cutBack(mark: number): void {
+    this.#seal();
+    this.#done.length = mark;
+  }
+
+  /** Takes out what is staged, in order. */
+  take(): Buffer[] {
+    this.#seal();
+    const taken = this.#done;
+    this.#done = [];
+    return taken;
+  }
+
+  /**
+   * Writes what is staged, in one write where it is one range and one system call otherwise.
+   * @returns false if the socket's buffer is full
+   */
+  writeTo(socket: Socket): boolean {
+    if (this.#done.length === 0) {
+      const bytes = this.#bytes;
+      if (bytes === null) return true;
+      this.#bytes = null;
+      return socket.write(
+        this.#start === 0 && this.#end === bytes.length ? bytes : bytes.subarray(this.#start, this.#end),
+      );
+    }
+    this.#seal();
+    const parts = this.#done;
+    this.#done = [];
+    socket.cork();
+    let room = true;
+    for (let i = 0; i < parts.length; i++) room = socket.write(parts[i]!);
+    socket.uncork();
+    return room;
+  }
+
+  #seal(): void {
+    const bytes = this.#bytes;
+    if (bytes === null) return;
+    this.#bytes = null;
+    this.#done.push(this.#start === 0 && this.#end === bytes.length ? bytes : bytes.subarray(this.#start, this.#end));
+  }
+}

@@ -1,0 +1,56 @@
+import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
+
+/**
+ * The parameters of a Bind message as JSON text for a record: `["a",null,{"hex":"0000002a"}]`. Text values that are
+ * valid UTF-8 are strings, all others (binary format, other encodings) their bytes in hexadecimal.
+ *
+ * @param bytes holds the message from `at` (its first byte after portal and statement names) to `end`
+ * @throws ProtocolViolation if counts and lengths do not fit the message
+ */
+export function bindsAsJson(bytes: Buffer, at: number, end: number): string {
+  let p = at;
+  const formats = int16(bytes, p, end);
+  const formatsAt = p + 2;
+  p = formatsAt + 2 * formats;
+  const count = int16(bytes, p, end);
+  if (formats > 1 && formats !== count)
+    throw new ProtocolViolation('Bind has formats for other parameters than it has');
+  p += 2;
+  let json = '[';
+  for (let i = 0; i < count; i++) {
+    if (p + 4 > end) throw new ProtocolViolation('Bind ends inside a parameter');
+    const length = bytes.readInt32BE(p);
+    p += 4;
+    if (i > 0) json += ',';
+    if (length === -1) {
+      json += 'null';
+      continue;
+    }
+    if (length < 0 || p + length > end) throw new ProtocolViolation('Bind has a parameter longer than itself');
+    const binary = formats > 0 && bytes[formatsAt + 2 * (formats === 1 ? 0 : i) + 1] === 1;
+    json += binary ? hex(bytes, p, p + length) : text(bytes, p, p + length);
+    p += length;
+  }
+  if (p + 2 + 2 * int16(bytes, p, end) !== end) throw new ProtocolViolation('Bind has bytes after its last field');
+  return `${json}]`;
+}
+
+function int16(bytes: Buffer, at: number, end: number): number {
+  if (at + 2 > end) throw new ProtocolViolation('Bind ends too early');
+  return (bytes[at]! << 8) | bytes[at + 1]!;
+}
+
+/** Longer values are recorded with their beginning and their length only. */
+const MOST_RECORDED = 64 * 1024;
+
+function hex(bytes: Buffer, from: number, to: number): string {
+  const size = to - from;
+  if (size <= MOST_RECORDED) return `{"hex":"${bytes.toString('hex', from, to)}"}`;
+  return `{"hex":"${bytes.toString('hex', from, from + MOST_RECORDED)}","bytes":${size}}`;
+}
+
+function text(bytes: Buffer, from: number, to: number): string {
+  if (to - from > MOST_RECORDED) return hex(bytes, from, to);
+  const value = bytes.toString('utf8', from, to);
+  return value.includes('\ufffd') ? hex(bytes, from, to) : JSON.stringify(value);
+}

@@ -1,0 +1,117 @@
+/**
+ * What the server still owes: one entry for each forwarded message that has a response, in order.
+ * A ring of small numbers and references, so that a query allocates nothing here.
+ */
+
+/** What an entry waits for. */
+export const EXPECT = {
+  query: 1,
+  parse: 2,
+  bind: 3,
+  describe: 4,
+  execute: 5,
+  close: 6,
+  sync: 7,
+  /** A Query made to fail in place of a refused one: its ErrorResponse is replaced. */
+  refusedQuery: 8,
+  /** An Execute made to fail in place of a refused message of the extended protocol. */
+  refusedExecute: 9,
+  /** CopyDone or CopyFail sent before the server said whether it copies in: no response, but it ends the copy. */
+  copyEnd: 10,
+} as const;
+
+export type Expectation = (typeof EXPECT)[keyof typeof EXPECT];
+
+export class Expected<T> {
+  #kinds: Uint8Array = new Uint8Array(16);
+  #values: (T | null)[] = new Array<T | null>(16).fill(null);
+  /** Absolute positions: entries are [head, tail). */
+  #head = 0;
+  #tail = 0;
+
+  get length(): number {
+    return this.#tail - this.#head;
+  }
+
+  /** Absolute position of the next entry, for {@link truncate}. */
+  get tail(): number {
+    return this.#tail;
+  }
+
+  push(kind: Expectation, value: T | null): void {
+    if (this.#tail - this.#head === this.#kinds.length) this.#grow();
+    const at = this.#tail++ & (this.#kinds.length - 1);
+    this.#kinds[at] = kind;
+    this.#values[at] = value;
+  }
+
+  /** Kind of the oldest entry, or 0 if there is none. */
+  kind(): Expectation | 0 {
+    return this.#head === this.#tail ? 0 : (this.#kinds[this.#head & (this.#kinds.length - 1)]! as Expectation);
+  }
+
+  /** What was pushed with the oldest entry. */
+  value(): T | null {
+    return this.#head === this.#tail ? null : this.#values[this.#head & (this.#kinds.length - 1)]!;
+  }
+
+  /** Removes the oldest entry. */
+  shift(): void {
+    this.#values[this.#head++ & (this.#kinds.length - 1)] = null;
+  }
+
+  /** Takes back what was pushed since `tail`, newest first. */
+  truncate(tail: number, each: (kind: Expectation, value: T | null) => void): void {
+    while (this.#tail > tail) {
+      const at = --this.#tail & (this.#kinds.length - 1);
+      const value = this.#values[at]!;
+      this.#values[at] = null;
+      each(this.#kinds[at]! as Expectation, value);
+    }
+  }
+
+  /** Calls `each` for every entry, oldest first. */
+  forEach(each: (kind: Expectation, value: T | null) => void): void {
+    for (let i = this.#head; i < this.#tail; i++) {
+      const at = i & (this.#kinds.length - 1);
+      each(this.#kinds[at]! as Expectation, this.#values[at]!);
+    }
+  }
+
+  /**
+   * Drops entries for which `drop` says true; the order of the others stays.
+   * @param before counts only the dropped entries whose position is before this one
+   * @returns how many of those were dropped
+   */
+  remove(drop: (kind: Expectation, value: T | null) => boolean, before: number): number {
+    const mask = this.#kinds.length - 1;
+    let to = this.#head;
+    let count = 0;
+    for (let from = this.#head; from < this.#tail; from++) {
+      const kind = this.#kinds[from & mask]! as Expectation;
+      const value = this.#values[from & mask]!;
+      if (drop(kind, value)) {
+        if (from < before) count++;
+        continue;
+      }
+      this.#kinds[to & mask] = kind;
+      this.#values[to & mask] = value;
+      to++;
+    }
+    for (let at = to; at < this.#tail; at++) this.#values[at & mask] = null;
+    this.#tail = to;
+    return count;
+  }
+
+  #grow(): void {
+    const size = this.#kinds.length;
+    const kinds = new Uint8Array(size * 2);
+    const values = new Array<T | null>(size * 2).fill(null);
+    for (let at = this.#head; at < this.#tail; at++) {
+      kinds[at & (size * 2 - 1)] = this.#kinds[at & (size - 1)]!;
+      values[at & (size * 2 - 1)] = this.#values[at & (size - 1)]!;
+    }
+    this.#kinds = kinds;
+    this.#values = values;
+  }
+}

@@ -1,0 +1,221 @@
+import type { Socket } from 'node:net';
+import { type SecureContext, TLSSocket } from 'node:tls';
+import {
+  type ErrorFields,
+  encodeAuthentication,
+  encodeErrorResponse,
+  encodeNegotiateProtocolVersion,
+} from '../../../protocols/postgres/backend.ts';
+import {
+  CANCEL_REQUEST,
+  type CancelRequest,
+  decodeCancelRequest,
+  decodeRequestCode,
+  decodeSASLInitialResponse,
+  decodeSASLResponse,
+  decodeStartupMessage,
+  FRONTEND,
+  GSSENC_REQUEST,
+  PROTOCOL_3_2,
+  SSL_REQUEST,
+} from '../../../protocols/postgres/frontend.ts';
+import { type ChannelBinding, mockVerifier, ScramServer } from '../../../protocols/postgres/scram.ts';
+import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
+import type { Identity } from '../../identity/identity.ts';
+import type { Users } from '../../identity/users.ts';
+import { fatal } from './session.ts';
+
+/** MAX_STARTUP_PACKET_LENGTH and PG_MAX_AUTH_TOKEN_LENGTH of the server. */
+const LARGEST_STARTUP = 10_000;
+const LARGEST_AUTH_MESSAGE = 65_535;
+const TLS_HANDSHAKE = 0x16;
+
+/** A client that has proved who it is, and what it asks for. */
+export interface LoggedIn {
+  readonly socket: Socket;
+  readonly user: string;
+  readonly identity: Identity;
+  /** The name of the connection it asks for. */
+  readonly database: string;
+  /** All other parameters of the StartupMessage. */
+  readonly parameters: ReadonlyMap<string, string>;
+  readonly tls: boolean;
+  /** True if the client speaks protocol 3.2, which has longer cancel keys. */
+  readonly longKeys: boolean;
+}
+
+/** Why a login ended; `fields` is what the client is told, `null` where there is nobody to tell. */
+export class LoginRefused extends Error {
+  readonly fields: ErrorFields | null;
+  readonly user: string | null;
+
+  constructor(message: string, fields: ErrorFields | null, user: string | null = null) {
+    super(message);
+    this.name = 'LoginRefused';
+    this.fields = fields;
+    this.user = user;
+  }
+}
+
+export interface LoginServices {
+  readonly users: Users;
+  readonly tls: { readonly context: SecureContext; readonly binding: ChannelBinding | null } | null;
+  /** Makes the salts that unknown users are shown; random for each process. */
+  readonly mockSecret: Buffer;
+}
+
+/**
+ * The start-up phase as a server (chapter Message Flow, Start-up): TLS, GSSENC and cancel requests, the StartupMessage,
+ * SCRAM-SHA-256 authentication.
+ *
+ * @param onTls told when the socket is replaced by one over TLS
+ * @returns the client, or the cancel request it made instead
+ * @throws LoginRefused, ProtocolViolation
+ */
+export async function login(
+  plain: Socket,
+  services: LoginServices,
+  onTls: (socket: Socket) => void,
+): Promise<LoggedIn | { readonly cancel: CancelRequest }> {
+  let socket: Socket = plain;
+  let tls = false;
+  let gssAsked = false;
+  const secure = async (direct: boolean): Promise<void> => {
+    socket = await startTls(socket, services.tls!.context, direct);
+    tls = true;
+    onTls(socket);
+  };
+  for (;;) {
+    const first = await take(socket, 1);
+    if (first[0] === TLS_HANDSHAKE && !tls) {
+      // PostgreSQL 17's direct TLS: no SSLRequest, but ALPN is a must.
+      if (services.tls === null) throw new LoginRefused('direct TLS to a listener without TLS', null);
+      socket.unshift(first);
+      await secure(true);
+      continue;
+    }
+    const length = Buffer.concat([first, await take(socket, 3)]).readInt32BE(0);
+    if (length < 8 || length > LARGEST_STARTUP) throw new ProtocolViolation('invalid length of startup packet');
+    const body = await take(socket, length - 4);
+    switch (decodeRequestCode(body)) {
+      case SSL_REQUEST:
+        if (tls || length !== 8) throw new ProtocolViolation('unexpected SSLRequest');
+        // Bytes after the request would be read as if they had come through TLS (CVE-2021-23222).
+        if (socket.readableLength > 0) throw new ProtocolViolation('received unencrypted data after SSL request');
+        socket.write(services.tls === null ? 'N' : 'S');
+        if (services.tls !== null) await secure(false);
+        continue;
+      case GSSENC_REQUEST:
+        if (gssAsked || length !== 8) throw new ProtocolViolation('unexpected GSSENCRequest');
+        gssAsked = true;
+        if (socket.readableLength > 0) throw new ProtocolViolation('received unencrypted data after GSSENC request');
+        socket.write('N');
+        continue;
+      case CANCEL_REQUEST:
+        return { cancel: decodeCancelRequest(body) };
+      default:
+        return authenticate(socket, tls, body, services);
+    }
+  }
+}
+
+async function authenticate(socket: Socket, tls: boolean, startup: Buffer, services: LoginServices): Promise<LoggedIn> {
+  const { major, minor, parameters } = decodeStartupMessage(startup);
+  if (major !== 3) {
+    throw new LoginRefused(
+      `protocol ${major}.${minor}`,
+      fatal('0A000', `unsupported frontend protocol ${major}.${minor}: server supports 3.0 to 3.2`),
+    );
+  }
+  const user = parameters.get('user') ?? '';
+  if (user === '')
+    throw new LoginRefused('no user name', fatal('28000', 'no PostgreSQL user name specified in startup packet'));
+  const database = parameters.get('database') || user;
+  const unrecognizedOptions = [...parameters.keys()].filter((name) => name.startsWith('_pq_.'));
+  if (minor > 2 || unrecognizedOptions.length > 0) {
+    socket.write(
+      encodeNegotiateProtocolVersion({ version: Math.min(PROTOCOL_3_2, (major << 16) | minor), unrecognizedOptions }),
+    );
+  }
+
+  const known = services.users.find(user);
+  const binding = tls ? (services.tls?.binding ?? null) : null;
+  const scram = new ScramServer(known?.verifier ?? mockVerifier(user, services.mockSecret), binding);
+  socket.write(encodeAuthentication({ kind: 'SASL', mechanisms: scram.mechanisms }));
+  const initial = decodeSASLInitialResponse(await takePassword(socket));
+  if (initial.response === null) throw new ProtocolViolation('SASL without an initial response');
+  socket.write(encodeAuthentication({ kind: 'SASLContinue', data: scram.start(initial.mechanism, initial.response) }));
+  const outcome = scram.finish(decodeSASLResponse(await takePassword(socket)));
+  if (!outcome.ok || known === null) {
+    // The same words whether the user exists or not.
+    throw new LoginRefused(
+      'wrong user or password',
+      fatal('28P01', `password authentication failed for user "${user}"`),
+      user,
+    );
+  }
+  socket.write(encodeAuthentication({ kind: 'SASLFinal', data: outcome.serverFinal }));
+
+  const rest = new Map(parameters);
+  rest.delete('user');
+  rest.delete('database');
+  return { socket, user, identity: known.identity, database, parameters: rest, tls, longKeys: minor >= 2 };
+}
+
+/** The body of the next message, which has to be a PasswordMessage, SASLInitialResponse or SASLResponse. */
+async function takePassword(socket: Socket): Promise<Buffer> {
+  const header = await take(socket, 5);
+  const length = header.readInt32BE(1);
+  if (header[0] !== FRONTEND.password) throw new ProtocolViolation('expected a password response');
+  if (length < 4 || length > LARGEST_AUTH_MESSAGE) throw new ProtocolViolation('invalid length of password response');
+  return length === 4 ? Buffer.alloc(0) : take(socket, length - 4);
+}
+
+/** Exactly `count` bytes. */
+async function take(socket: Socket, count: number): Promise<Buffer> {
+  for (;;) {
+    const bytes = socket.read(count) as Buffer | null;
+    if (bytes !== null) {
+      if (bytes.length === count) return bytes;
+      break;
+    }
+    if (socket.readableEnded || socket.destroyed) break;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        socket.off('readable', done);
+        socket.off('end', done);
+        socket.off('close', done);
+        resolve();
+      };
+      socket.on('readable', done);
+      socket.on('end', done);
+      socket.on('close', done);
+    });
+  }
+  throw new LoginRefused('the client closed the connection during login', null);
+}
+
+async function startTls(socket: Socket, secureContext: SecureContext, direct: boolean): Promise<Socket> {
+  const tls = new TLSSocket(socket, { isServer: true, secureContext, ALPNProtocols: ['postgresql'] });
+  await new Promise<void>((resolve, reject) => {
+    tls.once('secure', resolve);
+    tls.once('error', (error) => reject(new LoginRefused(`TLS: ${error.message}`, null)));
+    tls.once('close', () =>
+      reject(new LoginRefused('the client closed the connection during the TLS handshake', null)),
+    );
+  });
+  if (direct && tls.alpnProtocol !== 'postgresql') {
+    throw new LoginRefused(
+      'direct TLS without ALPN',
+      fatal('08P01', 'received direct SSL connection request without ALPN protocol negotiation extension'),
+    );
+  }
+  return tls;
+}
+
+/** Tells the client why, and hangs up. */
+export function hangUp(socket: Socket, fields: ErrorFields | null): void {
+  if (socket.destroyed) return;
+  if (fields === null) socket.destroy();
+  else socket.end(encodeErrorResponse(fields));
+}

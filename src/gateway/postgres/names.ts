@@ -1,0 +1,93 @@
+/**
+ * Prepared statements and portals by name, as the server will know them.
+ *
+ * A Parse, Bind or Close takes effect here when it is sent, so that what follows it in a pipeline is judged under the
+ * name it will have. If the server then discards the message (an error before it, up to the Sync), the change is undone.
+ * While a change is unconfirmed and older messages than the current pipeline segment decide about it, the name is
+ * *ambiguous*: the server may know either of two statements by it, and the session has to wait before it judges.
+ */
+export class NameTable<T> {
+  readonly #slots = new Map<string, Slot<T>>();
+
+  get size(): number {
+    return this.#slots.size;
+  }
+
+  /** What the name means if everything that was sent succeeds; `null` if nothing. */
+  get(name: string): T | null {
+    return this.#slots.get(name)?.value ?? null;
+  }
+
+  /** @param segment the pipeline segment (between two Syncs) the reference is in */
+  isAmbiguous(name: string, segment: number): boolean {
+    const slot = this.#slots.get(name);
+    if (slot === undefined || slot.first === null) return false;
+    for (let change: NameChangeSent<T> | null = slot.first; change !== null; change = change.next) {
+      if (change.segment < segment && change.previous !== null) return true;
+    }
+    return false;
+  }
+
+  /** Sets (or with `null` removes) a name by a message just sent; {@link confirmChange} or {@link undoChange} the result when the server has answered. */
+  change(name: string, value: T | null, segment: number): NameChangeSent<T> {
+    let slot = this.#slots.get(name);
+    if (slot === undefined) {
+      slot = { name, table: this.#slots, value: null, first: null, last: null };
+      this.#slots.set(name, slot);
+    }
+    const change: NameChangeSent<T> = { slot, previous: slot.value, segment, next: null };
+    if (slot.last === null) slot.first = change;
+    else slot.last.next = change;
+    slot.last = change;
+    slot.value = value;
+    return change;
+  }
+
+  /** Sets (or with `null` removes) a name the server has confirmed already. */
+  set(name: string, value: T | null): void {
+    confirmChange(this.change(name, value, 0));
+  }
+
+  /** Forgets every name without an unconfirmed change. */
+  clear(): void {
+    for (const [name, slot] of this.#slots) if (slot.first === null) this.#slots.delete(name);
+  }
+}
+
+interface Slot<T> {
+  readonly name: string;
+  readonly table: Map<string, Slot<T>>;
+  value: T | null;
+  /** Unconfirmed changes, oldest first. */
+  first: NameChangeSent<T> | null;
+  last: NameChangeSent<T> | null;
+}
+
+export interface NameChangeSent<T> {
+  readonly slot: Slot<T>;
+  previous: T | null;
+  readonly segment: number;
+  next: NameChangeSent<T> | null;
+}
+
+/** The server did it. Changes of one name are confirmed in the order they were made. */
+export function confirmChange<T>(change: NameChangeSent<T>): void {
+  const slot = change.slot;
+  slot.first = change.next;
+  if (slot.first !== null) return;
+  slot.last = null;
+  if (slot.value === null) slot.table.delete(slot.name);
+}
+
+/** The server did not do it: what the name meant before holds again, unless a later change stands. */
+export function undoChange<T>(change: NameChangeSent<T>): void {
+  const slot = change.slot;
+  if (change.next === null) slot.value = change.previous;
+  else change.next.previous = change.previous;
+  let before: NameChangeSent<T> | null = null;
+  for (let at = slot.first; at !== change && at !== null; at = at.next) before = at;
+  if (before === null) slot.first = change.next;
+  else before.next = change.next;
+  if (slot.last === change) slot.last = before;
+  if (slot.first === null && slot.value === null) slot.table.delete(slot.name);
+}

@@ -1,0 +1,1161 @@
+import { randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
+import {
+  BACKEND,
+  decodeErrorResponse,
+  decodeParameterStatus,
+  type ErrorFields,
+  encodeErrorResponse,
+  encodeReadyForQuery,
+} from '../../../protocols/postgres/backend.ts';
+import { type FrameRules, Framer, type FrameSink } from '../../../protocols/postgres/framing.ts';
+import {
+  encodeExecute,
+  encodeFlush,
+  encodeQuery,
+  encodeTerminate,
+  FRONTEND,
+} from '../../../protocols/postgres/frontend.ts';
+import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
+import { type LexingState, opaqueText, type StatementFacts } from '../../statements/facts.ts';
+import { isUnsafeEncoding } from '../../statements/postgres/encodings.ts';
+import type { JudgedStatement, Judgement } from '../judge.ts';
+import { Outbox } from '../outbox.ts';
+import { functionCall, notRecorded, type Refusal, refusedByRule, unsafeEncoding } from '../refusal.ts';
+import type { SessionServices, SessionStart } from '../services.ts';
+import type { TurnMember } from '../turn.ts';
+import { bindsAsJson } from './binds.ts';
+import { EXPECT, type Expectation, Expected } from './expected.ts';
+import { confirmChange, type NameChangeSent, NameTable, undoChange } from './names.ts';
+
+/** A statement the server has, or is about to have, ready by name. */
+interface Prepared {
+  judgement: Judgement;
+  /** True once a record holds the text. */
+  recorded: boolean;
+}
+
+/** A bound statement: `bytes` holds its Bind message, the parameters begin at `at`. */
+interface Portal {
+  readonly prepared: Prepared;
+  readonly bytes: Buffer;
+  readonly at: number;
+  readonly end: number;
+}
+
+/** Statements that were forwarded together and whose outcome is not known yet. */
+interface Execution {
+  readonly kind: 'execution';
+  readonly statements: readonly JudgedStatement[];
+  /** Number of the first statement within the session. */
+  readonly number: number;
+  readonly startedAt: number;
+  /** Statements that are done. */
+  done: number;
+  rows: number;
+  bytes: number;
+  /** Tag of the last statement's last CommandComplete. */
+  tag: string;
+}
+
+interface Refused {
+  readonly kind: 'refused';
+  readonly refusal: Refusal;
+}
+
+/** A change of a name that the server has not confirmed; to confirm or undo it, which table it is of does not matter. */
+interface Change {
+  readonly kind: 'change';
+  readonly sent: NameChangeSent<unknown>;
+}
+
+type Expectable = Execution | Refused | Change;
+
+/** What is done with messages of the extended protocol up to the next Sync. */
+const SKIP = {
+  none: 0,
+  /** Dropped; the Sync is forwarded: the server is skipping too. */
+  thenForward: 1,
+  /** Dropped; the Sync is answered here: the server has seen nothing. */
+  thenAnswer: 2,
+} as const;
+type Skip = (typeof SKIP)[keyof typeof SKIP];
+
+const SMALL_MESSAGE = 10_000; // PQ_SMALL_MESSAGE_LIMIT of the server
+const LARGE_MESSAGE = 0x3fffffff; // PQ_LARGE_MESSAGE_LIMIT of the server
+const IDLE = 0x49; // 'I'
+const READY_IDLE = encodeReadyForQuery('I');
+const FLUSH = encodeFlush();
+
+/** Messages a client may send in a session, and how long; the server's own limits, but for those that carry text or values. */
+export function frontendRules(messageBytes: number): FrameRules {
+  const largest = new Int32Array(256);
+  for (const type of [FRONTEND.query, FRONTEND.parse, FRONTEND.bind, FRONTEND.functionCall])
+    largest[type] = messageBytes;
+  for (const type of [
+    FRONTEND.close,
+    FRONTEND.describe,
+    FRONTEND.execute,
+    FRONTEND.flush,
+    FRONTEND.sync,
+    FRONTEND.terminate,
+    FRONTEND.copyDone,
+    FRONTEND.copyFail,
+  ]) {
+    largest[type] = SMALL_MESSAGE;
+  }
+  largest[FRONTEND.copyData] = LARGE_MESSAGE;
+  const streamed = new Uint8Array(256);
+  streamed[FRONTEND.copyData] = 1;
+  return { largest, streamed };
+}
+
+/** Messages an upstream may send in a session. What Sluice has to read whole is bounded; the rest passes in pieces. */
+const BACKEND_RULES: FrameRules = (() => {
+  const largest = new Int32Array(256);
+  for (const type of Object.values(BACKEND)) largest[type] = LARGE_MESSAGE;
+  for (const type of [
+    BACKEND.authentication,
+    BACKEND.backendKeyData,
+    BACKEND.negotiateProtocolVersion,
+    BACKEND.functionCallResponse,
+    BACKEND.copyBothResponse,
+  ]) {
+    largest[type] = 0;
+  }
+  const streamed = new Uint8Array(256).fill(1);
+  const whole = [BACKEND.errorResponse, BACKEND.commandComplete, BACKEND.parameterStatus, BACKEND.readyForQuery];
+  for (const type of whole) {
+    streamed[type] = 0;
+    largest[type] = 16 * 1024 * 1024;
+  }
+  return { largest, streamed };
+})();
+
+/** Makes the portal and the text that exist nowhere but in a refusal, so that nobody can define them. */
+const NONCE = randomBytes(9).toString('base64url');
+
+/**
+ * One client, one upstream connection: the way of every message between login and close.
+ *
+ * Client to server: each message that carries SQL or executes something is judged before it is staged; at the end of
+ * the event-loop turn the records of the turn are written and the staged bytes are sent, unchanged. Server to client:
+ * chunks pass as they came while their headers say what was completed. See docs/data-path.md.
+ */
+export class PostgresSession implements FrameSink, TurnMember {
+  readonly id: string;
+  readonly start: SessionStart;
+  readonly #services: SessionServices;
+  readonly #client: Socket;
+  readonly #upstream: Socket;
+  /** The fields of every record that say whose session it is. */
+  readonly #prefix: string;
+  readonly #fromClient: Framer;
+  readonly #fromUpstream: Framer;
+  readonly #toUpstream = new Outbox();
+  /** What the upstream sent, on its way to the client. */
+  readonly #toClient = new Outbox();
+  /** Answers of our own. They are made only while the server has nothing in hand, and wait for the records of the turn. */
+  readonly #answers = new Outbox();
+  readonly #expected = new Expected<Expectable>();
+  readonly #prepared = new NameTable<Prepared>();
+  readonly #portals = new NameTable<Portal>();
+  /** Transaction status of the last ReadyForQuery. */
+  #status = IDLE;
+  /** The pipeline segment the next message belongs to; and how many have ended with ReadyForQuery. */
+  #segment = 1;
+  #ended = 0;
+  /** True from the first message of the extended protocol until its Sync. */
+  #segmentOpen = false;
+  #skip: Skip = SKIP.none;
+  /** True while the server takes CopyData for COPY FROM STDIN. */
+  #copyIn = false;
+  #lexing: LexingState;
+  #encoding: string;
+  /** Last segment with a statement that may change how later text is read. */
+  #lexingUnsure = 0;
+  /** Statements in flight that change names of prepared statements by SQL text. */
+  #namesInFlight = 0;
+  #statements = 0;
+  /** Parses of this turn, to be recorded if nothing executes them in it. */
+  #parsed: Prepared[] = [];
+  #inTurn = false;
+
+  /** Input that waits: the session is not reading on until it can judge. */
+  #rest: Buffer | null = null;
+  #restAt = 0;
+  #waiting: 'nothing' | 'server' | 'analysis' = 'nothing';
+  /** The judgement that was waited for. */
+  #analysed: Judgement | null = null;
+  #upstreamFull = false;
+  #clientGone = false;
+
+  /** State before the first recorded message of this turn, in case the records cannot be written. */
+  #marked = false;
+  #mark = {
+    upstream: 0,
+    answers: 0,
+    expected: 0,
+    segment: 0,
+    segmentOpen: false,
+    skip: SKIP.none as Skip,
+    lexingUnsure: 0,
+    statements: 0,
+    copyIn: false,
+  };
+  /** Messages since then: ranges of chunks. */
+  #sinceMark = new Outbox();
+
+  #closed = false;
+  #draining = false;
+  /** Says which side ended the session first, in the words of the `session.end` record. */
+  #endReason = '';
+  readonly #startedAt = performance.now();
+  /** Milliseconds on the monotonic clock; for the idle limit. */
+  lastActivity = performance.now();
+
+  constructor(services: SessionServices, client: Socket, upstream: Socket, start: SessionStart) {
+    this.#services = services;
+    this.#client = client;
+    this.#upstream = upstream;
+    this.start = start;
+    this.id = start.id;
+    this.#prefix = `"session":"${start.id}","identity":${JSON.stringify(start.identity)},"connection":${JSON.stringify(start.connection.name)}`;
+    this.#encoding = start.parameters.get('client_encoding') ?? 'UTF8';
+    this.#lexing = { standardConformingStrings: start.parameters.get('standard_conforming_strings') !== 'off' };
+    this.#fromClient = new Framer(this, services.frontendRules);
+    this.#fromUpstream = new Framer(
+      {
+        message: (type, bytes, from, to) => this.#serverMessage(type, bytes, from, to),
+        piece: (type, bytes, from, to, opens, closes) => this.#serverPiece(type, bytes, from, to, opens, closes),
+      },
+      BACKEND_RULES,
+    );
+  }
+
+  // --- Client to server ------------------------------------------------------------------------------------------
+
+  /** Takes bytes from the client. */
+  fromClient(chunk: Buffer): void {
+    if (this.#closed) return;
+    this.lastActivity = this.#services.now();
+    if (this.#rest !== null) {
+      this.#rest = Buffer.concat([this.#rest.subarray(this.#restAt), chunk]);
+      this.#restAt = 0;
+      return;
+    }
+    this.#read(chunk, 0);
+  }
+
+  #read(chunk: Buffer, from: number): void {
+    try {
+      const at = this.#fromClient.push(chunk, from);
+      if (this.#closed) return;
+      if (this.#waiting !== 'nothing') {
+        this.#rest = chunk;
+        this.#restAt = at;
+        this.#client.pause();
+      }
+    } catch (error) {
+      this.#protocolError(error);
+    }
+    this.#stage();
+  }
+
+  /** The wait is over: goes on with the message it was about. */
+  #resume(): void {
+    if (this.#closed || this.#waiting === 'nothing') return;
+    this.#waiting = 'nothing';
+    const chunk = this.#rest!;
+    this.#rest = null;
+    this.#read(chunk, this.#restAt);
+    if (this.#waiting === 'nothing' && !this.#upstreamFull) this.#client.resume();
+  }
+
+  /** Stops before the message in hand until the server has answered what decides about it. */
+  #waitForServer(): false {
+    this.#waiting = 'server';
+    // Inside a segment the server keeps its answers until it is asked.
+    if (this.#segmentOpen) this.#toUpstream.addMessage(FLUSH);
+    return false;
+  }
+
+  message(type: number, bytes: Buffer, start: number, end: number): boolean {
+    if (this.#closed) return true;
+    if (this.#skip !== SKIP.none && type !== FRONTEND.terminate) {
+      if (type === FRONTEND.sync) this.#syncAfterSkip(bytes, start, end);
+      return true;
+    }
+    switch (type) {
+      case FRONTEND.bind:
+        return this.#bind(bytes, start, end);
+      case FRONTEND.execute:
+        return this.#execute(bytes, start, end);
+      case FRONTEND.sync:
+        this.#sync(bytes, start, end);
+        return true;
+      case FRONTEND.describe:
+        return this.#describe(bytes, start, end);
+      case FRONTEND.query:
+        return this.#query(bytes, start, end);
+      case FRONTEND.parse:
+        return this.#parse(bytes, start, end);
+      case FRONTEND.close:
+        return this.#close(bytes, start, end);
+      case FRONTEND.copyData:
+        this.#toUpstream.add(bytes, start, end);
+        return true;
+      case FRONTEND.copyDone:
+      case FRONTEND.copyFail:
+        this.#copyEnd(bytes, start, end);
+        return true;
+      case FRONTEND.flush:
+        this.#forward(bytes, start, end);
+        return true;
+      case FRONTEND.terminate:
+        this.#end('client terminated');
+        return true;
+      case FRONTEND.functionCall:
+        this.#refuseSimple(functionCall());
+        return true;
+      default:
+        throw new ProtocolViolation(`invalid frontend message type ${type}`);
+    }
+  }
+
+  piece(_type: number, bytes: Buffer, start: number, end: number): void {
+    if (this.#closed || this.#skip !== SKIP.none) return;
+    this.#toUpstream.add(bytes, start, end);
+  }
+
+  #forward(bytes: Buffer, start: number, end: number): void {
+    if (this.#marked) this.#sinceMark.add(bytes, start, end);
+    this.#toUpstream.add(bytes, start, end);
+  }
+
+  #query(bytes: Buffer, start: number, end: number): boolean {
+    this.#markOnce();
+    if (bytes.indexOf(0, start + 5) !== end - 1)
+      throw new ProtocolViolation('a query string that does not end with its message');
+    const judgement = this.#judge(bytes, start + 5, end - 1);
+    if (judgement === null) return false;
+    if (judgement.usesNames && this.#namesUnsettled()) return this.#waitForServer();
+    this.#sinceMark.add(bytes, start, end);
+
+    const statements = judgement.usesNames ? this.#withNames(judgement) : judgement.statements;
+    const refusal = this.#refusalOf(statements);
+    this.#attempt('query', statements, null, refusal);
+    if (refusal !== null) {
+      this.#refuseSimple(refusal);
+      return true;
+    }
+    this.#toUpstream.add(bytes, start, end);
+    this.#expected.push(EXPECT.query, statements.length === 0 ? null : this.#execution(statements));
+    this.#noteSent(judgement);
+    this.#segment++;
+    this.#segmentOpen = false;
+    return true;
+  }
+
+  #parse(bytes: Buffer, start: number, end: number): boolean {
+    this.#markOnce();
+    const nameEnd = this.#nul(bytes, start + 5, end);
+    const textEnd = this.#nul(bytes, nameEnd + 1, end);
+    if (textEnd + 3 + 4 * ((bytes[textEnd + 1]! << 8) | bytes[textEnd + 2]!) !== end) {
+      throw new ProtocolViolation('Parse has other parameter types than it says');
+    }
+    const name = bytes.toString('latin1', start + 5, nameEnd);
+    if (this.#namesInFlight > 0) return this.#waitForServer();
+    const judgement = this.#judge(bytes, nameEnd + 1, textEnd);
+    if (judgement === null) return false;
+    if (judgement.usesNames && this.#namesUnsettled()) return this.#waitForServer();
+    this.#sinceMark.add(bytes, start, end);
+
+    const statements = judgement.usesNames ? this.#withNames(judgement) : judgement.statements;
+    const refusal = this.#refusalOf(statements);
+    if (refusal !== null) {
+      this.#attempt('parse', statements, null, refusal);
+      this.#refuseExtended(refusal);
+      return true;
+    }
+    const prepared: Prepared = { judgement, recorded: statements.length === 0 };
+    this.#parsed.push(prepared);
+    this.#toUpstream.add(bytes, start, end);
+    this.#expected.push(EXPECT.parse, { kind: 'change', sent: this.#prepared.change(name, prepared, this.#segment) });
+    this.#segmentOpen = true;
+    return true;
+  }
+
+  #bind(bytes: Buffer, start: number, end: number): boolean {
+    const portalEnd = this.#nul(bytes, start + 5, end);
+    const nameEnd = this.#nul(bytes, portalEnd + 1, end);
+    const name = nameEnd === portalEnd + 1 ? '' : bytes.toString('latin1', portalEnd + 1, nameEnd);
+    if (this.#namesInFlight > 0 || this.#prepared.isAmbiguous(name, this.#segment)) return this.#waitForServer();
+    const portal = portalEnd === start + 5 ? '' : bytes.toString('latin1', start + 5, portalEnd);
+    const prepared = this.#prepared.get(name) ?? this.#unknown(`prepared statement ${JSON.stringify(name)}`);
+    this.#forward(bytes, start, end);
+    const sent = this.#portals.change(portal, { prepared, bytes, at: nameEnd + 1, end }, this.#segment);
+    this.#expected.push(EXPECT.bind, { kind: 'change', sent });
+    this.#segmentOpen = true;
+    return true;
+  }
+
+  #describe(bytes: Buffer, start: number, end: number): boolean {
+    this.#target(bytes, start, end);
+    this.#forward(bytes, start, end);
+    this.#expected.push(EXPECT.describe, null);
+    this.#segmentOpen = true;
+    return true;
+  }
+
+  #close(bytes: Buffer, start: number, end: number): boolean {
+    const name = this.#target(bytes, start, end);
+    const isStatement = bytes[start + 5] === 0x53;
+    if (isStatement && this.#namesInFlight > 0) return this.#waitForServer();
+    this.#forward(bytes, start, end);
+    const sent = isStatement
+      ? this.#prepared.change(name, null, this.#segment)
+      : this.#portals.change(name, null, this.#segment);
+    this.#expected.push(EXPECT.close, { kind: 'change', sent });
+    this.#segmentOpen = true;
+    return true;
+  }
+
+  #execute(bytes: Buffer, start: number, end: number): boolean {
+    this.#markOnce();
+    const nameEnd = this.#nul(bytes, start + 5, end);
+    if (nameEnd + 5 !== end) throw new ProtocolViolation('Execute has the wrong length');
+    const name = nameEnd === start + 5 ? '' : bytes.toString('latin1', start + 5, nameEnd);
+    if (this.#portals.isAmbiguous(name, this.#segment)) return this.#waitForServer();
+    const portal = this.#portals.get(name);
+    const prepared = portal?.prepared ?? this.#unknown(`portal ${JSON.stringify(name)}`);
+    prepared.judgement = this.start.judge.again(prepared.judgement);
+    const judgement = prepared.judgement;
+    if (judgement.usesNames && this.#namesUnsettled()) return this.#waitForServer();
+    this.#sinceMark.add(bytes, start, end);
+
+    const statements = judgement.usesNames ? this.#withNames(judgement) : judgement.statements;
+    const refusal = this.#refusalOf(statements);
+    const binds = portal === null || statements.length === 0 ? null : bindsAsJson(portal.bytes, portal.at, portal.end);
+    this.#attempt('execute', statements, binds, refusal);
+    prepared.recorded = true;
+    if (refusal !== null) {
+      this.#refuseExtended(refusal);
+      return true;
+    }
+    this.#toUpstream.add(bytes, start, end);
+    this.#expected.push(EXPECT.execute, statements.length === 0 ? null : this.#execution(statements));
+    this.#noteSent(judgement);
+    this.#segmentOpen = true;
+    return true;
+  }
+
+  #sync(bytes: Buffer, start: number, end: number): void {
+    // "Flush and Sync are ignored during COPY FROM STDIN" (Message Flow, COPY Operations): the server would not answer.
+    if (this.#copyIn) return;
+    this.#forward(bytes, start, end);
+    this.#expected.push(EXPECT.sync, null);
+    this.#segment++;
+    this.#segmentOpen = false;
+  }
+
+  #syncAfterSkip(bytes: Buffer, start: number, end: number): void {
+    const skip = this.#skip;
+    this.#skip = SKIP.none;
+    if (skip === SKIP.thenForward) {
+      this.#sync(bytes, start, end);
+      return;
+    }
+    if (this.#marked) this.#sinceMark.add(bytes, start, end);
+    this.#answers.addMessage(READY_IDLE);
+  }
+
+  #copyEnd(bytes: Buffer, start: number, end: number): void {
+    this.#forward(bytes, start, end);
+    if (this.#copyIn) this.#copyIn = false;
+    else if (this.#expected.length > 0) this.#expected.push(EXPECT.copyEnd, null);
+  }
+
+  // --- Judging ---------------------------------------------------------------------------------------------------
+
+  /** The judgement of a text, or `null` if it has to be waited for. */
+  #judge(bytes: Buffer, from: number, to: number): Judgement | null {
+    const unsure = this.#lexingUnsure > this.#ended;
+    const text = bytes.toString('utf8', from, to);
+    const isAscii = text.length === to - from && !text.includes('\ufffd');
+    if (!isAscii && (unsure || !this.#isUtf8(text, bytes, from, to))) {
+      return this.#opaque(bytes.toString('latin1', from, to), 'not UTF-8');
+    }
+    if (this.#analysed !== null) {
+      const judgement = this.#analysed;
+      this.#analysed = null;
+      if (judgement.text === text) return this.start.judge.again(judgement);
+    }
+    const judgement = this.start.judge.judge(text, unsure ? { standardConformingStrings: false } : this.#lexing);
+    if (!(judgement instanceof Promise)) return judgement;
+    this.#waiting = 'analysis';
+    judgement.then(
+      (done) => {
+        this.#analysed = done;
+        this.#resume();
+      },
+      (error: Error) => this.#fatal('XX000', `Sluice could not read a statement: ${error.message}`, 'analysis failed'),
+    );
+    return null;
+  }
+
+  /** True if `text` is what the server reads, too. */
+  #isUtf8(text: string, bytes: Buffer, from: number, to: number): boolean {
+    if (this.#encoding !== 'UTF8' && this.#encoding !== 'SQL_ASCII') return false;
+    // A replacement character may be the client's own; where it stands for bytes that are no UTF-8, encoding gives other bytes.
+    return !text.includes('\ufffd') || Buffer.compare(Buffer.from(text, 'utf8'), bytes.subarray(from, to)) === 0;
+  }
+
+  #opaque(text: string, reason: string): Judgement {
+    return this.start.judge.judgeFacts(text, opaqueText(text.length, reason));
+  }
+
+  /** Something the server may know by a name that Sluice has not seen defined. */
+  #unknown(what: string): Prepared {
+    return { judgement: this.#opaque('', `unknown ${what}`), recorded: true };
+  }
+
+  /** True while a statement is in flight, or a name undecided, that a statement with names depends on. */
+  #namesUnsettled(): boolean {
+    return this.#namesInFlight > 0 || this.#expected.length > 0;
+  }
+
+  /** Judges a text whose statements define prepared statements or run them by name, in the order of the text. */
+  #withNames(judgement: Judgement): JudgedStatement[] {
+    const defined = new Map<string, StatementFacts | null>();
+    const effectsOf = (name: string, depth: number): StatementFacts['effects'] => {
+      const here = defined.get(name);
+      const facts =
+        here !== undefined
+          ? here === null
+            ? []
+            : [here]
+          : (this.#prepared.get(name)?.judgement.statements.map((s) => s.facts) ?? []);
+      if (facts.length === 0)
+        return opaqueText(0, `unknown prepared statement ${JSON.stringify(name)}`).statements[0]!.effects;
+      if (depth > 8) return opaqueText(0, 'prepared statements that run each other').statements[0]!.effects;
+      return facts.flatMap((f) => [...f.effects, ...f.executes.flatMap((inner) => effectsOf(inner, depth + 1))]);
+    };
+    return judgement.statements.map((statement) => {
+      const facts = statement.facts;
+      const judged =
+        facts.executes.length === 0
+          ? statement
+          : this.start.judge.judgeStatement(judgement.text.slice(facts.start, facts.end), facts, [
+              ...facts.effects,
+              ...facts.executes.flatMap((name) => effectsOf(name, 0)),
+            ]);
+      const change = facts.nameChange;
+      if (change?.op === 'prepare') defined.set(change.name, change.inner);
+      else if (change?.op === 'deallocate') defined.set(change.name, null);
+      return judged;
+    });
+  }
+
+  /** Why these statements may not run, or `null`. */
+  #refusalOf(statements: readonly JudgedStatement[]): Refusal | null {
+    const first = statements[0];
+    if (first === undefined) return null;
+    const failure = this.#services.journal.failure;
+    if (failure !== null) return notRecorded(failure, first.facts.kind);
+    for (let i = 0; i < statements.length; i++) {
+      const { verdict, facts } = statements[i]!;
+      if (verdict.action === 'deny') return refusedByRule(verdict, facts.kind);
+      if (facts.refuses !== null) return unsafeEncoding(facts.refuses, facts.kind);
+    }
+    return null;
+  }
+
+  // --- Recording -------------------------------------------------------------------------------------------------
+
+  #attempt(
+    via: 'query' | 'parse' | 'execute',
+    statements: readonly JudgedStatement[],
+    binds: string | null,
+    refusal: Refusal | null,
+  ): void {
+    const { journal, counters } = this.#services;
+    const number = this.#statements;
+    for (let i = 0; i < statements.length; i++) {
+      this.#statements++;
+      if (refusal === null) counters.allowed++;
+      else counters.refused++;
+      if (journal.failure !== null) continue;
+      const bindsField = binds === null ? '' : `,"binds":${binds}`;
+      journal.append(
+        `"statement.attempt",${this.#prefix},"statement":${number + i + 1},"via":"${via}",${statements[i]!.record}${bindsField}`,
+        false,
+      );
+      if (refusal !== null) {
+        journal.append(
+          `"statement.outcome","session":"${this.id}","statement":${number + i + 1},"status":"refused","sqlstate":"${refusal.code}","by":"${refusal.by}"`,
+          false,
+        );
+      }
+    }
+    if (refusal !== null && statements.length > 0) counters.refusal(refusal.by);
+  }
+
+  #execution(statements: readonly JudgedStatement[]): Execution {
+    return {
+      kind: 'execution',
+      statements,
+      number: this.#statements - statements.length + 1,
+      startedAt: this.#services.now(),
+      done: 0,
+      rows: 0,
+      bytes: 0,
+      tag: '',
+    };
+  }
+
+  /** Records how the next statement of an execution ended. */
+  #outcome(execution: Execution, fields: string): void {
+    const ms = (this.#services.now() - execution.startedAt).toFixed(3);
+    this.#services.journal.append(
+      `"statement.outcome","session":"${this.id}","statement":${execution.number + execution.done},${fields},"rows":${execution.rows},"bytes":${execution.bytes},"ms":${ms}`,
+      true,
+    );
+    this.#services.turn.wake();
+    this.#settleName(execution.statements[execution.done]!, fields.startsWith('"status":"ok"'));
+    execution.done++;
+    execution.rows = 0;
+    execution.bytes = 0;
+  }
+
+  /** Records that the statements of an execution that are not done will not be. */
+  #abandon(execution: Execution, status: 'skipped' | 'lost'): void {
+    while (execution.done < execution.statements.length) this.#outcome(execution, `"status":"${status}"`);
+  }
+
+  #noteSent(judgement: Judgement): void {
+    if (judgement.changesLexing) this.#lexingUnsure = this.#segment;
+    if (!judgement.usesNames) return;
+    for (const { facts } of judgement.statements) if (facts.nameChange !== null) this.#namesInFlight++;
+  }
+
+  /** PREPARE, DEALLOCATE and DISCARD ALL take effect when the server says they did. */
+  #settleName(statement: JudgedStatement, succeeded: boolean): void {
+    const change = statement.facts.nameChange;
+    if (change === null) return;
+    this.#namesInFlight--;
+    if (!succeeded) return;
+    if (change.op === 'prepare') {
+      const facts = change.inner;
+      const judgement = this.start.judge.judgeFacts('', { statements: [{ ...facts, start: 0, end: 0 }] });
+      this.#prepared.set(change.name, { judgement, recorded: true });
+    } else if (change.op === 'deallocate') this.#prepared.set(change.name, null);
+    else this.#prepared.clear();
+  }
+
+  // --- Refusing --------------------------------------------------------------------------------------------------
+
+  /** True if the server has nothing of this session in hand: an answer from here cannot come out of turn. */
+  isIdle(): boolean {
+    return this.#status === IDLE && this.#expected.length === 0 && !this.#segmentOpen;
+  }
+
+  /**
+   * Refuses a simple Query. In a transaction, or with answers outstanding, the server itself is made to fail in its
+   * place, so that the transaction's state is the server's own doing.
+   */
+  #refuseSimple(refusal: Refusal): void {
+    if (this.isIdle()) {
+      this.#answers.addMessage(errorOf(refusal));
+      this.#answers.addMessage(READY_IDLE);
+      return;
+    }
+    this.#toUpstream.addMessage(encodeQuery(`sluice_refused_this by ${refusal.by} ${NONCE}`));
+    this.#expected.push(EXPECT.refusedQuery, { kind: 'refused', refusal });
+    this.#segment++;
+    this.#segmentOpen = false;
+  }
+
+  /** Refuses a message of the extended protocol: everything up to the next Sync is skipped, as the server would. */
+  #refuseExtended(refusal: Refusal): void {
+    if (this.isIdle()) {
+      this.#answers.addMessage(errorOf(refusal));
+      this.#skip = SKIP.thenAnswer;
+      return;
+    }
+    this.#toUpstream.addMessage(encodeExecute({ portal: `sluice refused this by ${refusal.by} ${NONCE}`, maxRows: 0 }));
+    this.#expected.push(EXPECT.refusedExecute, { kind: 'refused', refusal });
+    this.#skip = SKIP.thenForward;
+    this.#segmentOpen = true;
+  }
+
+  // --- The end of a turn -----------------------------------------------------------------------------------------
+
+  #stage(): void {
+    if (this.#inTurn) return;
+    this.#inTurn = true;
+    this.#services.turn.join(this);
+  }
+
+  #markOnce(): void {
+    if (this.#marked) return;
+    this.#marked = true;
+    const mark = this.#mark;
+    mark.upstream = this.#toUpstream.mark();
+    mark.answers = this.#answers.mark();
+    mark.expected = this.#expected.tail;
+    mark.segment = this.#segment;
+    mark.segmentOpen = this.#segmentOpen;
+    mark.skip = this.#skip;
+    mark.lexingUnsure = this.#lexingUnsure;
+    mark.statements = this.#statements;
+    mark.copyIn = this.#copyIn;
+  }
+
+  beforeFlush(): void {
+    const parsed = this.#parsed;
+    if (parsed.length === 0) return;
+    this.#parsed = [];
+    for (const prepared of parsed) {
+      if (prepared.recorded) continue;
+      prepared.recorded = true;
+      // The server plans, and may compute constants, before anything is executed: the text is recorded before it gets there.
+      for (const statement of prepared.judgement.statements) {
+        this.#services.journal.append(`"statement.prepare",${this.#prefix},${statement.record}`, false);
+      }
+    }
+  }
+
+  release(): void {
+    this.#inTurn = false;
+    if (this.#marked) {
+      this.#marked = false;
+      this.#sinceMark.cutBack(0);
+    }
+    if (!this.#client.destroyed) {
+      if (!this.#answers.isEmpty) this.#answers.writeTo(this.#client);
+      if (!this.#toClient.isEmpty) this.#toClient.writeTo(this.#client);
+    }
+    if (!this.#toUpstream.isEmpty && this.#upstream.writable && !this.#toUpstream.writeTo(this.#upstream)) {
+      this.#upstreamFull = true;
+      this.#client.pause();
+    }
+    if (this.#closed) this.#finish();
+    else if (this.#clientGone && this.#waiting === 'nothing') this.#upstream.end();
+  }
+
+  unrecorded(): void {
+    if (!this.#marked || this.#closed) {
+      this.release();
+      return;
+    }
+    // Nothing since the mark has left: take it back, and judge it again now that nothing can be recorded.
+    this.#marked = false;
+    const mark = this.#mark;
+    this.#toUpstream.cutBack(mark.upstream);
+    this.#answers.cutBack(mark.answers);
+    this.#expected.truncate(mark.expected, (_kind, value) => {
+      if (value?.kind === 'change') undoChange(value.sent);
+      else if (value?.kind === 'execution')
+        for (const s of value.statements) if (s.facts.nameChange !== null) this.#namesInFlight--;
+    });
+    this.#segment = mark.segment;
+    this.#segmentOpen = mark.segmentOpen;
+    this.#skip = mark.skip;
+    this.#lexingUnsure = mark.lexingUnsure;
+    this.#statements = mark.statements;
+    this.#copyIn = mark.copyIn;
+    this.#parsed = [];
+    const messages = Buffer.concat(this.#sinceMark.take());
+    try {
+      for (let at = 0; at < messages.length; ) {
+        const end = at + 1 + messages.readInt32BE(at + 1);
+        if (!this.message(messages[at]!, messages, at, end)) {
+          this.#fatal('58030', 'Sluice cannot record statements.', 'cannot record');
+          break;
+        }
+        at = end;
+      }
+    } catch (error) {
+      this.#protocolError(error);
+    }
+    this.beforeFlush();
+    this.release();
+  }
+
+  // --- Server to client ------------------------------------------------------------------------------------------
+
+  /** Takes bytes from the upstream. */
+  fromUpstream(chunk: Buffer): void {
+    if (this.#closed) return;
+    this.lastActivity = this.#services.now();
+    try {
+      this.#fromUpstream.push(chunk);
+    } catch (error) {
+      this.#services.log.error(
+        { session: this.id, connection: this.start.connection.name, error: (error as Error).message },
+        'upstream broke the protocol',
+      );
+      this.#fatal(
+        '08006',
+        `The upstream of connection "${this.start.connection.name}" broke the protocol.`,
+        'upstream broke the protocol',
+      );
+      return;
+    }
+    if (!this.#toClient.isEmpty && !this.#toClient.writeTo(this.#client)) this.#upstream.pause();
+    if (this.#waiting === 'server') this.#resume();
+    if (this.#draining && this.isIdle()) this.#drainNow();
+  }
+
+  #serverPiece(type: number, bytes: Buffer, start: number, end: number, opens: boolean, closes: boolean): void {
+    this.#toClient.add(bytes, start, end);
+    const value = this.#expected.value();
+    if (value?.kind === 'execution') {
+      value.bytes += end - start;
+      if (opens && type === BACKEND.dataRow) value.rows++;
+    }
+    // What needs no content is settled when it is whole.
+    if (closes && type !== BACKEND.dataRow && type !== BACKEND.copyData) this.#completed(type);
+  }
+
+  #serverMessage(type: number, bytes: Buffer, start: number, end: number): boolean {
+    switch (type) {
+      case BACKEND.dataRow: {
+        const value = this.#expected.value();
+        if (value?.kind === 'execution') {
+          value.rows++;
+          value.bytes += end - start;
+        }
+        break;
+      }
+      case BACKEND.copyData: {
+        const value = this.#expected.value();
+        if (value?.kind === 'execution') value.bytes += end - start;
+        break;
+      }
+      case BACKEND.commandComplete:
+        this.#commandComplete(bytes.toString('latin1', start + 5, end - 1));
+        break;
+      case BACKEND.readyForQuery:
+        this.#toClient.add(bytes, start, end);
+        this.#readyForQuery(bytes[start + 5]!);
+        return true;
+      case BACKEND.errorResponse:
+        this.#errorResponse(bytes, start, end);
+        return true;
+      case BACKEND.parameterStatus:
+        this.#parameterStatus(bytes.subarray(start + 5, end));
+        break;
+      default:
+        this.#completed(type);
+    }
+    this.#toClient.add(bytes, start, end);
+    return true;
+  }
+
+  /** A message of a type whose content does not matter here. */
+  #completed(type: number): void {
+    switch (type) {
+      case BACKEND.parseComplete:
+        this.#confirm(EXPECT.parse);
+        return;
+      case BACKEND.bindComplete:
+        this.#confirm(EXPECT.bind);
+        return;
+      case BACKEND.closeComplete:
+        this.#confirm(EXPECT.close);
+        return;
+      case BACKEND.noData:
+        this.#confirm(EXPECT.describe);
+        return;
+      case BACKEND.rowDescription:
+        if (this.#head() === EXPECT.describe) this.#confirm(EXPECT.describe);
+        return;
+      case BACKEND.emptyQueryResponse:
+        if (this.#head() === EXPECT.execute) this.#confirm(EXPECT.execute);
+        return;
+      case BACKEND.portalSuspended: {
+        const value = this.#expected.value();
+        if (value?.kind === 'execution') this.#outcome(value, '"status":"ok","suspended":true');
+        this.#confirm(EXPECT.execute);
+        return;
+      }
+      case BACKEND.copyInResponse:
+        this.#beginCopyIn();
+        return;
+      default:
+        // ParameterDescription, NoticeResponse, NotificationResponse, CopyOutResponse, CopyDone: nothing to settle.
+        return;
+    }
+  }
+
+  /** Kind of the oldest thing the server owes, past ends of copies that never began. */
+  #head(): Expectation | 0 {
+    let kind = this.#expected.kind();
+    while (kind === EXPECT.copyEnd) {
+      this.#expected.shift();
+      kind = this.#expected.kind();
+    }
+    return kind;
+  }
+
+  #confirm(kind: Expectation): void {
+    if (this.#head() !== kind) throw new ProtocolViolation('the upstream answered what it was not asked');
+    const value = this.#expected.value();
+    if (value?.kind === 'change') confirmChange(value.sent);
+    this.#expected.shift();
+  }
+
+  #commandComplete(tag: string): void {
+    const head = this.#head();
+    const value = this.#expected.value();
+    if (head === EXPECT.execute) {
+      if (value?.kind === 'execution') {
+        this.#outcome(value, `"status":"ok","tag":${JSON.stringify(tag)}`);
+        this.#abandon(value, 'skipped');
+      }
+      this.#expected.shift();
+    } else if (head !== EXPECT.query) {
+      throw new ProtocolViolation('the upstream completed what it was not asked');
+    } else if (value?.kind === 'execution') {
+      // The last statement of the text is settled by ReadyForQuery: text we could not read may hold more than we know of.
+      if (value.done < value.statements.length - 1) this.#outcome(value, `"status":"ok","tag":${JSON.stringify(tag)}`);
+      else value.tag = tag;
+    }
+    this.#copyIn = false;
+  }
+
+  #readyForQuery(status: number): void {
+    const head = this.#head();
+    const value = this.#expected.value();
+    if (head !== EXPECT.query && head !== EXPECT.sync && head !== EXPECT.refusedQuery) {
+      throw new ProtocolViolation('the upstream is ready for a query while it owes answers');
+    }
+    if (value?.kind === 'execution' && value.done < value.statements.length) {
+      this.#outcome(value, `"status":"ok","tag":${JSON.stringify(value.tag)}`);
+      this.#abandon(value, 'skipped');
+    }
+    this.#expected.shift();
+    this.#ended++;
+    this.#status = status;
+    this.#copyIn = false;
+    // The end of a transaction destroys its portals (Message Flow, Extended Query); so an idle session keeps no bytes of Binds.
+    if (status === IDLE && this.#expected.length === 0) this.#portals.clear();
+  }
+
+  #errorResponse(bytes: Buffer, start: number, end: number): void {
+    const fields = decodeErrorResponse(bytes.subarray(start + 5, end));
+    const head = this.#head();
+    const value = this.#expected.value();
+    const severity = fields.severityNonLocalized ?? fields.severity;
+    if (severity === 'FATAL' || severity === 'PANIC') this.#endReason ||= `upstream: ${fields.code}`;
+    else if (value?.kind === 'refused') {
+      this.#toClient.addMessage(errorOf(value.refusal));
+      if (head === EXPECT.refusedExecute) this.#expected.shift();
+      return;
+    }
+    this.#toClient.add(bytes, start, end);
+    this.#copyIn = false;
+    if (value?.kind === 'execution') {
+      if (value.done < value.statements.length)
+        this.#outcome(value, `"status":"error","sqlstate":${JSON.stringify(fields.code)}`);
+      this.#abandon(value, 'skipped');
+    }
+    if (head === 0 || head === EXPECT.query || head === EXPECT.refusedQuery || head === EXPECT.sync) return;
+    this.#discardToSync();
+  }
+
+  /** After an error in the extended protocol the server skips to the next Sync: so does what it owes. */
+  #discardToSync(): void {
+    // A name may have been changed several times: the latest change is undone first.
+    const undone: NameChangeSent<unknown>[] = [];
+    for (let head = this.#head(); head !== 0 && head !== EXPECT.sync; head = this.#head()) {
+      const value = this.#expected.value();
+      if (value?.kind === 'change') undone.push(value.sent);
+      else if (value?.kind === 'execution') this.#abandon(value, 'skipped');
+      this.#expected.shift();
+    }
+    for (let i = undone.length - 1; i >= 0; i--) undoChange(undone[i]!);
+    if (this.#expected.length === 0) this.#skip = SKIP.thenForward;
+  }
+
+  #beginCopyIn(): void {
+    const extended = this.#head() === EXPECT.execute;
+    // Syncs sent before the server began to copy, and before the client ended the copy, are ignored by the server.
+    let ended = false;
+    let ignored = 0;
+    const before = this.#expected.remove(
+      (kind) => {
+        if (ended) return false;
+        if (kind === EXPECT.copyEnd) {
+          ended = true;
+          return true;
+        }
+        if (!extended || kind !== EXPECT.sync) return false;
+        ignored++;
+        return true;
+      },
+      this.#marked ? this.#mark.expected : 0,
+    );
+    this.#mark.expected -= before;
+    this.#ended += ignored;
+    this.#copyIn = !ended;
+    if (extended && !ended) this.#segmentOpen = true;
+  }
+
+  #parameterStatus(body: Buffer): void {
+    const { name, value } = decodeParameterStatus(body);
+    if (name === 'standard_conforming_strings') this.#lexing = { standardConformingStrings: value !== 'off' };
+    else if (name === 'client_encoding') {
+      this.#encoding = value;
+      if (isUnsafeEncoding(value)) {
+        this.#fatal('22023', `client_encoding ${value} cannot be used through Sluice.`, 'unsafe client_encoding');
+      }
+    }
+  }
+
+  // --- Text ------------------------------------------------------------------------------------------------------
+
+  /** Position of the next NUL. */
+  #nul(bytes: Buffer, from: number, end: number): number {
+    for (let at = from; at < end; at++) if (bytes[at] === 0) return at;
+    throw new ProtocolViolation('a string without its end');
+  }
+
+  /** Name in a Describe or Close, whose form it checks. */
+  #target(bytes: Buffer, start: number, end: number): string {
+    const kind = bytes[start + 5];
+    if (kind !== 0x53 && kind !== 0x50)
+      throw new ProtocolViolation('Describe or Close of neither a statement nor a portal');
+    const nameEnd = this.#nul(bytes, start + 6, end);
+    if (nameEnd + 1 !== end) throw new ProtocolViolation('Describe or Close has bytes after its last field');
+    return nameEnd === start + 6 ? '' : bytes.toString('latin1', start + 6, nameEnd);
+  }
+
+  // --- The ends --------------------------------------------------------------------------------------------------
+
+  /** The client's socket can take more. */
+  clientDrained(): void {
+    if (!this.#closed) this.#upstream.resume();
+  }
+
+  upstreamDrained(): void {
+    this.#upstreamFull = false;
+    if (!this.#closed && this.#waiting === 'nothing') this.#client.resume();
+  }
+
+  /** The client sent its last byte. The server answers what it has in hand and ends the session, as it would without us. */
+  clientEnded(): void {
+    if (this.#closed) return;
+    this.#clientGone = true;
+    this.#stage();
+  }
+
+  clientClosed(reason: string): void {
+    this.#end(reason);
+    this.#stage();
+  }
+
+  upstreamClosed(reason: string): void {
+    if (this.#closed) return;
+    if (!this.#clientGone && this.#endReason === '' && this.#fromUpstream.atBoundary) {
+      this.#fatal('08006', `The upstream of connection "${this.start.connection.name}" closed the connection.`, reason);
+    } else {
+      this.#end(this.#clientGone ? 'client closed' : reason);
+      this.#stage();
+    }
+  }
+
+  /** Ends the session with an error for the client. */
+  terminate(code: string, message: string, reason: string): void {
+    this.#fatal(code, message, reason);
+  }
+
+  /** Ends the session as soon as no transaction is open. */
+  drain(): void {
+    this.#draining = true;
+    if (this.isIdle()) this.#drainNow();
+  }
+
+  #drainNow(): void {
+    this.#fatal('57P01', 'Sluice is shutting down.', 'drained');
+  }
+
+  #protocolError(error: unknown): void {
+    if (error instanceof ProtocolViolation) {
+      this.#services.log.warn({ session: this.id, violation: error.message }, 'client broke the protocol');
+      this.#services.counters.violations++;
+      this.#fatal(error.code, error.message, 'protocol violation');
+      return;
+    }
+    this.#services.log.error({ session: this.id, err: error }, 'internal error');
+    this.#fatal(
+      'XX000',
+      'Internal error in Sluice; the session was ended and nothing more was forwarded.',
+      'internal error',
+    );
+  }
+
+  /** Tells the client why, forwards nothing more, and ends. */
+  #fatal(code: string, message: string, reason: string): void {
+    if (this.#closed) return;
+    if (this.#marked) {
+      this.#marked = false;
+      this.#toUpstream.cutBack(this.#mark.upstream);
+    }
+    if (this.#fromUpstream.atBoundary) this.#toClient.addMessage(encodeErrorResponse(fatal(code, message)));
+    this.#end(reason);
+    this.#stage();
+  }
+
+  sockets(): { readonly client: Socket; readonly upstream: Socket } {
+    return { client: this.#client, upstream: this.#upstream };
+  }
+
+  #end(reason: string): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#endReason ||= reason;
+  }
+
+  /** The last bytes are with the sockets. */
+  #finish(): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    this.#expected.forEach((_kind, value) => {
+      if (value?.kind === 'execution') this.#abandon(value, 'lost');
+    });
+    const ms = Math.round(this.#services.now() - this.#startedAt);
+    this.#services.journal.append(
+      `"session.end",${this.#prefix},"reason":${JSON.stringify(this.#endReason)},"statements":${this.#statements},"ms":${ms}`,
+      true,
+    );
+    this.#services.turn.wake();
+    this.#client.resume();
+    this.#client.end();
+    if (!this.#upstream.destroyed) {
+      if (this.#upstream.writable) this.#upstream.end(encodeTerminate());
+      this.#upstream.resume();
+    }
+    this.#services.ended(this);
+  }
+  #finished = false;
+}
+
+function errorOf(refusal: Refusal): Buffer {
+  const fields: ErrorFields = {
+    severity: 'ERROR',
+    severityNonLocalized: 'ERROR',
+    code: refusal.code,
+    message: refusal.message,
+    detail: refusal.detail,
+    hint: refusal.hint,
+  };
+  return encodeErrorResponse(fields);
+}
+
+/** The fields of an error that ends the session. */
+export function fatal(code: string, message: string): ErrorFields {
+  return { severity: 'FATAL', severityNonLocalized: 'FATAL', code, message };
+}

@@ -1,0 +1,380 @@
+import { connect, type Socket } from 'node:net';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
+import {
+  BACKEND,
+  decodeAuthentication,
+  decodeBackendKeyData,
+  decodeErrorResponse,
+  decodeParameterStatus,
+  type ErrorFields,
+} from '../../../protocols/postgres/backend.ts';
+import { type FrameRules, Framer } from '../../../protocols/postgres/framing.ts';
+import {
+  encodeCancelRequest,
+  encodePasswordMessage,
+  encodeSASLInitialResponse,
+  encodeSASLResponse,
+  encodeSSLRequest,
+  encodeStartupMessage,
+} from '../../../protocols/postgres/frontend.ts';
+import { md5Password } from '../../../protocols/postgres/md5.ts';
+import { type ChannelBinding, endPointBinding, ScramClient } from '../../../protocols/postgres/scram.ts';
+import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
+import type { UpstreamConfig } from '../../config/config.ts';
+
+/** The upstream could not be had. `fields` is what the client may be told. */
+export class UpstreamError extends Error {
+  readonly fields: ErrorFields;
+
+  constructor(message: string, fields: ErrorFields) {
+    super(message);
+    this.name = 'UpstreamError';
+    this.fields = fields;
+  }
+}
+
+/** A connection to an upstream server, logged in and ready for the first query. */
+export interface Upstream {
+  readonly socket: Socket;
+  readonly processId: number;
+  readonly secretKey: Buffer;
+  readonly parameters: ReadonlyMap<string, string>;
+  /** ParameterStatus and NoticeResponse messages of the start, as they came. */
+  readonly greeting: Buffer;
+  /** Gives the bytes that follow to `receive`; those that are there already at once. */
+  onBytes(receive: (chunk: Buffer) => void): void;
+}
+
+/** Time to connect and to log in, milliseconds. */
+const DEADLINE_MS = 15_000;
+/** Everything before the first ReadyForQuery is small. */
+const LOGIN_RULES: FrameRules = {
+  largest: new Int32Array(256).fill(64 * 1024),
+  streamed: new Uint8Array(256),
+};
+/**
+ * One buffer for what all upstream sockets read: each chunk is used, or copied, before the next read. So an idle
+ * session keeps no read buffer, and a busy one does not allocate 64 KiB for each small answer.
+ */
+const READ_BUFFER = Buffer.allocUnsafeSlow(64 * 1024);
+
+/**
+ * Connects and logs in as the configured user.
+ *
+ * @param parameters for the StartupMessage, besides user and database
+ * @throws UpstreamError
+ */
+export async function connectUpstream(
+  name: string,
+  config: UpstreamConfig,
+  parameters: ReadonlyMap<string, string>,
+): Promise<Upstream> {
+  const link = new Link();
+  const timer = setTimeout(() => link.fail(new Error(`no login within ${DEADLINE_MS / 1000} s`)), DEADLINE_MS);
+  try {
+    await link.open(config);
+    return await new UpstreamLogin(link, config).run(parameters);
+  } catch (error) {
+    link.destroy();
+    if (error instanceof UpstreamError) throw error;
+    const said = error instanceof ProtocolViolation ? 'broke the protocol' : 'cannot be reached';
+    throw new UpstreamError((error as Error).message, {
+      severity: 'FATAL',
+      severityNonLocalized: 'FATAL',
+      code: error instanceof ProtocolViolation ? '08006' : '08001',
+      message: `The upstream of connection "${name}" ${said}.`,
+      hint: 'Try again later; whoever runs Sluice can see why.',
+    });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Asks the server to cancel what the backend with this key runs. Resolves when the server has closed the connection. */
+export async function cancelUpstream(config: UpstreamConfig, processId: number, secretKey: Buffer): Promise<void> {
+  const link = new Link();
+  const timer = setTimeout(() => link.fail(new Error('timeout')), DEADLINE_MS);
+  try {
+    await link.open(config);
+    link.socket.end(encodeCancelRequest({ processId, secretKey }));
+    await link.closed();
+  } finally {
+    clearTimeout(timer);
+    link.destroy();
+  }
+}
+
+/** A socket to the upstream, over TLS as configured, whose bytes go wherever they are wanted at the time. */
+class Link {
+  socket!: Socket;
+  tls: TLSSocket | null = null;
+  #receive: ((chunk: Buffer) => void) | null = null;
+  #early: Buffer[] = [];
+  #reject: ((error: Error) => void) | null = null;
+  #failure: Error | null = null;
+  #closed = false;
+  #onClosed: (() => void) | null = null;
+
+  async open(config: UpstreamConfig): Promise<void> {
+    if (config.tls === 'disable') {
+      this.socket = connect({
+        host: config.host,
+        port: config.port,
+        noDelay: true,
+        keepAlive: true,
+        onread: {
+          buffer: READ_BUFFER,
+          callback: (length: number) => {
+            this.#bytes(Buffer.from(READ_BUFFER.subarray(0, length)));
+            return true;
+          },
+        },
+      });
+      this.#watch(this.socket);
+      await this.until<void>((done) => this.socket.once('connect', done));
+      return;
+    }
+    const plain = connect({ host: config.host, port: config.port, noDelay: true, keepAlive: true });
+    this.socket = plain;
+    this.#watch(plain);
+    await this.until<void>((done) => plain.once('connect', done));
+    plain.write(encodeSSLRequest());
+    const answer = await this.until<Buffer>((resolve) => plain.once('data', resolve));
+    if (answer.length !== 1 || answer[0] !== 0x53) throw new Error('the server does not speak TLS');
+    plain.pause();
+    const verify = config.tls === 'verify-full' || config.tls === 'verify-ca';
+    const tls = connectTls({
+      socket: plain,
+      host: config.host,
+      ...(/^[\d.]+$|:/.test(config.host) ? {} : { servername: config.host }),
+      ...(config.ca === null ? {} : { ca: config.ca }),
+      rejectUnauthorized: verify,
+      ...(config.tls === 'verify-full' ? {} : { checkServerIdentity: () => undefined }),
+      ALPNProtocols: ['postgresql'],
+    });
+    this.socket = tls;
+    this.tls = tls;
+    this.#watch(tls);
+    await this.until<void>((done) => tls.once('secureConnect', done));
+    tls.on('data', (chunk: Buffer) => this.#bytes(chunk));
+  }
+
+  fail(error: Error): void {
+    this.#failure ??= error;
+    this.#reject?.(this.#failure);
+  }
+
+  /** Where bytes go from now on. */
+  onBytes(receive: (chunk: Buffer) => void): void {
+    this.#receive = receive;
+    const early = this.#early;
+    this.#early = [];
+    for (const chunk of early) receive(chunk);
+  }
+
+  /** Resolves when `start` calls its argument; rejects when the link fails first. */
+  until<T>(start: (resolve: (value: T) => void) => void): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.#reject = reject;
+      if (this.#failure !== null) reject(this.#failure);
+      start(resolve);
+    });
+  }
+
+  async closed(): Promise<void> {
+    if (this.#closed) return;
+    this.socket.resume();
+    await new Promise<void>((resolve) => {
+      this.#onClosed = resolve;
+    });
+  }
+
+  destroy(): void {
+    this.socket?.destroy();
+  }
+
+  #watch(socket: Socket): void {
+    socket.on('error', (error) => this.fail(error));
+    socket.on('close', () => {
+      this.#closed = true;
+      this.fail(new Error('the server closed the connection'));
+      this.#onClosed?.();
+    });
+  }
+
+  #bytes(chunk: Buffer): void {
+    if (this.#receive === null) this.#early.push(chunk);
+    else this.#receive(chunk);
+  }
+}
+
+/** The start-up phase as a client: chapter Message Flow, Start-up. */
+class UpstreamLogin {
+  readonly #link: Link;
+  readonly #config: UpstreamConfig;
+  readonly #parameters = new Map<string, string>();
+  readonly #greeting: Buffer[] = [];
+  readonly #scram: ScramClient;
+  #saslBegun = false;
+  #authenticated = false;
+  #processId = 0;
+  #secretKey = Buffer.alloc(0);
+  #ready = false;
+  /** Messages that came while one was being worked on. */
+  readonly #queue: Buffer[] = [];
+  #working = false;
+
+  constructor(link: Link, config: UpstreamConfig) {
+    this.#link = link;
+    this.#config = config;
+    this.#scram = new ScramClient('', config.password ?? '', bindingOf(link.tls));
+  }
+
+  async run(parameters: ReadonlyMap<string, string>): Promise<Upstream> {
+    const link = this.#link;
+    const { user, database } = this.#config;
+    await link.until<void>((resolve) => {
+      const framer = new Framer(
+        {
+          message: (_type, bytes, start, end) => {
+            this.#queue.push(bytes.subarray(start, end));
+            return true;
+          },
+          piece: () => undefined,
+        },
+        LOGIN_RULES,
+      );
+      link.onBytes((chunk) => {
+        try {
+          framer.push(chunk);
+          void this.#work(resolve);
+        } catch (error) {
+          link.fail(error as Error);
+        }
+      });
+      const all = new Map([...parameters, ['user', user], ['database', database]]);
+      link.socket.write(encodeStartupMessage({ major: 3, minor: 0, parameters: all }));
+    });
+    return {
+      socket: link.socket,
+      processId: this.#processId,
+      secretKey: this.#secretKey,
+      parameters: this.#parameters,
+      greeting: Buffer.concat(this.#greeting),
+      onBytes: (receive) => link.onBytes(receive),
+    };
+  }
+
+  /** One message after the other: an answer may take a moment to compute. */
+  async #work(done: () => void): Promise<void> {
+    if (this.#working) return;
+    this.#working = true;
+    try {
+      for (let message = this.#queue.shift(); message !== undefined; message = this.#queue.shift()) {
+        await this.#message(message);
+        if (!this.#ready) continue;
+        if (this.#queue.length > 0) throw new ProtocolViolation('the upstream went on after ReadyForQuery');
+        done();
+        return;
+      }
+    } catch (error) {
+      this.#link.fail(error as Error);
+    } finally {
+      this.#working = false;
+    }
+  }
+
+  async #message(message: Buffer): Promise<void> {
+    const body = message.subarray(5);
+    switch (message[0]) {
+      case BACKEND.authentication:
+        await this.#authentication(body);
+        return;
+      case BACKEND.errorResponse:
+        throw this.#refused(decodeErrorResponse(body));
+      case BACKEND.noticeResponse:
+        this.#greeting.push(message);
+        return;
+      case BACKEND.parameterStatus: {
+        const { name, value } = decodeParameterStatus(body);
+        this.#parameters.set(name, value);
+        this.#greeting.push(message);
+        return;
+      }
+      case BACKEND.backendKeyData: {
+        const { processId, secretKey } = decodeBackendKeyData(body);
+        this.#processId = processId;
+        this.#secretKey = Buffer.from(secretKey);
+        return;
+      }
+      case BACKEND.readyForQuery:
+        if (!this.#authenticated) throw new ProtocolViolation('ready before it authenticated');
+        this.#ready = true;
+        return;
+      default:
+        throw new ProtocolViolation(`message of type ${message[0]} during start-up`);
+    }
+  }
+
+  async #authentication(body: Buffer): Promise<void> {
+    const request = decodeAuthentication(body);
+    const { socket, tls } = this.#link;
+    const { user, password } = this.#config;
+    if (request.kind !== 'Ok' && password === null)
+      throw new Error('the server asks for a password, none is configured');
+    switch (request.kind) {
+      case 'Ok':
+        if (this.#saslBegun && !this.#scram.verified)
+          throw new ProtocolViolation('the server did not prove that it knows the password');
+        this.#authenticated = true;
+        return;
+      case 'CleartextPassword':
+        if (tls === null && !isLoopback(socket))
+          throw new Error('the server asks for the password in clear, over a connection without TLS');
+        socket.write(encodePasswordMessage(password!));
+        return;
+      case 'MD5Password':
+        socket.write(encodePasswordMessage(md5Password(user, password!, request.salt)));
+        return;
+      case 'SASL': {
+        this.#saslBegun = true;
+        const { mechanism, response } = this.#scram.start(request.mechanisms);
+        socket.write(encodeSASLInitialResponse({ mechanism, response }));
+        return;
+      }
+      case 'SASLContinue':
+        socket.write(encodeSASLResponse(await this.#scram.respond(request.data)));
+        return;
+      case 'SASLFinal':
+        this.#scram.finish(request.data);
+        return;
+      default:
+        throw new Error(`the server asks for ${request.kind} authentication, which Sluice does not do`);
+    }
+  }
+
+  /** The server's own refusal; what it says about our login is not the client's business. */
+  #refused(fields: ErrorFields): UpstreamError {
+    const said = `${fields.code}: ${fields.message}`;
+    if (!fields.code.startsWith('28')) return new UpstreamError(said, fields);
+    return new UpstreamError(said, {
+      severity: 'FATAL',
+      severityNonLocalized: 'FATAL',
+      code: '08001',
+      message: 'The upstream does not let Sluice in.',
+      hint: 'Whoever runs Sluice can see why.',
+    });
+  }
+}
+
+/** RFC 5929 tls-server-end-point of the server's certificate, `null` without TLS or where it has none. */
+function bindingOf(tls: TLSSocket | null): ChannelBinding | null {
+  const certificate = tls?.getPeerCertificate(false).raw;
+  const data = certificate === undefined ? null : endPointBinding(certificate);
+  return data === null ? null : { type: 'tls-server-end-point', data };
+}
+
+function isLoopback(socket: Socket): boolean {
+  const address = socket.remoteAddress ?? '';
+  return address.startsWith('127.') || address === '::1' || address.startsWith('::ffff:127.');
+}

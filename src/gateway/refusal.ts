@@ -1,0 +1,61 @@
+import type { DenyVerdict } from '../policy/verdict.ts';
+
+/**
+ * Why a statement does not run, for the client: what was refused, what to do instead, and whether a retry can pass.
+ * Both dialects make their error of it.
+ */
+export interface Refusal {
+  /** SQLSTATE */
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string;
+  /** One line of JSON: `{"sluice":{"verdict":...,"rule":...,"retry":...,"statement":...}}` */
+  readonly detail: string;
+  /** The rule, or a word for what refused; letters, digits, `-`, `_` and `.` only. Shows in the server's own log. */
+  readonly by: string;
+}
+
+export function refusedByRule(verdict: DenyVerdict, kind: string): Refusal {
+  return refusal('42501', verdict.message, verdict.hint, verdict.rule, kind, 'never');
+}
+
+export function notRecorded(reason: string, kind: string): Refusal {
+  const full = /ENOSPC|EDQUOT/.test(reason);
+  return refusal(
+    full ? '53100' : '58030',
+    full
+      ? 'The statement was not run: Sluice has no room to record it.'
+      : 'The statement was not run: Sluice cannot record it.',
+    'Nothing reached the database. Try again later; whoever runs Sluice can see why.',
+    'recording',
+    kind,
+    'later',
+  );
+}
+
+export function unsafeEncoding(reason: string, kind: string): Refusal {
+  return refusal('22023', reason, 'Use client_encoding UTF8.', 'encoding', kind, 'never');
+}
+
+export function functionCall(): Refusal {
+  return refusal(
+    '0A000',
+    'The function call sub-protocol is not supported by Sluice.',
+    'Call the function in a SELECT statement.',
+    'function-call',
+    'FUNCTION CALL',
+    'never',
+  );
+}
+
+function refusal(
+  code: string,
+  message: string,
+  hint: string,
+  by: string,
+  kind: string,
+  retry: 'never' | 'later',
+): Refusal {
+  const detail = JSON.stringify({ sluice: { verdict: 'deny', rule: by, retry, statement: kind } });
+  return { code, message, hint, detail, by: by.replace(/[^A-Za-z0-9_.-]/g, '_') };
+}

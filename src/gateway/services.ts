@@ -1,0 +1,46 @@
+import type { Logger } from 'pino';
+import type { FrameRules } from '../../protocols/postgres/framing.ts';
+import type { ConnectionConfig } from '../config/config.ts';
+import type { Identity } from '../identity/identity.ts';
+import type { Journal } from '../recording/journal.ts';
+import type { Judge } from './judge.ts';
+import type { Turn } from './turn.ts';
+
+/** Plain counters since the start of the process: the data path adds, the metrics read. */
+export class Counters {
+  sessions = 0;
+  authenticationFailures = 0;
+  allowed = 0;
+  refused = 0;
+  violations = 0;
+  cancelRequests = 0;
+  upstreamFailures = 0;
+  readonly refusals = new Map<string, number>();
+
+  refusal(by: string): void {
+    this.refusals.set(by, (this.refusals.get(by) ?? 0) + 1);
+  }
+}
+
+/** What every session works with. */
+export interface SessionServices {
+  readonly journal: Journal;
+  readonly turn: Turn;
+  readonly counters: Counters;
+  readonly log: Logger;
+  readonly frontendRules: FrameRules;
+  /** Milliseconds on the monotonic clock. */
+  now(): number;
+  /** The session has sent its last byte. */
+  ended(session: object): void;
+}
+
+/** What a session begins with. */
+export interface SessionStart {
+  readonly id: string;
+  readonly identity: Identity;
+  readonly connection: ConnectionConfig;
+  readonly judge: Judge;
+  /** The upstream's parameters when the session began. */
+  readonly parameters: ReadonlyMap<string, string>;
+}

@@ -1,0 +1,243 @@
+import {
+  closeSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+
+/**
+ * The append-only local log of records: one JSON object a line.
+ *
+ * Records are collected during one turn of the event loop and written by {@link Journal.flush} in one write, before any
+ * statement of that turn is forwarded. Once written they belong to the operating system: killing this process loses
+ * none of them (`durability: process`).
+ *
+ * Every line starts `{"v":1,"seq":N,"at":"2026-01-31T12:00:00.000Z","event":"..."`; `seq` has no gaps on a node, over
+ * restarts too, so that a missing record shows. A line that was cut by a full disk or a power failure is cut off when the
+ * journal is opened next, and said so in a `journal.gap` record.
+ */
+
+/** A segment is closed and the next one begun when it is larger than this many bytes. */
+const SEGMENT_BYTES = 128 * 1024 * 1024;
+const SEGMENT_NAME = /^journal-\d{8}T\d{9}Z-(\d+)\.jsonl$/;
+
+export class JournalError extends Error {
+  override name = 'JournalError';
+}
+
+/** Plain counters, read by the metrics. */
+export interface JournalCounters {
+  records: number;
+  bytes: number;
+  failures: number;
+  /** Outcomes that could not be kept until the journal could be written again. */
+  lost: number;
+}
+
+/** How many outcomes wait in memory while the journal cannot be written; later ones are counted as lost. */
+const MOST_KEPT = 100_000;
+
+export class Journal {
+  readonly directory: string;
+  readonly counters: JournalCounters = { records: 0, bytes: 0, failures: 0, lost: 0 };
+  /** Why the last write failed; `null` while records can be written. */
+  failure: string | null = null;
+  #fd: number;
+  #size = 0;
+  /** True if a failed write may have left part of a batch behind `#size`. */
+  #torn = false;
+  #segment: number;
+  #seq: number;
+  /** Records of this turn without their number, and for each whether it outlives a failed write. */
+  #pending: string[] = [];
+  #keep: boolean[] = [];
+  #clock = 0;
+  #at = '';
+
+  private constructor(directory: string, fd: number, segment: number, seq: number) {
+    this.directory = directory;
+    this.#fd = fd;
+    this.#segment = segment;
+    this.#seq = seq;
+  }
+
+  /**
+   * Opens the journal in `directory` (made if missing) and begins a new segment.
+   * @throws JournalError if the directory or the last segment cannot be read or the new one cannot be written.
+   */
+  static open(directory: string): Journal {
+    try {
+      mkdirSync(directory, { recursive: true, mode: 0o700 });
+      const old = segments(directory);
+      let seq = 0;
+      let cut = 0;
+      for (let i = old.length - 1; i >= 0 && seq === 0; i--) {
+        const tail = mendTail(join(directory, old[i]!.name));
+        seq = tail.seq;
+        cut += tail.cut;
+      }
+      const segment = (old.at(-1)?.number ?? 0) + 1;
+      const journal = new Journal(directory, openSegment(directory, segment), segment, seq);
+      if (cut > 0) journal.append(`"journal.gap","reason":"torn line","bytes":${cut}`, true);
+      journal.append(`"journal.open","segment":${segment},"pid":${process.pid}`, true);
+      if (!journal.flush()) throw new Error(journal.failure ?? 'cannot write');
+      return journal;
+    } catch (error) {
+      throw new JournalError(`cannot open the journal in ${directory}: ${(error as Error).message}`);
+    }
+  }
+
+  /** True if records wait for {@link flush}. */
+  get dirty(): boolean {
+    return this.#pending.length > 0;
+  }
+
+  /**
+   * Adds a record to the batch of this turn.
+   * @param fields the record from the value of `event` on, as JSON text without the closing brace: `"session.end","session":"..."`
+   * @param keep true for what has happened already (an outcome): if the write fails it waits for the next one. An attempt
+   *   is dropped instead, because its statement is not forwarded.
+   */
+  append(fields: string, keep: boolean): void {
+    const now = Date.now();
+    if (now !== this.#clock) {
+      this.#clock = now;
+      this.#at = new Date(now).toISOString();
+    }
+    this.#pending.push(`,"at":"${this.#at}","event":${fields}}\n`);
+    this.#keep.push(keep);
+  }
+
+  /**
+   * Writes the batch. On failure nothing of it stays in the file, and its sequence numbers are used again.
+   * @returns false if the batch could not be written: nothing attempted in it may be forwarded.
+   */
+  flush(): boolean {
+    const pending = this.#pending;
+    const records = pending.length;
+    if (records === 0) return this.failure === null;
+    let batch = '';
+    for (let i = 0; i < records; i++) batch += `{"v":1,"seq":${this.#seq + i + 1}${pending[i]}`;
+    try {
+      const bytes = this.#write(batch);
+      this.#seq += records;
+      this.#size += bytes;
+      this.counters.records += records;
+      this.counters.bytes += bytes;
+      this.failure = null;
+      this.#pending = [];
+      this.#keep = [];
+      if (this.#size > SEGMENT_BYTES) this.#rotate();
+      return true;
+    } catch (error) {
+      this.counters.failures++;
+      this.failure = (error as Error).message;
+      this.#dropAttempts();
+      return false;
+    }
+  }
+
+  /** Tries to leave the failed state by writing a record that says why nothing could be recorded. */
+  retry(): boolean {
+    if (this.failure === null) return true;
+    const lost = this.counters.lost;
+    this.append(
+      `"journal.gap","reason":${JSON.stringify(this.failure)},"failures":${this.counters.failures},"lost":${lost}`,
+      false,
+    );
+    return this.flush();
+  }
+
+  /** Writes what is pending and closes the file. */
+  close(): void {
+    this.flush();
+    closeSync(this.#fd);
+  }
+
+  #dropAttempts(): void {
+    const kept = this.#pending.filter((_, i) => this.#keep[i]);
+    if (kept.length > MOST_KEPT) this.counters.lost += kept.length - MOST_KEPT;
+    this.#pending = kept.slice(0, MOST_KEPT);
+    this.#keep = this.#pending.map(() => true);
+  }
+
+  #write(batch: string): number {
+    if (this.#torn) {
+      ftruncateSync(this.#fd, this.#size);
+      this.#torn = false;
+    }
+    const bytes = Buffer.from(batch, 'utf8');
+    let written = 0;
+    this.#torn = true;
+    while (written < bytes.length) written += writeSync(this.#fd, bytes, written, bytes.length - written);
+    this.#torn = false;
+    return written;
+  }
+
+  /** Begins the next segment. If that fails, the full one goes on and the next flush tries again. */
+  #rotate(): void {
+    let next: number;
+    try {
+      next = openSegment(this.directory, this.#segment + 1);
+    } catch {
+      return;
+    }
+    fsyncSync(this.#fd);
+    closeSync(this.#fd);
+    this.#fd = next;
+    this.#segment++;
+    this.#size = 0;
+  }
+}
+
+function openSegment(directory: string, number: number): number {
+  const stamp = new Date().toISOString().replace(/[-:.]/g, '');
+  return openSync(join(directory, `journal-${stamp}-${number}.jsonl`), 'ax', 0o600);
+}
+
+/** Segments of a journal directory, oldest first. */
+export function segments(directory: string): { name: string; number: number }[] {
+  const found: { name: string; number: number }[] = [];
+  for (const name of readdirSync(directory)) {
+    const match = SEGMENT_NAME.exec(name);
+    if (match) found.push({ name, number: Number(match[1]) });
+  }
+  return found.sort((a, b) => a.number - b.number);
+}
+
+/** Cuts a torn last line off a segment; gives the last sequence number in it and how many bytes were cut. */
+function mendTail(path: string): { seq: number; cut: number } {
+  const fd = openSync(path, 'r+');
+  try {
+    const size = fstatSync(fd).size;
+    let end = size;
+    let text = Buffer.alloc(0);
+    // Read backwards until a whole last line is in hand.
+    for (let from = size; from > 0; ) {
+      const step = Math.min(from, 64 * 1024);
+      from -= step;
+      const part = Buffer.alloc(step);
+      readSync(fd, part, 0, step, from);
+      text = Buffer.concat([part, text]);
+      const lastNewline = text.lastIndexOf(0x0a);
+      const before = lastNewline > 0 ? text.lastIndexOf(0x0a, lastNewline - 1) : -1;
+      if (lastNewline >= 0 && (before >= 0 || from === 0)) {
+        end = from + lastNewline + 1;
+        const seq = (JSON.parse(text.toString('utf8', before + 1, lastNewline)) as { seq: number }).seq;
+        if (!Number.isSafeInteger(seq)) throw new Error(`${path}: the last record has no sequence number`);
+        if (end < size) ftruncateSync(fd, end);
+        return { seq, cut: size - end };
+      }
+    }
+    if (size > 0) ftruncateSync(fd, 0);
+    return { seq: 0, cut: size };
+  } finally {
+    closeSync(fd);
+  }
+}
