@@ -129,37 +129,35 @@ export const idleMemory: Case = async (contender, access) => {
 };
 
 /**
- * How much more memory a process needs at most for a result of 1 GB (or `megabytes`) than for one of 100 MB, in front of a
- * client that first reads nothing and then takes 150 MB/s. In the silent time a proxy without backpressure swallows all there
+ * How much more memory a process needs at most for a result of 1 GB than for one of 100 MB, in front of a client that first
+ * reads nothing and then takes 150 MB/s. In the silent time a proxy without backpressure swallows all there
  * is; what it needs for the smaller result already is what the runtime needs to move any data at all.
  */
-export function slowReader(megabytes: number): Case {
-  return async (contender, access) => {
-    const { pid } = contender;
-    if (pid === null) return {};
-    const session = await RawSession.open(target(contender, access));
-    const mostMemory = async (size: number, stallMilliseconds: number): Promise<number> => {
-      let most = residentBytes(pid);
-      const watch = setInterval(() => {
-        most = Math.max(most, residentBytes(pid));
-      }, 50);
-      try {
-        const sql = `SELECT repeat('x', 989) FROM generate_series(1, ${size * 1000})`; // 1,000 bytes a row on the wire
-        const bytes = await session.query(sql, { stallMilliseconds, bytesPerSecond: 150_000_000 });
-        if (bytes < size * 1_000_000) throw new Error(`only ${bytes} bytes of ${size} MB came`);
-        return most;
-      } finally {
-        clearInterval(watch);
-      }
-    };
+export const slowReader: Case = async (contender, access) => {
+  const { pid } = contender;
+  if (pid === null) return {};
+  const session = await RawSession.open(target(contender, access));
+  const mostMemory = async (size: number, stallMilliseconds: number): Promise<number> => {
+    let most = residentBytes(pid);
+    const watch = setInterval(() => {
+      most = Math.max(most, residentBytes(pid));
+    }, 50);
     try {
-      const small = await mostMemory(100, 1000);
-      return { streamMemory: Math.max(0, (await mostMemory(megabytes, 2000)) - small) / 1_000_000 };
+      const sql = `SELECT repeat('x', 989) FROM generate_series(1, ${size * 1000})`; // 1,000 bytes a row on the wire
+      const bytes = await session.query(sql, { stallMilliseconds, bytesPerSecond: 150_000_000 });
+      if (bytes < size * 1_000_000) throw new Error(`only ${bytes} bytes of ${size} MB came`);
+      return most;
     } finally {
-      await session.close();
+      clearInterval(watch);
     }
   };
-}
+  try {
+    const small = await mostMemory(100, 1000);
+    return { streamMemory: Math.max(0, (await mostMemory(1000, 2000)) - small) / 1_000_000 };
+  } finally {
+    await session.close();
+  }
+};
 
 /** 50 busy clients alone, then beside 2,000 idle sessions, all of which must still answer afterwards. */
 export function crowd(seconds: number): Case {
