@@ -35,7 +35,7 @@ export class NameTable<T> {
       slot = { name, table: this.#slots, value: null, first: null, last: null };
       this.#slots.set(name, slot);
     }
-    const change: NameChangeSent<T> = { slot, previous: slot.value, segment, next: null };
+    const change = new NameChangeSent(slot, slot.value, segment);
     if (slot.last === null) slot.first = change;
     else slot.last.next = change;
     slot.last = change;
@@ -48,9 +48,9 @@ export class NameTable<T> {
     confirmChange(this.change(name, value, 0));
   }
 
-  /** Forgets every name without an unconfirmed change. */
-  clear(): void {
-    for (const [name, slot] of this.#slots) if (slot.first === null) this.#slots.delete(name);
+  /** Forgets every name without an unconfirmed change, but for `except`. */
+  clear(except?: string): void {
+    for (const [name, slot] of this.#slots) if (slot.first === null && name !== except) this.#slots.delete(name);
   }
 }
 
@@ -63,11 +63,21 @@ interface Slot<T> {
   last: NameChangeSent<T> | null;
 }
 
-export interface NameChangeSent<T> {
+/** A change of a name by a message whose answer is outstanding. */
+export class NameChangeSent<T> {
   readonly slot: Slot<T>;
+  /** What the name meant before. */
   previous: T | null;
+  /** The pipeline segment of the message. */
   readonly segment: number;
-  next: NameChangeSent<T> | null;
+  /** The next unconfirmed change of the same name. */
+  next: NameChangeSent<T> | null = null;
+
+  constructor(slot: Slot<T>, previous: T | null, segment: number) {
+    this.slot = slot;
+    this.previous = previous;
+    this.segment = segment;
+  }
 }
 
 /** The server did it. Changes of one name are confirmed in the order they were made. */

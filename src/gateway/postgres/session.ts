@@ -8,7 +8,7 @@ import {
   encodeErrorResponse,
   encodeReadyForQuery,
 } from '../../../protocols/postgres/backend.ts';
-import { type FrameRules, Framer, type FrameSink } from '../../../protocols/postgres/framing.ts';
+import { Framer, type FrameSink } from '../../../protocols/postgres/framing.ts';
 import {
   encodeExecute,
   encodeFlush,
@@ -17,16 +17,19 @@ import {
   FRONTEND,
 } from '../../../protocols/postgres/frontend.ts';
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
-import { type LexingState, opaqueText, type StatementFacts } from '../../statements/facts.ts';
+import { type NameChange, opaqueText, type StatementFacts } from '../../statements/facts.ts';
 import { isUnsafeEncoding } from '../../statements/postgres/encodings.ts';
 import type { JudgedStatement, Judgement } from '../judge.ts';
 import { Outbox } from '../outbox.ts';
 import { functionCall, notRecorded, type Refusal, refusedByRule, unsafeEncoding } from '../refusal.ts';
 import type { SessionServices, SessionStart } from '../services.ts';
+import { Execution, type OutcomeStatus, StatementRecorder } from '../statement-recorder.ts';
 import type { TurnMember } from '../turn.ts';
 import { bindsAsJson } from './binds.ts';
 import { EXPECT, type Expectation, Expected } from './expected.ts';
-import { confirmChange, type NameChangeSent, NameTable, undoChange } from './names.ts';
+import { BACKEND_RULES } from './frame-rules.ts';
+import { confirmChange, NameChangeSent, NameTable, undoChange } from './names.ts';
+import { TextReading } from './text-reading.ts';
 
 /** A statement the server has, or is about to have, ready by name. */
 interface Prepared {
@@ -43,33 +46,17 @@ interface Portal {
   readonly end: number;
 }
 
-/** Statements that were forwarded together and whose outcome is not known yet. */
-interface Execution {
-  readonly kind: 'execution';
-  readonly statements: readonly JudgedStatement[];
-  /** Number of the first statement within the session. */
-  readonly number: number;
-  readonly startedAt: number;
-  /** Statements that are done. */
-  done: number;
-  rows: number;
-  bytes: number;
-  /** Tag of the last statement's last CommandComplete. */
-  tag: string;
-}
-
-interface Refused {
-  readonly kind: 'refused';
+/** A message that was made to fail in the place of a refused one. */
+class Refused {
   readonly refusal: Refusal;
+
+  constructor(refusal: Refusal) {
+    this.refusal = refusal;
+  }
 }
 
-/** A change of a name that the server has not confirmed; to confirm or undo it, which table it is of does not matter. */
-interface Change {
-  readonly kind: 'change';
-  readonly sent: NameChangeSent<unknown>;
-}
-
-type Expectable = Execution | Refused | Change;
+/** What an expected answer is about. Names are confirmed and undone in the same way, of whichever table they are. */
+type Expectable = Execution | Refused | NameChangeSent<unknown>;
 
 /** What is done with messages of the extended protocol up to the next Sync. */
 const SKIP = {
@@ -81,56 +68,9 @@ const SKIP = {
 } as const;
 type Skip = (typeof SKIP)[keyof typeof SKIP];
 
-const SMALL_MESSAGE = 10_000; // PQ_SMALL_MESSAGE_LIMIT of the server
-const LARGE_MESSAGE = 0x3fffffff; // PQ_LARGE_MESSAGE_LIMIT of the server
 const IDLE = 0x49; // 'I'
 const READY_IDLE = encodeReadyForQuery('I');
 const FLUSH = encodeFlush();
-
-/** Messages a client may send in a session, and how long; the server's own limits, but for those that carry text or values. */
-export function frontendRules(messageBytes: number): FrameRules {
-  const largest = new Int32Array(256);
-  for (const type of [FRONTEND.query, FRONTEND.parse, FRONTEND.bind, FRONTEND.functionCall])
-    largest[type] = messageBytes;
-  for (const type of [
-    FRONTEND.close,
-    FRONTEND.describe,
-    FRONTEND.execute,
-    FRONTEND.flush,
-    FRONTEND.sync,
-    FRONTEND.terminate,
-    FRONTEND.copyDone,
-    FRONTEND.copyFail,
-  ]) {
-    largest[type] = SMALL_MESSAGE;
-  }
-  largest[FRONTEND.copyData] = LARGE_MESSAGE;
-  const streamed = new Uint8Array(256);
-  streamed[FRONTEND.copyData] = 1;
-  return { largest, streamed };
-}
-
-/** Messages an upstream may send in a session. What Sluice has to read whole is bounded; the rest passes in pieces. */
-const BACKEND_RULES: FrameRules = (() => {
-  const largest = new Int32Array(256);
-  for (const type of Object.values(BACKEND)) largest[type] = LARGE_MESSAGE;
-  for (const type of [
-    BACKEND.authentication,
-    BACKEND.backendKeyData,
-    BACKEND.negotiateProtocolVersion,
-    BACKEND.functionCallResponse,
-    BACKEND.copyBothResponse,
-  ]) {
-    largest[type] = 0;
-  }
-  const streamed = new Uint8Array(256).fill(1);
-  const whole = [BACKEND.errorResponse, BACKEND.commandComplete, BACKEND.parameterStatus, BACKEND.readyForQuery];
-  for (const type of whole) {
-    streamed[type] = 0;
-    largest[type] = 16 * 1024 * 1024;
-  }
-  return { largest, streamed };
-})();
 
 /** Makes the portal and the text that exist nowhere but in a refusal, so that nobody can define them. */
 const NONCE = randomBytes(9).toString('base64url');
@@ -148,8 +88,8 @@ export class PostgresSession implements FrameSink, TurnMember {
   readonly #services: SessionServices;
   readonly #client: Socket;
   readonly #upstream: Socket;
-  /** The fields of every record that say whose session it is. */
-  readonly #prefix: string;
+  readonly #recorder: StatementRecorder;
+  readonly #reading: TextReading;
   readonly #fromClient: Framer;
   readonly #fromUpstream: Framer;
   readonly #toUpstream = new Outbox();
@@ -170,13 +110,8 @@ export class PostgresSession implements FrameSink, TurnMember {
   #skip: Skip = SKIP.none;
   /** True while the server takes CopyData for COPY FROM STDIN. */
   #copyIn = false;
-  #lexing: LexingState;
-  #encoding: string;
-  /** Last segment with a statement that may change how later text is read. */
-  #lexingUnsure = 0;
   /** Statements in flight that change names of prepared statements by SQL text. */
   #namesInFlight = 0;
-  #statements = 0;
   /** Parses of this turn, to be recorded if nothing executes them in it. */
   #parsed: Prepared[] = [];
   #inTurn = false;
@@ -199,7 +134,7 @@ export class PostgresSession implements FrameSink, TurnMember {
     segment: 0,
     segmentOpen: false,
     skip: SKIP.none as Skip,
-    lexingUnsure: 0,
+    unsureUntil: 0,
     statements: 0,
     copyIn: false,
   };
@@ -210,7 +145,6 @@ export class PostgresSession implements FrameSink, TurnMember {
   #draining = false;
   /** Says which side ended the session first, in the words of the `session.end` record. */
   #endReason = '';
-  readonly #startedAt = performance.now();
   /** Milliseconds on the monotonic clock; for the idle limit. */
   lastActivity = performance.now();
 
@@ -220,9 +154,8 @@ export class PostgresSession implements FrameSink, TurnMember {
     this.#upstream = upstream;
     this.start = start;
     this.id = start.id;
-    this.#prefix = `"session":"${start.id}","identity":${JSON.stringify(start.identity)},"connection":${JSON.stringify(start.connection.name)}`;
-    this.#encoding = start.parameters.get('client_encoding') ?? 'UTF8';
-    this.#lexing = { standardConformingStrings: start.parameters.get('standard_conforming_strings') !== 'off' };
+    this.#recorder = new StatementRecorder(services, start);
+    this.#reading = new TextReading(start.parameters);
     this.#fromClient = new Framer(this, services.frontendRules);
     this.#fromUpstream = new Framer(
       {
@@ -303,7 +236,7 @@ export class PostgresSession implements FrameSink, TurnMember {
       case FRONTEND.close:
         return this.#close(bytes, start, end);
       case FRONTEND.copyData:
-        this.#toUpstream.add(bytes, start, end);
+        this.piece(type, bytes, start, end);
         return true;
       case FRONTEND.copyDone:
       case FRONTEND.copyFail:
@@ -324,7 +257,8 @@ export class PostgresSession implements FrameSink, TurnMember {
   }
 
   piece(_type: number, bytes: Buffer, start: number, end: number): void {
-    if (this.#closed || this.#skip !== SKIP.none) return;
+    // Copy data behind a refused COPY: the server would ignore it ("Accept but ignore these messages", postgres.c).
+    if (this.#closed || this.#skip !== SKIP.none || this.isIdle()) return;
     this.#toUpstream.add(bytes, start, end);
   }
 
@@ -344,13 +278,14 @@ export class PostgresSession implements FrameSink, TurnMember {
 
     const statements = judgement.usesNames ? this.#withNames(judgement) : judgement.statements;
     const refusal = this.#refusalOf(statements);
-    this.#attempt('query', statements, null, refusal);
     if (refusal !== null) {
+      this.#recorder.refused('query', statements, null, refusal);
       this.#refuseSimple(refusal);
       return true;
     }
     this.#toUpstream.add(bytes, start, end);
-    this.#expected.push(EXPECT.query, statements.length === 0 ? null : this.#execution(statements));
+    const execution = statements.length === 0 ? null : this.#recorder.attempted('query', statements, null);
+    this.#expected.push(EXPECT.query, execution);
     this.#noteSent(judgement);
     this.#segment++;
     this.#segmentOpen = false;
@@ -364,7 +299,7 @@ export class PostgresSession implements FrameSink, TurnMember {
     if (textEnd + 3 + 4 * ((bytes[textEnd + 1]! << 8) | bytes[textEnd + 2]!) !== end) {
       throw new ProtocolViolation('Parse has other parameter types than it says');
     }
-    const name = bytes.toString('latin1', start + 5, nameEnd);
+    const name = nameAt(bytes, start + 5, nameEnd);
     if (this.#namesInFlight > 0) return this.#waitForServer();
     const judgement = this.#judge(bytes, nameEnd + 1, textEnd);
     if (judgement === null) return false;
@@ -374,14 +309,14 @@ export class PostgresSession implements FrameSink, TurnMember {
     const statements = judgement.usesNames ? this.#withNames(judgement) : judgement.statements;
     const refusal = this.#refusalOf(statements);
     if (refusal !== null) {
-      this.#attempt('parse', statements, null, refusal);
+      this.#recorder.refused('parse', statements, null, refusal);
       this.#refuseExtended(refusal);
       return true;
     }
     const prepared: Prepared = { judgement, recorded: statements.length === 0 };
     this.#parsed.push(prepared);
     this.#toUpstream.add(bytes, start, end);
-    this.#expected.push(EXPECT.parse, { kind: 'change', sent: this.#prepared.change(name, prepared, this.#segment) });
+    this.#expected.push(EXPECT.parse, this.#prepared.change(name, prepared, this.#segment));
     this.#segmentOpen = true;
     return true;
   }
@@ -389,13 +324,13 @@ export class PostgresSession implements FrameSink, TurnMember {
   #bind(bytes: Buffer, start: number, end: number): boolean {
     const portalEnd = this.#nul(bytes, start + 5, end);
     const nameEnd = this.#nul(bytes, portalEnd + 1, end);
-    const name = nameEnd === portalEnd + 1 ? '' : bytes.toString('latin1', portalEnd + 1, nameEnd);
+    const name = nameAt(bytes, portalEnd + 1, nameEnd);
     if (this.#namesInFlight > 0 || this.#prepared.isAmbiguous(name, this.#segment)) return this.#waitForServer();
-    const portal = portalEnd === start + 5 ? '' : bytes.toString('latin1', start + 5, portalEnd);
+    const portal = nameAt(bytes, start + 5, portalEnd);
     const prepared = this.#prepared.get(name) ?? this.#unknown(`prepared statement ${JSON.stringify(name)}`);
     this.#forward(bytes, start, end);
     const sent = this.#portals.change(portal, { prepared, bytes, at: nameEnd + 1, end }, this.#segment);
-    this.#expected.push(EXPECT.bind, { kind: 'change', sent });
+    this.#expected.push(EXPECT.bind, sent);
     this.#segmentOpen = true;
     return true;
   }
@@ -416,7 +351,7 @@ export class PostgresSession implements FrameSink, TurnMember {
     const sent = isStatement
       ? this.#prepared.change(name, null, this.#segment)
       : this.#portals.change(name, null, this.#segment);
-    this.#expected.push(EXPECT.close, { kind: 'change', sent });
+    this.#expected.push(EXPECT.close, sent);
     this.#segmentOpen = true;
     return true;
   }
@@ -425,7 +360,7 @@ export class PostgresSession implements FrameSink, TurnMember {
     this.#markOnce();
     const nameEnd = this.#nul(bytes, start + 5, end);
     if (nameEnd + 5 !== end) throw new ProtocolViolation('Execute has the wrong length');
-    const name = nameEnd === start + 5 ? '' : bytes.toString('latin1', start + 5, nameEnd);
+    const name = nameAt(bytes, start + 5, nameEnd);
     if (this.#portals.isAmbiguous(name, this.#segment)) return this.#waitForServer();
     const portal = this.#portals.get(name);
     const prepared = portal?.prepared ?? this.#unknown(`portal ${JSON.stringify(name)}`);
@@ -437,14 +372,15 @@ export class PostgresSession implements FrameSink, TurnMember {
     const statements = judgement.usesNames ? this.#withNames(judgement) : judgement.statements;
     const refusal = this.#refusalOf(statements);
     const binds = portal === null || statements.length === 0 ? null : bindsAsJson(portal.bytes, portal.at, portal.end);
-    this.#attempt('execute', statements, binds, refusal);
     prepared.recorded = true;
     if (refusal !== null) {
+      this.#recorder.refused('execute', statements, binds, refusal);
       this.#refuseExtended(refusal);
       return true;
     }
     this.#toUpstream.add(bytes, start, end);
-    this.#expected.push(EXPECT.execute, statements.length === 0 ? null : this.#execution(statements));
+    const execution = statements.length === 0 ? null : this.#recorder.attempted('execute', statements, binds);
+    this.#expected.push(EXPECT.execute, execution);
     this.#noteSent(judgement);
     this.#segmentOpen = true;
     return true;
@@ -471,6 +407,7 @@ export class PostgresSession implements FrameSink, TurnMember {
   }
 
   #copyEnd(bytes: Buffer, start: number, end: number): void {
+    if (this.isIdle()) return;
     this.#forward(bytes, start, end);
     if (this.#copyIn) this.#copyIn = false;
     else if (this.#expected.length > 0) this.#expected.push(EXPECT.copyEnd, null);
@@ -480,18 +417,14 @@ export class PostgresSession implements FrameSink, TurnMember {
 
   /** The judgement of a text, or `null` if it has to be waited for. */
   #judge(bytes: Buffer, from: number, to: number): Judgement | null {
-    const unsure = this.#lexingUnsure > this.#ended;
-    const text = bytes.toString('utf8', from, to);
-    const isAscii = text.length === to - from && !text.includes('\ufffd');
-    if (!isAscii && (unsure || !this.#isUtf8(text, bytes, from, to))) {
-      return this.#opaque(bytes.toString('latin1', from, to), 'not UTF-8');
-    }
+    const text = this.#reading.read(bytes, from, to, this.#ended);
+    if (text === null) return this.#opaque(bytes.toString('latin1', from, to), 'not readable in its client_encoding');
     if (this.#analysed !== null) {
       const judgement = this.#analysed;
       this.#analysed = null;
       if (judgement.text === text) return this.start.judge.again(judgement);
     }
-    const judgement = this.start.judge.judge(text, unsure ? { standardConformingStrings: false } : this.#lexing);
+    const judgement = this.start.judge.judge(text, this.#reading.lexing(this.#ended));
     if (!(judgement instanceof Promise)) return judgement;
     this.#waiting = 'analysis';
     judgement.then(
@@ -502,13 +435,6 @@ export class PostgresSession implements FrameSink, TurnMember {
       (error: Error) => this.#fatal('XX000', `Sluice could not read a statement: ${error.message}`, 'analysis failed'),
     );
     return null;
-  }
-
-  /** True if `text` is what the server reads, too. */
-  #isUtf8(text: string, bytes: Buffer, from: number, to: number): boolean {
-    if (this.#encoding !== 'UTF8' && this.#encoding !== 'SQL_ASCII') return false;
-    // A replacement character may be the client's own; where it stands for bytes that are no UTF-8, encoding gives other bytes.
-    return !text.includes('\ufffd') || Buffer.compare(Buffer.from(text, 'utf8'), bytes.subarray(from, to)) === 0;
   }
 
   #opaque(text: string, reason: string): Judgement {
@@ -535,7 +461,7 @@ export class PostgresSession implements FrameSink, TurnMember {
           ? here === null
             ? []
             : [here]
-          : (this.#prepared.get(name)?.judgement.statements.map((s) => s.facts) ?? []);
+          : (this.#prepared.get(nameInText(name))?.judgement.statements.map((s) => s.facts) ?? []);
       if (facts.length === 0)
         return opaqueText(0, `unknown prepared statement ${JSON.stringify(name)}`).statements[0]!.effects;
       if (depth > 8) return opaqueText(0, 'prepared statements that run each other').statements[0]!.effects;
@@ -571,86 +497,35 @@ export class PostgresSession implements FrameSink, TurnMember {
     return null;
   }
 
-  // --- Recording -------------------------------------------------------------------------------------------------
+  // --- What becomes of statements -----------------------------------------------------------------------------------
 
-  #attempt(
-    via: 'query' | 'parse' | 'execute',
-    statements: readonly JudgedStatement[],
-    binds: string | null,
-    refusal: Refusal | null,
-  ): void {
-    const { journal, counters } = this.#services;
-    const number = this.#statements;
-    for (let i = 0; i < statements.length; i++) {
-      this.#statements++;
-      if (refusal === null) counters.allowed++;
-      else counters.refused++;
-      if (journal.failure !== null) continue;
-      const bindsField = binds === null ? '' : `,"binds":${binds}`;
-      journal.append(
-        `"statement.attempt",${this.#prefix},"statement":${number + i + 1},"via":"${via}",${statements[i]!.record}${bindsField}`,
-        false,
-      );
-      if (refusal !== null) {
-        journal.append(
-          `"statement.outcome","session":"${this.id}","statement":${number + i + 1},"status":"refused","sqlstate":"${refusal.code}","by":"${refusal.by}"`,
-          false,
-        );
-      }
-    }
-    if (refusal !== null && statements.length > 0) counters.refusal(refusal.by);
+  #outcome(execution: Execution, status: OutcomeStatus, fields: string): void {
+    const { facts } = execution.statements[execution.done]!;
+    this.#recorder.outcome(execution, status, fields);
+    if (facts.nameChange !== null) this.#settleName(facts.nameChange, status === 'ok');
   }
 
-  #execution(statements: readonly JudgedStatement[]): Execution {
-    return {
-      kind: 'execution',
-      statements,
-      number: this.#statements - statements.length + 1,
-      startedAt: this.#services.now(),
-      done: 0,
-      rows: 0,
-      bytes: 0,
-      tag: '',
-    };
-  }
-
-  /** Records how the next statement of an execution ended. */
-  #outcome(execution: Execution, fields: string): void {
-    const ms = (this.#services.now() - execution.startedAt).toFixed(3);
-    this.#services.journal.append(
-      `"statement.outcome","session":"${this.id}","statement":${execution.number + execution.done},${fields},"rows":${execution.rows},"bytes":${execution.bytes},"ms":${ms}`,
-      true,
-    );
-    this.#services.turn.wake();
-    this.#settleName(execution.statements[execution.done]!, fields.startsWith('"status":"ok"'));
-    execution.done++;
-    execution.rows = 0;
-    execution.bytes = 0;
-  }
-
-  /** Records that the statements of an execution that are not done will not be. */
+  /** The statements of an execution that are not done will not be. */
   #abandon(execution: Execution, status: 'skipped' | 'lost'): void {
-    while (execution.done < execution.statements.length) this.#outcome(execution, `"status":"${status}"`);
+    while (!execution.isDone) this.#outcome(execution, status, '');
   }
 
   #noteSent(judgement: Judgement): void {
-    if (judgement.changesLexing) this.#lexingUnsure = this.#segment;
+    if (judgement.changesLexing) this.#reading.unsureUntil = this.#segment;
     if (!judgement.usesNames) return;
     for (const { facts } of judgement.statements) if (facts.nameChange !== null) this.#namesInFlight++;
   }
 
   /** PREPARE, DEALLOCATE and DISCARD ALL take effect when the server says they did. */
-  #settleName(statement: JudgedStatement, succeeded: boolean): void {
-    const change = statement.facts.nameChange;
-    if (change === null) return;
+  #settleName(change: NameChange, succeeded: boolean): void {
     this.#namesInFlight--;
     if (!succeeded) return;
     if (change.op === 'prepare') {
       const facts = change.inner;
       const judgement = this.start.judge.judgeFacts('', { statements: [{ ...facts, start: 0, end: 0 }] });
-      this.#prepared.set(change.name, { judgement, recorded: true });
-    } else if (change.op === 'deallocate') this.#prepared.set(change.name, null);
-    else this.#prepared.clear();
+      this.#prepared.set(nameInText(change.name), { judgement, recorded: true });
+    } else if (change.op === 'deallocate') this.#prepared.set(nameInText(change.name), null);
+    else this.#prepared.clear('');
   }
 
   // --- Refusing --------------------------------------------------------------------------------------------------
@@ -671,7 +546,7 @@ export class PostgresSession implements FrameSink, TurnMember {
       return;
     }
     this.#toUpstream.addMessage(encodeQuery(`sluice_refused_this by ${refusal.by} ${NONCE}`));
-    this.#expected.push(EXPECT.refusedQuery, { kind: 'refused', refusal });
+    this.#expected.push(EXPECT.refusedQuery, new Refused(refusal));
     this.#segment++;
     this.#segmentOpen = false;
   }
@@ -684,7 +559,7 @@ export class PostgresSession implements FrameSink, TurnMember {
       return;
     }
     this.#toUpstream.addMessage(encodeExecute({ portal: `sluice refused this by ${refusal.by} ${NONCE}`, maxRows: 0 }));
-    this.#expected.push(EXPECT.refusedExecute, { kind: 'refused', refusal });
+    this.#expected.push(EXPECT.refusedExecute, new Refused(refusal));
     this.#skip = SKIP.thenForward;
     this.#segmentOpen = true;
   }
@@ -707,8 +582,8 @@ export class PostgresSession implements FrameSink, TurnMember {
     mark.segment = this.#segment;
     mark.segmentOpen = this.#segmentOpen;
     mark.skip = this.#skip;
-    mark.lexingUnsure = this.#lexingUnsure;
-    mark.statements = this.#statements;
+    mark.unsureUntil = this.#reading.unsureUntil;
+    mark.statements = this.#recorder.statements;
     mark.copyIn = this.#copyIn;
   }
 
@@ -720,9 +595,7 @@ export class PostgresSession implements FrameSink, TurnMember {
       if (prepared.recorded) continue;
       prepared.recorded = true;
       // The server plans, and may compute constants, before anything is executed: the text is recorded before it gets there.
-      for (const statement of prepared.judgement.statements) {
-        this.#services.journal.append(`"statement.prepare",${this.#prefix},${statement.record}`, false);
-      }
+      this.#recorder.prepared(prepared.judgement.statements);
     }
   }
 
@@ -755,15 +628,15 @@ export class PostgresSession implements FrameSink, TurnMember {
     this.#toUpstream.cutBack(mark.upstream);
     this.#answers.cutBack(mark.answers);
     this.#expected.truncate(mark.expected, (_kind, value) => {
-      if (value?.kind === 'change') undoChange(value.sent);
-      else if (value?.kind === 'execution')
+      if (value instanceof NameChangeSent) undoChange(value);
+      else if (value instanceof Execution)
         for (const s of value.statements) if (s.facts.nameChange !== null) this.#namesInFlight--;
     });
     this.#segment = mark.segment;
     this.#segmentOpen = mark.segmentOpen;
     this.#skip = mark.skip;
-    this.#lexingUnsure = mark.lexingUnsure;
-    this.#statements = mark.statements;
+    this.#reading.unsureUntil = mark.unsureUntil;
+    this.#recorder.statements = mark.statements;
     this.#copyIn = mark.copyIn;
     this.#parsed = [];
     const messages = Buffer.concat(this.#sinceMark.take());
@@ -811,7 +684,7 @@ export class PostgresSession implements FrameSink, TurnMember {
   #serverPiece(type: number, bytes: Buffer, start: number, end: number, opens: boolean, closes: boolean): void {
     this.#toClient.add(bytes, start, end);
     const value = this.#expected.value();
-    if (value?.kind === 'execution') {
+    if (value instanceof Execution) {
       value.bytes += end - start;
       if (opens && type === BACKEND.dataRow) value.rows++;
     }
@@ -823,7 +696,7 @@ export class PostgresSession implements FrameSink, TurnMember {
     switch (type) {
       case BACKEND.dataRow: {
         const value = this.#expected.value();
-        if (value?.kind === 'execution') {
+        if (value instanceof Execution) {
           value.rows++;
           value.bytes += end - start;
         }
@@ -831,7 +704,7 @@ export class PostgresSession implements FrameSink, TurnMember {
       }
       case BACKEND.copyData: {
         const value = this.#expected.value();
-        if (value?.kind === 'execution') value.bytes += end - start;
+        if (value instanceof Execution) value.bytes += end - start;
         break;
       }
       case BACKEND.commandComplete:
@@ -877,7 +750,7 @@ export class PostgresSession implements FrameSink, TurnMember {
         return;
       case BACKEND.portalSuspended: {
         const value = this.#expected.value();
-        if (value?.kind === 'execution') this.#outcome(value, '"status":"ok","suspended":true');
+        if (value instanceof Execution) this.#outcome(value, 'ok', ',"suspended":true');
         this.#confirm(EXPECT.execute);
         return;
       }
@@ -903,7 +776,7 @@ export class PostgresSession implements FrameSink, TurnMember {
   #confirm(kind: Expectation): void {
     if (this.#head() !== kind) throw new ProtocolViolation('the upstream answered what it was not asked');
     const value = this.#expected.value();
-    if (value?.kind === 'change') confirmChange(value.sent);
+    if (value instanceof NameChangeSent) confirmChange(value);
     this.#expected.shift();
   }
 
@@ -911,16 +784,16 @@ export class PostgresSession implements FrameSink, TurnMember {
     const head = this.#head();
     const value = this.#expected.value();
     if (head === EXPECT.execute) {
-      if (value?.kind === 'execution') {
-        this.#outcome(value, `"status":"ok","tag":${JSON.stringify(tag)}`);
+      if (value instanceof Execution) {
+        this.#outcome(value, 'ok', tagField(tag));
         this.#abandon(value, 'skipped');
       }
       this.#expected.shift();
     } else if (head !== EXPECT.query) {
       throw new ProtocolViolation('the upstream completed what it was not asked');
-    } else if (value?.kind === 'execution') {
+    } else if (value instanceof Execution) {
       // The last statement of the text is settled by ReadyForQuery: text we could not read may hold more than we know of.
-      if (value.done < value.statements.length - 1) this.#outcome(value, `"status":"ok","tag":${JSON.stringify(tag)}`);
+      if (value.done < value.statements.length - 1) this.#outcome(value, 'ok', tagField(tag));
       else value.tag = tag;
     }
     this.#copyIn = false;
@@ -932,8 +805,8 @@ export class PostgresSession implements FrameSink, TurnMember {
     if (head !== EXPECT.query && head !== EXPECT.sync && head !== EXPECT.refusedQuery) {
       throw new ProtocolViolation('the upstream is ready for a query while it owes answers');
     }
-    if (value?.kind === 'execution' && value.done < value.statements.length) {
-      this.#outcome(value, `"status":"ok","tag":${JSON.stringify(value.tag)}`);
+    if (value instanceof Execution && !value.isDone) {
+      this.#outcome(value, 'ok', tagField(value.tag));
       this.#abandon(value, 'skipped');
     }
     this.#expected.shift();
@@ -950,16 +823,15 @@ export class PostgresSession implements FrameSink, TurnMember {
     const value = this.#expected.value();
     const severity = fields.severityNonLocalized ?? fields.severity;
     if (severity === 'FATAL' || severity === 'PANIC') this.#endReason ||= `upstream: ${fields.code}`;
-    else if (value?.kind === 'refused') {
+    else if (value instanceof Refused) {
       this.#toClient.addMessage(errorOf(value.refusal));
       if (head === EXPECT.refusedExecute) this.#expected.shift();
       return;
     }
     this.#toClient.add(bytes, start, end);
     this.#copyIn = false;
-    if (value?.kind === 'execution') {
-      if (value.done < value.statements.length)
-        this.#outcome(value, `"status":"error","sqlstate":${JSON.stringify(fields.code)}`);
+    if (value instanceof Execution) {
+      if (!value.isDone) this.#outcome(value, 'error', `,"sqlstate":${JSON.stringify(fields.code)}`);
       this.#abandon(value, 'skipped');
     }
     if (head === 0 || head === EXPECT.query || head === EXPECT.refusedQuery || head === EXPECT.sync) return;
@@ -972,8 +844,8 @@ export class PostgresSession implements FrameSink, TurnMember {
     const undone: NameChangeSent<unknown>[] = [];
     for (let head = this.#head(); head !== 0 && head !== EXPECT.sync; head = this.#head()) {
       const value = this.#expected.value();
-      if (value?.kind === 'change') undone.push(value.sent);
-      else if (value?.kind === 'execution') this.#abandon(value, 'skipped');
+      if (value instanceof NameChangeSent) undone.push(value);
+      else if (value instanceof Execution) this.#abandon(value, 'skipped');
       this.#expected.shift();
     }
     for (let i = undone.length - 1; i >= 0; i--) undoChange(undone[i]!);
@@ -1006,12 +878,9 @@ export class PostgresSession implements FrameSink, TurnMember {
 
   #parameterStatus(body: Buffer): void {
     const { name, value } = decodeParameterStatus(body);
-    if (name === 'standard_conforming_strings') this.#lexing = { standardConformingStrings: value !== 'off' };
-    else if (name === 'client_encoding') {
-      this.#encoding = value;
-      if (isUnsafeEncoding(value)) {
-        this.#fatal('22023', `client_encoding ${value} cannot be used through Sluice.`, 'unsafe client_encoding');
-      }
+    this.#reading.report(name, value);
+    if (name === 'client_encoding' && isUnsafeEncoding(value)) {
+      this.#fatal('22023', `client_encoding ${value} cannot be used through Sluice.`, 'unsafe client_encoding');
     }
   }
 
@@ -1030,7 +899,7 @@ export class PostgresSession implements FrameSink, TurnMember {
       throw new ProtocolViolation('Describe or Close of neither a statement nor a portal');
     const nameEnd = this.#nul(bytes, start + 6, end);
     if (nameEnd + 1 !== end) throw new ProtocolViolation('Describe or Close has bytes after its last field');
-    return nameEnd === start + 6 ? '' : bytes.toString('latin1', start + 6, nameEnd);
+    return nameAt(bytes, start + 6, nameEnd);
   }
 
   // --- The ends --------------------------------------------------------------------------------------------------
@@ -1124,14 +993,9 @@ export class PostgresSession implements FrameSink, TurnMember {
     if (this.#finished) return;
     this.#finished = true;
     this.#expected.forEach((_kind, value) => {
-      if (value?.kind === 'execution') this.#abandon(value, 'lost');
+      if (value instanceof Execution) this.#abandon(value, 'lost');
     });
-    const ms = Math.round(this.#services.now() - this.#startedAt);
-    this.#services.journal.append(
-      `"session.end",${this.#prefix},"reason":${JSON.stringify(this.#endReason)},"statements":${this.#statements},"ms":${ms}`,
-      true,
-    );
-    this.#services.turn.wake();
+    this.#recorder.sessionEnded(this.#endReason);
     this.#client.resume();
     this.#client.end();
     if (!this.#upstream.destroyed) {
@@ -1141,6 +1005,25 @@ export class PostgresSession implements FrameSink, TurnMember {
     this.#services.ended(this);
   }
   #finished = false;
+}
+
+/** The server compares names of prepared statements and portals by this many bytes: NAMEDATALEN - 1. */
+const NAME_BYTES = 63;
+
+/** A name in a message, as the server tells names apart; its bytes as Latin-1. */
+function nameAt(bytes: Buffer, from: number, to: number): string {
+  return from === to ? '' : bytes.toString('latin1', from, Math.min(to, from + NAME_BYTES));
+}
+
+/** The same for a name in SQL text. */
+function nameInText(name: string): string {
+  const bytes = Buffer.from(name, 'utf8');
+  return nameAt(bytes, 0, bytes.length);
+}
+
+/** The tag of a CommandComplete as a field of a record. */
+function tagField(tag: string): string {
+  return `,"tag":${JSON.stringify(tag)}`;
 }
 
 function errorOf(refusal: Refusal): Buffer {

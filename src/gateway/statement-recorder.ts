@@ -1,0 +1,115 @@
+import type { Journal } from '../recording/journal.ts';
+import type { JudgedStatement } from './judge.ts';
+import type { Refusal } from './refusal.ts';
+import type { SessionServices, SessionStart } from './services.ts';
+
+/** Statements that were forwarded together, while their outcome is not known. */
+export class Execution {
+  readonly statements: readonly JudgedStatement[];
+  /** Number of the first statement within the session. */
+  readonly number: number;
+  readonly startedAt: number;
+  /** How many of the statements are done. */
+  done = 0;
+  /** Rows and bytes of results since the last statement was done. */
+  rows = 0;
+  bytes = 0;
+  /** Tag of the last CommandComplete of the last statement. */
+  tag = '';
+
+  constructor(statements: readonly JudgedStatement[], number: number, startedAt: number) {
+    this.statements = statements;
+    this.number = number;
+    this.startedAt = startedAt;
+  }
+
+  get isDone(): boolean {
+    return this.done >= this.statements.length;
+  }
+}
+
+/** How a statement ended: `lost` if the session ended before the upstream said. */
+export type OutcomeStatus = 'ok' | 'error' | 'skipped' | 'lost';
+
+/** Writes the records of one session's statements. */
+export class StatementRecorder {
+  readonly #journal: Journal;
+  readonly #services: SessionServices;
+  readonly #id: string;
+  /** The fields of every record that say whose session it is. */
+  readonly #session: string;
+  readonly #startedAt: number;
+  /** Statements recorded so far. */
+  statements = 0;
+
+  constructor(services: SessionServices, start: SessionStart) {
+    this.#services = services;
+    this.#journal = services.journal;
+    this.#id = start.id;
+    this.#startedAt = services.now();
+    this.#session =
+      `"session":"${start.id}","identity":${JSON.stringify(start.identity)},` +
+      `"connection":${JSON.stringify(start.connection.name)}`;
+  }
+
+  /** Statements that are about to be forwarded. @param binds JSON text, `null` where there are none */
+  attempted(via: 'query' | 'execute', statements: readonly JudgedStatement[], binds: string | null): Execution {
+    for (let i = 0; i < statements.length; i++) this.#attempt(via, statements[i]!, binds);
+    this.#services.counters.allowed += statements.length;
+    return new Execution(statements, this.statements - statements.length + 1, this.#services.now());
+  }
+
+  /** Statements that are refused. If nothing can be recorded, that is why, and they leave no record. */
+  refused(
+    via: 'query' | 'parse' | 'execute',
+    statements: readonly JudgedStatement[],
+    binds: string | null,
+    refusal: Refusal,
+  ): void {
+    const { counters } = this.#services;
+    counters.refused += statements.length;
+    counters.refusal(refusal.by);
+    if (this.#journal.failure !== null) return;
+    for (let i = 0; i < statements.length; i++) {
+      this.#attempt(via, statements[i]!, binds);
+      this.#journal.append(
+        `"statement.outcome","session":"${this.#id}","statement":${this.statements},"status":"refused","sqlstate":"${refusal.code}","by":"${refusal.by}"`,
+        false,
+      );
+    }
+  }
+
+  /** A text that is made ready under a name, and that nothing has executed yet. */
+  prepared(statements: readonly JudgedStatement[]): void {
+    for (const { record } of statements) this.#journal.append(`"statement.prepare",${this.#session},${record}`, false);
+  }
+
+  /** How the next statement of an execution ended. @param fields further ones of the record, as JSON text with a leading comma */
+  outcome(execution: Execution, status: OutcomeStatus, fields: string): void {
+    const ms = this.#services.now() - execution.startedAt;
+    this.#journal.append(
+      `"statement.outcome","session":"${this.#id}","statement":${execution.number + execution.done},"status":"${status}"${fields},` +
+        `"rows":${execution.rows},"bytes":${execution.bytes},"ms":${Math.round(ms * 1000) / 1000}`,
+      true,
+    );
+    this.#services.turn.wake();
+    execution.done++;
+    execution.rows = 0;
+    execution.bytes = 0;
+  }
+
+  sessionEnded(reason: string): void {
+    const ms = Math.round(this.#services.now() - this.#startedAt);
+    this.#journal.append(
+      `"session.end",${this.#session},"reason":${JSON.stringify(reason)},"statements":${this.statements},"ms":${ms}`,
+      true,
+    );
+    this.#services.turn.wake();
+  }
+
+  #attempt(via: string, statement: JudgedStatement, binds: string | null): void {
+    this.statements++;
+    const head = `"statement.attempt",${this.#session},"statement":${this.statements},"via":"${via}",${statement.record}`;
+    this.#journal.append(binds === null ? head : `${head},"binds":${binds}`, false);
+  }
+}
