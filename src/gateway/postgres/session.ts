@@ -183,8 +183,7 @@ export class PostgresSession implements FrameSink, TurnMember {
   #read(chunk: Buffer, from: number): void {
     try {
       const at = this.#fromClient.push(chunk, from);
-      if (this.#closed) return;
-      if (this.#waiting !== 'nothing') {
+      if (this.#waiting !== 'nothing' && !this.#closed) {
         this.#rest = chunk;
         this.#restAt = at;
         this.#client.pause();
