@@ -9,6 +9,10 @@ export class Outbox {
   #bytes: Buffer | null = null;
   #start = 0;
   #end = 0;
+  #markDone = 0;
+  #markBytes: Buffer | null = null;
+  #markStart = 0;
+  #markEnd = 0;
 
   get isEmpty(): boolean {
     return this.#bytes === null && this.#done.length === 0;
@@ -29,16 +33,25 @@ export class Outbox {
     this.add(bytes, 0, bytes.length);
   }
 
-  /** A place to {@link cutBack} to. */
-  mark(): number {
-    this.#seal();
-    return this.#done.length;
+  /** Remembers what is staged now, for {@link cutBack}. What is added next may still join the last range. */
+  mark(): void {
+    this.#markDone = this.#done.length;
+    this.#markBytes = this.#bytes;
+    this.#markStart = this.#start;
+    this.#markEnd = this.#end;
   }
 
-  /** Drops what was added since {@link mark} gave `mark`. */
-  cutBack(mark: number): void {
-    this.#seal();
-    this.#done.length = mark;
+  /** Drops what was added since {@link mark}. */
+  cutBack(): void {
+    this.#done.length = this.#markDone;
+    this.#bytes = this.#markBytes;
+    this.#start = this.#markStart;
+    this.#end = this.#markEnd;
+  }
+
+  clear(): void {
+    this.#done = [];
+    this.#bytes = null;
   }
 
   /** Takes out what is staged, in order. */

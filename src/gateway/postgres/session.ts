@@ -128,8 +128,6 @@ export class PostgresSession implements FrameSink, TurnMember {
   /** State before the first recorded message of this turn, in case the records cannot be written. */
   #marked = false;
   #mark = {
-    upstream: 0,
-    answers: 0,
     expected: 0,
     segment: 0,
     segmentOpen: false,
@@ -575,8 +573,8 @@ export class PostgresSession implements FrameSink, TurnMember {
     if (this.#marked) return;
     this.#marked = true;
     const mark = this.#mark;
-    mark.upstream = this.#toUpstream.mark();
-    mark.answers = this.#answers.mark();
+    this.#toUpstream.mark();
+    this.#answers.mark();
     mark.expected = this.#expected.tail;
     mark.segment = this.#segment;
     mark.segmentOpen = this.#segmentOpen;
@@ -602,7 +600,7 @@ export class PostgresSession implements FrameSink, TurnMember {
     this.#inTurn = false;
     if (this.#marked) {
       this.#marked = false;
-      this.#sinceMark.cutBack(0);
+      this.#sinceMark.clear();
     }
     if (!this.#client.destroyed) {
       if (!this.#answers.isEmpty) this.#answers.writeTo(this.#client);
@@ -624,8 +622,8 @@ export class PostgresSession implements FrameSink, TurnMember {
     // Nothing since the mark has left: take it back, and judge it again now that nothing can be recorded.
     this.#marked = false;
     const mark = this.#mark;
-    this.#toUpstream.cutBack(mark.upstream);
-    this.#answers.cutBack(mark.answers);
+    this.#toUpstream.cutBack();
+    this.#answers.cutBack();
     this.#expected.truncate(mark.expected, (_kind, value) => {
       if (value instanceof NameChangeSent) undoChange(value);
       else if (value instanceof Execution)
@@ -970,7 +968,7 @@ export class PostgresSession implements FrameSink, TurnMember {
     if (this.#closed) return;
     if (this.#marked) {
       this.#marked = false;
-      this.#toUpstream.cutBack(this.#mark.upstream);
+      this.#toUpstream.cutBack();
     }
     if (this.#fromUpstream.atBoundary) this.#toClient.addMessage(encodeErrorResponse(fatal(code, message)));
     this.#end(reason);
