@@ -1,0 +1,197 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { stringify } from 'yaml';
+import { createScramVerifier, formatScramVerifier } from '../protocols/postgres/scram.ts';
+import { type Certificates, makeCertificates } from './servers/certificates.ts';
+
+export interface SluiceConnection {
+  readonly name: string;
+  readonly upstream: {
+    readonly host: string;
+    readonly port: number;
+    readonly database: string;
+    readonly user: string;
+    readonly password: string;
+    /** PEM file to verify the upstream's certificate with (`verify-full`); without it the upstream leg is in clear. */
+    readonly ca?: string;
+  };
+  /** Default `allow`. */
+  readonly default?: 'allow' | 'deny';
+}
+
+export interface SluiceUser {
+  readonly name: string;
+  readonly password: string;
+  /** Default `agent`. */
+  readonly kind?: 'human' | 'agent' | 'service';
+  readonly groups?: readonly string[];
+}
+
+export interface SluiceOptions {
+  readonly connections: readonly SluiceConnection[];
+  readonly users: readonly SluiceUser[];
+  /** Text of one rule file; without it there are no rules. */
+  readonly rulesYaml?: string;
+  /** Serve clients TLS too, with a certificate for `localhost` and 127.0.0.1. */
+  readonly tls?: boolean;
+  /** The `limits` of sluice.yaml, as written there. */
+  readonly limits?: Readonly<Record<string, string | number>>;
+}
+
+/** A running `sluice serve`. */
+export interface Sluice {
+  readonly host: '127.0.0.1';
+  /** Where PostgreSQL clients connect. */
+  readonly port: number;
+  readonly apiPort: number;
+  readonly configFile: string;
+  /** The rule file; a test may rewrite it and send SIGHUP. */
+  readonly rulesFile: string;
+  /** Paths of the TLS files; `null` without `tls`. */
+  readonly certificates: Certificates | null;
+  readonly pid: number;
+  /** Every record written so far, in order; a line still being written is left out. */
+  journal(): Record<string, unknown>[];
+  /** Everything it wrote to standard output and error so far. */
+  log(): string;
+  signal(signal: NodeJS.Signals): void;
+  /** Resolves with the exit code once it has ended; `null` if a signal ended it. */
+  readonly exited: Promise<number | null>;
+  /** Ends it and removes its directory. Rejects if it had to be killed. */
+  stop(): Promise<void>;
+}
+
+/** Waits for the end of standard input, which comes when this process ends, by whatever cause, and cleans up after it. */
+const GUARD = 'read -r _; kill -KILL "$1"; rm -rf "$2"';
+
+/** Runs `sluice serve` on free ports of 127.0.0.1 with a configuration of its own; resolves once clients can connect. */
+export async function startSluice(options: SluiceOptions): Promise<Sluice> {
+  const directory = mkdtempSync(join(tmpdir(), 'sluice-serve-'));
+  const configFile = join(directory, 'sluice.yaml');
+  const rulesFile = join(directory, 'rules.yaml');
+  const journalDirectory = join(directory, 'journal');
+  mkdirSync(journalDirectory, { mode: 0o700 });
+  const certificates = options.tls ? makeCertificates(directory) : null;
+  writeFileSync(rulesFile, options.rulesYaml ?? '');
+  const settings = {
+    listen: { postgres: '127.0.0.1:0', api: '127.0.0.1:0' },
+    ...(certificates && { tls: { certificate: certificates.certificate, key: certificates.key } }),
+    connections: options.connections.map((connection) => configured(connection, directory)),
+    identity: { users: await Promise.all(options.users.map(enrolled)) },
+    rules: options.rulesYaml === undefined ? [] : [rulesFile],
+    recording: { directory: journalDirectory },
+    ...(options.limits && { limits: options.limits }),
+  };
+  writeFileSync(configFile, stringify(settings), { mode: 0o600 });
+
+  const program = join(import.meta.dirname, '../src/cli/sluice.ts');
+  const child = spawn(process.execPath, [program, 'serve', '--config', configFile], {
+    // Nothing of the environment, so that no SLUICE_* or PG* variable of a developer reaches it.
+    env: { PATH: process.env.PATH },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+  }
+  const exited = once(child, 'exit').then(([code]): number | null => code);
+  const pid = child.pid;
+  if (pid === undefined) throw new Error(`${process.execPath} cannot be started`);
+  const guard = spawn('/bin/sh', ['-c', GUARD, 'sh', String(pid), directory], {
+    detached: true,
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
+  guard.unref();
+
+  const signal = (name: NodeJS.Signals) => {
+    child.kill(name);
+  };
+  const endsWithin = async (milliseconds: number) =>
+    (await Promise.race([exited.then(() => true), sleep(milliseconds, false)])) === true;
+  const stop = async () => {
+    let killed = false;
+    signal('SIGTERM');
+    if (!(await endsWithin(2000))) {
+      signal('SIGTERM');
+      if (!(await endsWithin(5000))) {
+        killed = true;
+        signal('SIGKILL');
+        await exited;
+      }
+    }
+    guard.kill('SIGKILL');
+    rmSync(directory, { recursive: true, force: true });
+    if (killed) throw new Error(`sluice did not end within 5 s of a second SIGTERM:\n${output}`);
+  };
+
+  const deadline = Date.now() + 30_000;
+  let listening = listeningLine(output);
+  while (listening === null) {
+    if (child.exitCode !== null || child.signalCode !== null || Date.now() > deadline) {
+      await stop();
+      throw new Error(`sluice serve does not listen:\n${output}`);
+    }
+    await sleep(20);
+    listening = listeningLine(output);
+  }
+  return {
+    host: '127.0.0.1',
+    port: portOf(listening.postgres),
+    apiPort: portOf(listening.api),
+    configFile,
+    rulesFile,
+    certificates,
+    pid,
+    journal: () => readJournal(journalDirectory),
+    log: () => output,
+    signal,
+    exited,
+    stop,
+  };
+}
+
+function configured({ name, upstream, default: verdict = 'allow' }: SluiceConnection, directory: string) {
+  const { ca, password, ...address } = upstream;
+  const passwordFile = join(directory, `${name}.password`);
+  writeFileSync(passwordFile, password, { mode: 0o600 });
+  const tls = ca === undefined ? { tls: 'disable' } : { tls: 'verify-full', ca };
+  return {
+    name,
+    protocol: 'postgres',
+    upstream: { ...address, password: { file: passwordFile }, ...tls },
+    default: verdict,
+  };
+}
+
+async function enrolled({ name, password, kind = 'agent', groups = [] }: SluiceUser) {
+  return { name, kind, groups, scram: formatScramVerifier(await createScramVerifier(password)) };
+}
+
+/** The log line that tells the addresses, once it is there in full. */
+function listeningLine(output: string): { postgres: string; api: string } | null {
+  const line = output
+    .split('\n')
+    .slice(0, -1)
+    .find((text) => text.includes('"msg":"listening"'));
+  return line === undefined ? null : JSON.parse(line);
+}
+
+function portOf(address: string): number {
+  return Number(address.slice(address.lastIndexOf(':') + 1));
+}
+
+function readJournal(directory: string): Record<string, unknown>[] {
+  const files = readdirSync(directory)
+    .filter((name) => name.endsWith('.jsonl'))
+    .sort();
+  return files.flatMap((name) => {
+    const lines = readFileSync(join(directory, name), 'utf8').split('\n').slice(0, -1);
+    return lines.map((line): Record<string, unknown> => JSON.parse(line));
+  });
+}
