@@ -5,6 +5,7 @@ import { chmodSync, chownSync, existsSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { createScramVerifier, formatScramVerifier } from '../protocols/postgres/scram.ts';
 import { freePort } from '../test/servers/free-port.ts';
 import type { PostgresServer } from '../test/servers/postgres.ts';
 import { unprivilegedAccount } from '../test/servers/postgres-binaries.ts';
@@ -67,7 +68,7 @@ export const CONTENDERS: readonly Contender[] = [
       name,
       label,
       longCases,
-      start: (server) => startSluiceWith(server, rules),
+      start: (server, directory) => startSluice(server, directory, rules),
     }),
   ),
 ];
@@ -138,8 +139,48 @@ listen postgres
   return startProgram('haproxy', ['-db', '-f', settings], port, {});
 }
 
-async function startSluiceWith(server: PostgresServer, rules: readonly string[]): Promise<RunningContender> {
-  throw new Error(`not yet ${server.port} ${rules}`);
+async function startSluice(
+  server: PostgresServer,
+  directory: string,
+  rules: readonly string[],
+): Promise<RunningContender> {
+  const port = await freePort();
+  const settings = path.join(directory, 'sluice.yaml');
+  const { superuser: user, password, database } = server;
+  const configuration = {
+    listen: { postgres: `127.0.0.1:${port}` },
+    connections: [
+      {
+        name: database,
+        protocol: 'postgres',
+        upstream: {
+          host: '127.0.0.1',
+          port: server.port,
+          database,
+          user,
+          password: { env: 'UPSTREAM' },
+          tls: 'disable',
+        },
+        default: 'allow',
+      },
+    ],
+    identity: {
+      users: [
+        {
+          name: user,
+          kind: 'agent',
+          groups: ['bench'],
+          scram: formatScramVerifier(await createScramVerifier(password)),
+        },
+      ],
+    },
+    rules: rules.map((file) => path.join(import.meta.dirname, '../rules', file)),
+    recording: { directory: path.join(directory, 'journal') },
+    limits: { sessions: MOST_SESSIONS },
+  };
+  writeFileSync(settings, JSON.stringify(configuration)); // JSON is YAML.
+  const main = path.join(import.meta.dirname, '../src/cli/sluice.ts');
+  return startProgram(process.execPath, [main, 'serve', '--config', settings], port, { env: { UPSTREAM: password } });
 }
 
 /** Starts a program in the foreground and waits until it accepts connections. Throws with what it printed if it ends first. */
@@ -147,11 +188,11 @@ async function startProgram(
   program: string,
   options: readonly string[],
   port: number,
-  account: { uid?: number; gid?: number },
+  { env, ...account }: { env?: Record<string, string>; uid?: number; gid?: number },
 ): Promise<RunningContender> {
   const child = spawn(program, options, {
     ...account,
-    env: { ...process.env, PATH: PROGRAM_FOLDERS.join(path.delimiter) },
+    env: { ...process.env, ...env, PATH: PROGRAM_FOLDERS.join(path.delimiter) },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   endWithBench(child);

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { demoText, startDemo } from '../demo/demo.ts';
 import { EXIT } from './failure.ts';
-import { startServing } from './serving.ts';
+import { Serving } from './serving.ts';
 
 export function addDemoCommand(program: Command): void {
   program
@@ -25,7 +25,7 @@ async function runDemo(): Promise<void> {
   });
   console.log('Starting PostgreSQL with sample data ...');
   try {
-    const demo = await startDemo(startServing, stopping.signal);
+    const demo = await startDemo((configFile) => Serving.start(configFile), stopping.signal);
     console.log(`\n${demoText(demo)}`);
     await stopped;
     console.log('\nEnding the demo ...');

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { ConfigError } from '../config/load.ts';
+import { RuleFileError } from '../policy/load.ts';
+import { JournalError } from '../recording/journal.ts';
 import { addConfigCommand } from './config-check.ts';
 import { addDemoCommand } from './demo.ts';
 import { CommandFailure, EXIT } from './failure.ts';
@@ -47,10 +49,12 @@ function exitCodeOf(error: unknown): number {
     console.error(error.message);
     return error.exitCode;
   }
-  if (error instanceof ConfigError) {
+  if (error instanceof ConfigError || error instanceof RuleFileError) {
     console.error(error.message);
     return EXIT.usage;
   }
-  console.error(error);
+  // The system's own errors (an address in use, a disk that is full) say all in their message.
+  const isExpected = error instanceof JournalError || (error as NodeJS.ErrnoException | null)?.syscall !== undefined;
+  console.error(isExpected ? (error as Error).message : error);
   return EXIT.problem;
 }

@@ -10,6 +10,9 @@ export interface TurnMember {
   unrecorded(): void;
 }
 
+/** How long a record of what has happened may wait for company, milliseconds. */
+const SOON_MS = 5;
+
 /**
  * The end of an event-loop turn: everything staged during the turn is recorded in one write, then sent.
  * `setImmediate` runs right after the poll phase, so one turn covers what all sockets brought in it.
@@ -18,6 +21,7 @@ export class Turn {
   readonly #journal: Journal;
   #members: TurnMember[] = [];
   #scheduled = false;
+  #timer: NodeJS.Timeout | null = null;
 
   constructor(journal: Journal) {
     this.#journal = journal;
@@ -26,23 +30,28 @@ export class Turn {
   /** Has `member` called at the end of this turn; call once per member and turn. */
   join(member: TurnMember): void {
     this.#members.push(member);
-    this.wake();
-  }
-
-  /** Makes sure that the journal is written at the end of this turn. */
-  wake(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
     setImmediate(this.#end);
   }
 
+  /**
+   * Makes sure that the journal is written soon. For records of what has happened already: nothing waits for them, so
+   * they go out with the next turn's attempts, or alone if there are none for a moment.
+   */
+  wake(): void {
+    if (this.#timer !== null || this.#scheduled) return;
+    this.#timer = setTimeout(this.#flush, SOON_MS);
+  }
+
+  readonly #flush = (): void => {
+    this.#timer = null;
+    this.#journal.flush();
+  };
+
   readonly #end = (): void => {
     this.#scheduled = false;
     const members = this.#members;
-    if (members.length === 0) {
-      this.#journal.flush();
-      return;
-    }
     this.#members = [];
     for (let i = 0; i < members.length; i++) members[i]!.beforeFlush();
     const recorded = !this.#journal.dirty || this.#journal.flush();

@@ -503,8 +503,10 @@ function sequence(name: string): ObjectName | null {
 }
 
 function copy(walk: EffectWalk, body: TreeNode, place: Place): void {
-  const object = relation(body.relation);
-  walk.add(body.is_from === true ? 'copy-in' : 'copy-out', object, place, present(body.whereClause));
+  if (body.is_from === true) walk.add('copy-in', relation(body.relation), place);
+  // The relations a query reads are counted one by one; the query itself is no relation.
+  else if (body.relation === undefined) walk.add('copy-out', other('query'), place);
+  else walk.add('copy-out', relation(body.relation), place, 'none');
   if (body.is_program === true) walk.add('program', null, place);
   else if (body.filename !== undefined) walk.add('file', null, place);
   walk.inside('CopyStmt', body, { ...place, via: place.via ?? 'copy' }, ['relation']);
