@@ -1,10 +1,13 @@
 import { Worker } from 'node:worker_threads';
 import { opaqueText, type TextFacts } from '../facts.ts';
 
-/** How long the thread may take over one text before it is ended, in milliseconds. */
+/**
+ * CPU time the thread may take over one text before it is ended, in milliseconds. Not time on the clock: on a busy machine
+ * that would refuse harmless texts.
+ */
 const DEADLINE = 250;
-/** How long it may take to start; a machine that is busy starts it slowly, and that is not the text's fault. */
-const START_DEADLINE = 10_000;
+/** Time on the clock it may take, for whatever is not the CPU's doing; in milliseconds. */
+const LAST_DEADLINE = 10_000;
 /** Sixteen times what the main thread has: the parser recurses once per operator of a chain. */
 const STACK_MEGABYTES = 64;
 
@@ -46,7 +49,7 @@ export class LongTexts {
     worker.unref();
     this.#worker = worker;
     this.#ready = false;
-    this.#within(START_DEADLINE);
+    this.#watch(worker, null);
     // What an ended thread still says is about a text that has its answer already.
     worker.on('message', (facts: TextFacts | null) => {
       if (worker !== this.#worker) return;
@@ -65,9 +68,37 @@ export class LongTexts {
   #send(): void {
     this.#clear();
     const job = this.#jobs[0];
-    if (job === undefined || this.#worker === null) return;
-    this.#within(DEADLINE);
-    this.#worker.postMessage(job.text);
+    const worker = this.#worker;
+    if (job === undefined || worker === null) return;
+    worker.postMessage(job.text);
+    // Asked for before the thread has got far with the text: what it used until then is another text's.
+    worker.cpuUsage().then(
+      (before) => {
+        if (this.#jobs[0] === job && this.#worker === worker) this.#watch(worker, before);
+      },
+      () => {
+        // It ended; its `exit` says so as well.
+      },
+    );
+  }
+
+  /** Ends the thread if it uses its time up. @param before its CPU time at the start of the text; null while it starts */
+  #watch(worker: Worker, before: NodeJS.CpuUsage | null): void {
+    const startedAt = performance.now();
+    const look = () => {
+      if (performance.now() - startedAt > LAST_DEADLINE) this.#fail();
+      else if (before !== null) {
+        worker.cpuUsage(before).then(
+          ({ user, system }) => {
+            if (this.#deadline === timer && (user + system) / 1000 > DEADLINE) this.#fail();
+          },
+          () => {},
+        );
+      }
+    };
+    this.#clear();
+    const timer = setInterval(look, DEADLINE);
+    this.#deadline = timer;
   }
 
   #fail(): void {
@@ -77,13 +108,8 @@ export class LongTexts {
     if (this.#jobs.length > 0 && !this.#closed) this.#start();
   }
 
-  #within(milliseconds: number): void {
-    this.#clear();
-    this.#deadline = setTimeout(() => this.#fail(), milliseconds);
-  }
-
   #clear(): void {
-    if (this.#deadline !== null) clearTimeout(this.#deadline);
+    if (this.#deadline !== null) clearInterval(this.#deadline);
     this.#deadline = null;
   }
 
