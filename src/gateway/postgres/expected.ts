@@ -60,9 +60,10 @@ export class Expected<T> {
     this.#values[this.#head++ & (this.#kinds.length - 1)] = null;
   }
 
-  /** Takes back what was pushed since `tail`, newest first. */
+  /** Takes back what was pushed since `tail` and is not shifted yet, newest first. */
   truncate(tail: number, each: (kind: Expectation, value: T | null) => void): void {
-    while (this.#tail > tail) {
+    const to = Math.max(tail, this.#head);
+    while (this.#tail > to) {
       const at = --this.#tail & (this.#kinds.length - 1);
       const value = this.#values[at]!;
       this.#values[at] = null;

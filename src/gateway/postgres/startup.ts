@@ -68,11 +68,12 @@ export async function judgeStartup(
 }
 
 /**
- * Splits the `options` parameter as the server does: at white space, backslash escapes the next character
- * (pg_split_opts). Only `-c name=value`, `-cname=value` and `--name=value` are read; `null` for any other switch.
+ * Splits the `options` parameter as the server does: at ASCII white space, backslash escapes the next character
+ * (pg_split_opts; a non-breaking space separates nothing there). Only `-c name=value`, `-cname=value` and
+ * `--name=value` are read; `null` for any other switch.
  */
 export function parseOptions(options: string): [string, string][] | null {
-  const words = [...options.matchAll(/(?:\\.|[^\s\\])+/gs)].map((match) => match[0].replace(/\\(.)/gs, '$1'));
+  const words = [...options.matchAll(/(?:\\.|[^ \t\n\v\f\r\\])+/gs)].map((match) => match[0].replace(/\\(.)/gs, '$1'));
   if (/\\$/.test(options.replace(/\\./gs, ''))) return null;
   const settings: [string, string][] = [];
   for (let i = 0; i < words.length; i++) {

@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep, setImmediate as turnEnds } from 'node:timers/promises';
+import type { Journal } from '../recording/journal.ts';
+import { Turn, type TurnMember } from './turn.ts';
+
+/** A journal that only says what it was asked. */
+function fakeJournal(said: string[], works: () => boolean) {
+  return {
+    dirty: false,
+    flush() {
+      said.push('flush');
+      this.dirty = !works();
+      return works();
+    },
+  };
+}
+
+function member(name: string, said: string[], onRelease: () => void = () => undefined): TurnMember {
+  return {
+    beforeFlush: () => said.push(`${name} before`),
+    release: () => {
+      said.push(`${name} release`);
+      onRelease();
+    },
+    unrecorded: () => said.push(`${name} unrecorded`),
+  };
+}
+
+function turnWith(works: () => boolean) {
+  const said: string[] = [];
+  const journal = fakeJournal(said, works);
+  return { said, journal, turn: new Turn(journal as unknown as Journal) };
+}
+
+test('everything of a turn is recorded in one write before anything of it is sent', async () => {
+  const { said, journal, turn } = turnWith(() => true);
+  journal.dirty = true;
+  turn.join(member('a', said));
+  turn.join(member('b', said));
+  assert.deepEqual(said, [], 'nothing happens inside the turn');
+  await turnEnds();
+  assert.deepEqual(said, ['a before', 'b before', 'flush', 'a release', 'b release']);
+});
+
+test('records made at the last moment are in the same write', async () => {
+  const { said, journal, turn } = turnWith(() => true);
+  turn.join({
+    ...member('a', said),
+    beforeFlush: () => {
+      journal.dirty = true;
+    },
+  });
+  await turnEnds();
+  assert.deepEqual(said, ['flush', 'a release']);
+});
+
+test('what could not be recorded is not sent', async () => {
+  const { said, journal, turn } = turnWith(() => false);
+  journal.dirty = true;
+  turn.join(member('a', said));
+  turn.join(member('b', said));
+  await turnEnds();
+  assert.deepEqual(said, ['a before', 'b before', 'flush', 'a unrecorded', 'b unrecorded']);
+});
+
+test('without records nothing is written', async () => {
+  const { said, turn } = turnWith(() => true);
+  turn.join(member('a', said));
+  await turnEnds();
+  assert.deepEqual(said, ['a before', 'a release']);
+});
+
+test('records of what has happened are written soon, by one write for all of them', async () => {
+  const { said, journal, turn } = turnWith(() => true);
+  journal.dirty = true;
+  turn.wake();
+  turn.wake();
+  await turnEnds();
+  assert.deepEqual(said, [], 'they wait for company');
+  await sleep(50);
+  assert.deepEqual(said, ['flush']);
+});
+
+test('records of what has happened go out with the attempts of a turn', async () => {
+  const { said, journal, turn } = turnWith(() => true);
+  journal.dirty = true;
+  turn.wake();
+  turn.join(member('a', said));
+  await turnEnds();
+  assert.deepEqual(said, ['a before', 'flush', 'a release']);
+});
+
+test('records made while a turn ends are written soon after it', async () => {
+  const { said, journal, turn } = turnWith(() => true);
+  turn.join(
+    member('a', said, () => {
+      journal.dirty = true;
+      turn.wake();
+    }),
+  );
+  await sleep(50);
+  assert.deepEqual(said, ['a before', 'a release', 'flush']);
+});
+
+test('a member that joins while the turn ends is in the next one', async () => {
+  const { said, turn } = turnWith(() => true);
+  turn.join(member('a', said, () => turn.join(member('b', said))));
+  await turnEnds();
+  assert.deepEqual(said, ['a before', 'a release']);
+  await turnEnds();
+  assert.deepEqual(said, ['a before', 'a release', 'b before', 'b release']);
+});
