@@ -22,7 +22,7 @@ describe('every driver of the matrix', () => {
   let encrypted: Sluice;
 
   before(async () => {
-    postgres = await startPostgres({ ssl: true });
+    postgres = await startPostgres({ ssl: true, config: { log_statement: 'all' } });
     await postgres.query(
       'CREATE TABLE refused_table (id int); INSERT INTO refused_table VALUES (1), (2), (3); GRANT ALL ON refused_table TO public',
     );
@@ -89,4 +89,19 @@ describe('every driver of the matrix', () => {
       }
     });
   }
+
+  test('no refused DELETE has reached the server, and every one is in the journal', async () => {
+    // Of all programs only node-postgres surely runs on every machine; in the log is what any of them got through.
+    assert.match(postgres.log(), /statement: CREATE TEMP TABLE undone/);
+    assert.doesNotMatch(postgres.log(), /DELETE FROM refused_table/);
+    assert.deepEqual(await postgres.query('SELECT count(*)::int FROM refused_table'), [{ count: 3 }]);
+    for (const sluice of [clear, encrypted]) {
+      const attempts = sluice.journal().filter((record) => /DELETE FROM refused_table/.test(String(record.text)));
+      assert.ok(attempts.length >= 2);
+      for (const attempt of attempts) {
+        assert.equal(attempt.verdict, 'deny');
+        assert.deepEqual(attempt.rules, ['refused-table-is-never-emptied']);
+      }
+    }
+  });
 });

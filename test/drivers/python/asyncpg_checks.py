@@ -5,6 +5,7 @@ import datetime
 import decimal
 import io
 import os
+import time
 import uuid
 
 import asyncpg
@@ -139,13 +140,15 @@ async def cancel(db):
         active = "SELECT count(*)::int FROM pg_stat_activity WHERE state = 'active' AND query = $1"
         return await other.fetchval(active, sleep)
 
-    # A timeout sends a CancelRequest, and so does cancelling the task; both wait for the server's answer.
+    # A timeout sends a CancelRequest, and so does cancelling the task; what is sent next waits for both.
+    begun = time.monotonic()
     try:
         await db.execute(sleep, timeout=0.3)
         raise AssertionError("no timeout")
     except asyncio.TimeoutError:
-        equal(await running(), 0)
+        pass
     equal(await db.fetchval("SELECT 1"), 1)
+    equal(await running(), 0)
     task = asyncio.ensure_future(db.execute(sleep))
     await asyncio.sleep(0.3)
     equal(await running(), 1)
@@ -158,6 +161,7 @@ async def cancel(db):
     equal(await db.fetchval("SELECT 2"), 2)
     equal(await running(), 0)
     await other.close()
+    assert time.monotonic() < begun + 10, "the sleeps have ended by themselves"
 
 
 async def notify(db):
