@@ -23,7 +23,7 @@ export class Metrics {
   readonly #eventLoop: EventLoopDelay;
 
   constructor(sources: MetricSources) {
-    this.#eventLoop = monitorEventLoopDelay({ resolution: 20 });
+    this.#eventLoop = monitorEventLoopDelay({ resolution: LAG_RESOLUTION_MS });
     this.#eventLoop.enable();
     this.#openMetrics.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
     for (const registry of [this.#prometheus, this.#openMetrics]) {
@@ -43,6 +43,8 @@ export class Metrics {
     this.#eventLoop.disable();
   }
 }
+
+const LAG_RESOLUTION_MS = 20;
 
 type EventLoopDelay = ReturnType<typeof monitorEventLoopDelay>;
 type AnyRegistry = Registry<PrometheusContentType> | Registry<OpenMetricsContentType>;
@@ -104,12 +106,13 @@ function addJournalMetrics(registry: AnyRegistry, { journal }: MetricSources): v
 }
 
 function addProcessMetrics(registry: AnyRegistry, eventLoop: EventLoopDelay): void {
-  // Since the last scrape in either format. An idle loop measures nothing and gives NaN for its mean, 0 for these.
+  // Since the last scrape in either format. What is measured includes the timer's own interval.
+  const lag = (nanoseconds: number) => Math.max(0, nanoseconds / 1e9 - LAG_RESOLUTION_MS / 1000);
   gauge(registry, 'sluice_event_loop_lag_seconds', 'How late the event loop was, since the last scrape.', () => {
     const samples: Sample[] = [
-      [{ quantile: '0.5' }, eventLoop.percentile(50) / 1e9],
-      [{ quantile: '0.99' }, eventLoop.percentile(99) / 1e9],
-      [{ quantile: '1' }, eventLoop.max / 1e9],
+      [{ quantile: '0.5' }, lag(eventLoop.percentile(50))],
+      [{ quantile: '0.99' }, lag(eventLoop.percentile(99))],
+      [{ quantile: '1' }, lag(eventLoop.max)],
     ];
     eventLoop.reset();
     return samples;

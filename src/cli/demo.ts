@@ -1,7 +1,9 @@
+import { once } from 'node:events';
 import type { Command } from 'commander';
 import { demoText, startDemo } from '../demo/demo.ts';
 import { EXIT } from './failure.ts';
 import { Serving } from './serving.ts';
+import { onStopSignals } from './stop-signals.ts';
 
 export function addDemoCommand(program: Command): void {
   program
@@ -14,15 +16,13 @@ export function addDemoCommand(program: Command): void {
 
 async function runDemo(): Promise<void> {
   const stopping = new AbortController();
-  const stopped = new Promise<void>((resolve) => {
-    const stop = () => {
-      // A second signal does not wait; the guards of the temporary directories clean up after us.
-      if (stopping.signal.aborted) process.exit(EXIT.problem);
-      stopping.abort();
-      resolve();
-    };
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
-  });
+  const stopped = once(stopping.signal, 'abort');
+  onStopSignals(
+    () => stopping.abort(),
+    // Not waiting: the guards of the temporary directories clean up after us.
+    () => process.exit(EXIT.problem),
+  );
+  process.on('SIGHUP', () => stopping.abort());
   console.log('Starting PostgreSQL with sample data ...');
   try {
     const demo = await startDemo((configFile) => Serving.start(configFile), stopping.signal);

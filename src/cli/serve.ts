@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { EXIT } from './failure.ts';
 import { Serving } from './serving.ts';
+import { onStopSignals } from './stop-signals.ts';
 
 export function addServeCommand(program: Command): void {
   program
@@ -17,22 +18,16 @@ export function addServeCommand(program: Command): void {
 /** Resolves when a signal has ended everything. */
 function signalledToStop(serving: Serving): Promise<void> {
   return new Promise((resolve, reject) => {
-    let stopping = false;
-    const stop = (signal: string) => {
-      if (!stopping) {
-        stopping = true;
+    onStopSignals(
+      (signal) => {
         serving.log.info({ signal }, 'draining; a second signal ends at once');
         serving.drain().then(resolve, reject);
-      } else {
+      },
+      (signal) => {
         serving.log.warn({ signal }, 'ending at once');
-        serving.end().then(
-          // A drain that still waits for its limit has nothing left to wait for.
-          () => process.exit(EXIT.ok),
-          reject,
-        );
-      }
-    };
-    process.on('SIGTERM', stop);
-    process.on('SIGINT', stop);
+        // The drain may still wait for its limit, and has nothing left to wait for.
+        serving.end().then(() => process.exit(EXIT.ok), reject);
+      },
+    );
   });
 }

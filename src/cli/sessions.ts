@@ -138,7 +138,7 @@ function showText(session: SessionDetail): string {
   const timeline =
     rows.length === 0
       ? 'No statements.'
-      : table(['TIME', 'VERDICT', 'STATUS', 'ROWS', 'MS', 'STATEMENT', 'REFUSED BY'], rows);
+      : table(['TIME', 'VERDICT', 'RESULT', 'ROWS', 'MS', 'STATEMENT', 'REFUSED BY'], rows);
   return [...about.map(([name, value]) => `${styled('dim', name!.padEnd(12))}${printable(value!)}`), '', timeline].join(
     '\n',
   );
@@ -150,8 +150,10 @@ function endText({ state, ended, reason }: SessionSummary): string {
   return reason === null ? (ended ?? '?') : `${ended} (${reason})`;
 }
 
-function outcomeText({ status, sqlstate }: StatementEntry): string {
+/** `UPDATE 3` as the server said it, or what went wrong: `error 42601`. */
+function outcomeText({ status, sqlstate, tag }: StatementEntry): string {
   if (status === null) return 'no outcome';
+  if (status === 'ok' && tag !== null && tag !== '') return printable(tag);
   return printable(sqlstate === null ? status : `${status} ${sqlstate}`);
 }
 

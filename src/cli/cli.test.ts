@@ -1,0 +1,241 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { parseScramVerifier } from '../../protocols/postgres/scram.ts';
+import { readRecords } from '../recording/read-records.ts';
+
+const SLUICE = join(import.meta.dirname, 'sluice.ts');
+const VERIFIER =
+  'SCRAM-SHA-256$4096:FSUpxxjyvNLmEnYaWSmmIw==$3/BXHVHqNXxv0rRPVtDtzzX+MbEcZMbQKVPtwgkxrSU=:J9KbLvGE+uvRFdFBlRJkRiJXgbM60vMYRLLnNBXNYKs=';
+
+const directory = mkdtempSync(join(tmpdir(), 'sluice-cli-'));
+after(() => rmSync(directory, { recursive: true }));
+
+/** Stands in for an upstream where only a TCP connection is asked for. */
+const upstream = createServer((socket) => socket.on('error', () => {}));
+before(() => once(upstream.listen(0, '127.0.0.1'), 'listening'));
+after(() => upstream.close());
+
+interface Finished {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+async function sluice(args: readonly string[], input = ''): Promise<Finished> {
+  const child = spawn(process.execPath, [SLUICE, ...args], { cwd: directory });
+  let [out, err] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
+  child.stdin.end(input);
+  const [code] = await once(child, 'close');
+  return { code: code as number | null, out, err };
+}
+
+function writeConfig(name: string): string {
+  const file = join(directory, name);
+  const { port } = upstream.address() as AddressInfo;
+  writeFileSync(
+    file,
+    `listen: { postgres: 127.0.0.1:0, api: 127.0.0.1:0 }
+connections:
+  - name: orders
+    protocol: postgres
+    upstream: { host: 127.0.0.1, port: ${port}, database: d, user: u, tls: disable }
+    default: deny
+identity: { users: [{ name: alice, kind: human, scram: "${VERIFIER}" }] }
+rules: [./${name}.rules]
+recording: { directory: ./${name}.journal }
+`,
+  );
+  writeRules(name, ['first']);
+  return file;
+}
+
+function writeRules(name: string, ids: readonly string[]): void {
+  const rules = ids.map((id) => `  - { id: ${id}, match: { effects: [drop] }, action: deny }\n`).join('');
+  writeFileSync(join(directory, `${name}.rules`), `version: 1\nrules:\n${rules}`);
+}
+
+test('wrong arguments, an unknown command and an unknown option end with 2 and say so on standard error', async () => {
+  for (const args of [['nope'], ['serve', '--nope'], ['sessions', 'list', '--since', 'soon'], ['rules', 'check']]) {
+    const { code, out, err } = await sluice(args);
+    assert.equal(code, 2, args.join(' '));
+    assert.equal(out, '');
+    assert.match(err, /^error: /);
+  }
+  assert.equal((await sluice(['--help'])).code, 0);
+});
+
+test('users hash prints a verifier of the password on standard input, and refuses an empty one', async () => {
+  const { code, out } = await sluice(['users', 'hash'], 'correct horse\n');
+  assert.equal(code, 0);
+  assert.equal(parseScramVerifier(out.trimEnd()).iterations, 4096);
+  assert.deepEqual(await sluice(['users', 'hash'], '\n'), { code: 1, out: '', err: 'An empty password is refused.\n' });
+  assert.equal((await sluice(['users', 'hash'], 'two\nlines\n')).code, 1);
+});
+
+test('config check lists every problem and ends with 2, or ends with 0', async () => {
+  const file = writeConfig('checked.yaml');
+  assert.deepEqual(await sluice(['config', 'check', '-c', file]), { code: 0, out: `${file} is fine.\n`, err: '' });
+  writeFileSync(join(directory, 'bad.yaml'), 'lisen: {}\n');
+  const bad = await sluice(['config', 'check', '-c', 'bad.yaml']);
+  assert.equal(bad.code, 2);
+  assert.match(bad.err, /bad\.yaml:1:1: unknown key "lisen"\. Did you mean "listen"\?\n/);
+  const json = await sluice(['config', 'check', '-c', 'bad.yaml', '--json']);
+  assert.equal(json.code, 2);
+  assert.equal(JSON.parse(json.out).ok, false);
+});
+
+test('rules check takes files as one set', async () => {
+  writeRules('a', ['one', 'two']);
+  writeRules('b', ['two']);
+  const fine = await sluice(['rules', 'check', 'a.rules', '--json']);
+  assert.equal(fine.code, 0);
+  assert.deepEqual(JSON.parse(fine.out).rules, ['one', 'two']);
+  const twice = await sluice(['rules', 'check', 'a.rules', 'b.rules']);
+  assert.equal(twice.code, 2);
+  assert.match(twice.err, /^b\.rules:3:\d+: rule id "two" is there already, at a\.rules:4:\d+\n$/);
+});
+
+test('sessions are printed, then what of the journal cannot be read, and the end is 1', async () => {
+  const journal = join(directory, 'a-journal');
+  mkdirSync(journal);
+  const record = (seq: number, event: string, fields: object) =>
+    JSON.stringify({ v: 1, seq, at: '2026-01-31T12:00:00.000Z', event, session: 's1', ...fields });
+  const identity = { subject: 'bot\u001b[2J', kind: 'agent', groups: [] };
+  const file = join(journal, 'journal-20260131T120000000Z-1.jsonl');
+  const lines = [
+    record(1, 'session.start', { identity, connection: 'orders', client: { address: '::1', tls: false } }),
+    record(2, 'statement.attempt', { statement: 1, text: 'SELECT\n1', verdict: 'allow' }),
+    record(3, 'statement.outcome', { statement: 1, status: 'ok', tag: 'SELECT 1', rows: 1, ms: 2.25 }),
+  ];
+  writeFileSync(file, `${lines.join('\n')}\nnot json\n`);
+  const list = await sluice(['sessions', 'list', '--journal', journal]);
+  assert.match(list.out, /s1 +2026-01-31T12:00:00Z +active +bot\\u\{1b\}\[2J +agent +orders +::1 +1 +0 +0\n$/);
+  assert.equal(list.err, `${file}:4: is not JSON\n`);
+  assert.equal(list.code, 1);
+  const show = await sluice(['sessions', 'show', 's1', '--journal', journal]);
+  assert.match(show.out, /\+0\.000s +allow +SELECT 1 +1 +2\.3 +SELECT 1\n$/);
+  const unknown = await sluice(['sessions', 'show', 's2', '--journal', journal]);
+  assert.equal(unknown.code, 1);
+  assert.match(unknown.err, /The journal has no session s2\.\n$/);
+  assert.equal((await sluice(['sessions', 'list', '--journal', join(directory, 'none')])).code, 2);
+});
+
+test('status ends with 3 if nothing answers', async () => {
+  const closed = createServer();
+  await once(closed.listen(0, '127.0.0.1'), 'listening');
+  const { port } = closed.address() as AddressInfo;
+  closed.close();
+  const { code, err } = await sluice(['status', '--api', `127.0.0.1:${port}`]);
+  assert.equal(code, 3);
+  assert.match(err, /^No answer from http:.*ECONNREFUSED\n$/);
+});
+
+test('serve listens, reloads rules on SIGHUP, keeps the old ones if the new are wrong, and drains on SIGTERM', async () => {
+  const serving = await startServe('served.yaml');
+  try {
+    assert.match(serving.listening.postgres, /^127\.0\.0\.1:\d+$/);
+    const status = async () => {
+      const { code, out } = await sluice(['status', '--api', serving.listening.api, '--json']);
+      return { code, rules: JSON.parse(out).checks.find(({ check }: { check: string }) => check === 'rules') };
+    };
+    assert.deepEqual(await status(), { code: 0, rules: { check: 'rules', ok: true, reason: null } });
+
+    writeRules('served.yaml', ['second']);
+    serving.child.kill('SIGHUP');
+    const reloaded = await serving.line('rules reloaded');
+    assert.deepEqual([reloaded.added, reloaded.removed], [['second'], ['first']]);
+
+    writeFileSync(join(directory, 'served.yaml.rules'), 'version: 1\nrulez: []\n');
+    serving.child.kill('SIGHUP');
+    const failed = await serving.line('rules not reloaded: the old ones stay in force');
+    assert.match(String(failed.reason), /unknown key "rulez"/);
+    const { code, rules } = await status();
+    assert.equal(code, 1);
+    assert.match(rules.reason, /unknown key "rulez"/);
+
+    serving.child.kill('SIGTERM');
+    assert.deepEqual(await once(serving.child, 'exit'), [0, null]);
+  } finally {
+    serving.child.kill('SIGKILL');
+  }
+  const events: string[] = [];
+  await readRecords(join(directory, 'served.yaml.journal'), {
+    record: ({ event }) => events.push(event),
+    problem: ({ message }) => assert.fail(message),
+  });
+  assert.deepEqual(events, ['journal.open', 'rules.loaded']);
+});
+
+test('serve ends with 1 if its address is taken and with 2 if the rules are wrong, and says why', async () => {
+  const file = writeConfig('taken.yaml');
+  const { port } = upstream.address() as AddressInfo;
+  const child = spawn(process.execPath, [SLUICE, 'serve', '-c', file], {
+    env: { ...process.env, SLUICE_LISTEN_POSTGRES: `127.0.0.1:${port}` },
+  });
+  let err = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
+  assert.deepEqual(await once(child, 'close'), [1, null]);
+  assert.match(err, /EADDRINUSE/);
+  writeFileSync(join(directory, 'taken.yaml.rules'), 'nonsense');
+  assert.equal((await sluice(['serve', '-c', file])).code, 2);
+});
+
+test('a second signal ends a drain that waits for a client', async () => {
+  const serving = await startServe('stuck.yaml');
+  try {
+    const [host, port] = serving.listening.postgres.split(':');
+    const socket = connect({ host: host!, port: Number(port) });
+    await once(socket, 'connect');
+    serving.child.kill('SIGTERM');
+    await serving.line('draining; a second signal ends at once');
+    // One keystroke under npm arrives twice; only a later signal is a second one.
+    serving.child.kill('SIGTERM');
+    await delay(700);
+    assert.equal(serving.child.exitCode, null);
+    serving.child.kill('SIGTERM');
+    assert.deepEqual(await once(serving.child, 'exit'), [0, null]);
+    socket.destroy();
+  } finally {
+    serving.child.kill('SIGKILL');
+  }
+});
+
+interface ServeProcess {
+  readonly child: ChildProcess;
+  readonly listening: { readonly postgres: string; readonly api: string };
+  /** Waits for the log line with this message. */
+  line(message: string): Promise<Record<string, unknown>>;
+}
+
+async function startServe(name: string): Promise<ServeProcess> {
+  const child = spawn(process.execPath, [SLUICE, 'serve', '-c', writeConfig(name)], {
+    stdio: ['ignore', 'inherit', 'pipe'],
+  });
+  const lines: Record<string, unknown>[] = [];
+  let rest = '';
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+    const parts = (rest + text).split('\n');
+    rest = parts.pop()!;
+    lines.push(...parts.map((part) => JSON.parse(part)));
+  });
+  const line = async (message: string) => {
+    for (let waited = 0; waited < 20_000; waited += 20) {
+      const found = lines.find(({ msg }) => msg === message);
+      if (found !== undefined) return found;
+      assert.equal(child.exitCode, null, `serve ended: ${rest}${JSON.stringify(lines)}`);
+      await delay(20);
+    }
+    return assert.fail(`no "${message}" in ${JSON.stringify(lines)}`);
+  };
+  const listening = (await line('listening')) as unknown as ServeProcess['listening'];
+  return { child, listening, line };
+}
