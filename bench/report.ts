@@ -58,7 +58,7 @@ function ratioText({ median, min, max }: Spread): string {
 }
 
 function amount(value: number, unit: string): string {
-  return value.toFixed(unit === 'x' ? 2 : 1);
+  return value.toFixed(unit === 'x' ? 3 : 1);
 }
 
 function row(label: string, ...cells: readonly [string, string, string]): string {
