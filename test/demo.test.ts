@@ -1,0 +1,127 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import pg from 'pg';
+import { startDemo } from '../src/demo/demo.ts';
+import { listSessions } from '../src/recording/sessions.ts';
+
+const SLUICE = join(import.meta.dirname, '../src/cli/sluice.ts');
+
+interface RunningDemo {
+  readonly child: ChildProcess;
+  output(): string;
+  /** Waits until the output has the text. */
+  says(text: string): Promise<void>;
+}
+
+function runDemo(): RunningDemo {
+  const child = spawn(process.execPath, [SLUICE, 'demo'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+  });
+  return {
+    child,
+    output: () => output,
+    async says(text) {
+      for (let waited = 0; !output.includes(text); waited += 20) {
+        assert.ok(waited < 60_000 && child.exitCode === null, `no "${text}" in: ${output}`);
+        await delay(20);
+      }
+    },
+  };
+}
+
+function leftovers(pid: number | undefined): string[] {
+  return readdirSync(tmpdir()).filter((name) => new RegExp(`^sluice-(demo|postgres)-${pid}-`).test(name));
+}
+
+/** Runs a statement as its own session; the rows, or the error's code. */
+async function attempt(url: string, ...statements: readonly string[]): Promise<(number | string)[]> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  const results: (number | string)[] = [];
+  for (const statement of statements) {
+    await client.query(statement).then(
+      ({ rows, command }) => results.push(command === 'SELECT' ? rows.length : command),
+      (error: pg.DatabaseError) => results.push(error.code ?? error.message),
+    );
+  }
+  await client.end();
+  return results;
+}
+
+test('the demo does what it prints, and Ctrl-C leaves neither process nor file', async () => {
+  const demo = runDemo();
+  try {
+    await demo.says('Ctrl-C ends the demo');
+    const output = demo.output();
+    const url = (user: string) => new RegExp(`postgresql://${user}:[^\\s"]+`).exec(output)![0];
+    // Each line that is printed to be tried, as [url, statements].
+    const lines = [...output.matchAll(/psql "([^"]+)"((?: -c "[^"]+")+)/g)].map(
+      ([, target, rest]) => [target!, [...rest!.matchAll(/-c "([^"]+)"/g)].map((match) => match[1]!)] as const,
+    );
+    const results: (number | string)[][] = [];
+    for (const [target, statements] of lines) results.push(await attempt(target, ...statements));
+    assert.deepEqual(results, [[3], ['42501'], ['BEGIN', 'UPDATE', '42501', 'ROLLBACK'], ['42501'], [3]]);
+    // What was refused and what was rolled back did not happen.
+    assert.deepEqual(await attempt(url('dba'), "SELECT 1 FROM orders WHERE id = 1 AND status = 'paid'"), [0]);
+    assert.deepEqual(await attempt(url('dba'), 'SELECT 1 FROM payments LIMIT 1'), [1]);
+
+    const journal = /sessions list --journal (\S+)/.exec(output)![1]!;
+    const { sessions, problems } = await listSessions(journal);
+    assert.deepEqual(problems, []);
+    assert.deepEqual(
+      sessions.map(({ identity, statements, refused }) => [identity?.subject, statements, refused]),
+      [
+        ['agent', 1, 0],
+        ['agent', 1, 1],
+        ['agent', 4, 1],
+        ['agent', 1, 1],
+        ['dba', 1, 0],
+        ['dba', 1, 0],
+        ['dba', 1, 0],
+      ],
+    );
+    const health = /http:\S+\/readyz/.exec(output)![0];
+    assert.equal((await fetch(health)).status, 200);
+
+    assert.equal(leftovers(demo.child.pid).length, 2);
+    demo.child.kill('SIGINT');
+    assert.deepEqual(await once(demo.child, 'exit'), [0, null]);
+    assert.deepEqual(leftovers(demo.child.pid), []);
+    await assert.rejects(fetch(health));
+  } finally {
+    demo.child.kill('SIGKILL');
+  }
+});
+
+test('Ctrl-C while the demo starts leaves nothing behind', async () => {
+  const demo = runDemo();
+  try {
+    await demo.says('Starting PostgreSQL');
+    while (leftovers(demo.child.pid).length < 2) await delay(5);
+    demo.child.kill('SIGINT');
+    assert.deepEqual(await once(demo.child, 'exit'), [0, null]);
+    assert.deepEqual(leftovers(demo.child.pid), []);
+    assert.match(demo.output(), /Ended before it had started/);
+  } finally {
+    demo.child.kill('SIGKILL');
+  }
+});
+
+test('a demo that fails part way leaves nothing behind', async () => {
+  let configFile = '';
+  const failing = startDemo(async (file) => {
+    configFile = file;
+    throw new Error('no such luck');
+  }, new AbortController().signal);
+  await assert.rejects(failing, /no such luck/);
+  assert.match(configFile, /sluice-demo-/);
+  assert.deepEqual(leftovers(process.pid), []);
+});
