@@ -57,6 +57,8 @@ export class Journal {
   /** Records of this turn without their number, and for each whether it outlives a failed write. */
   #pending: string[] = [];
   #keep: boolean[] = [];
+  /** What a record will say of the failed writes since the last good one. */
+  #gap: { readonly failures: number; readonly lost: number } | null = null;
   #clock = 0;
   #at = '';
 
@@ -119,9 +121,16 @@ export class Journal {
    * @returns false if the batch could not be written: nothing attempted in it may be forwarded.
    */
   flush(): boolean {
+    if (this.#gap !== null) {
+      const { failures, lost } = this.#gap;
+      this.append(
+        `"journal.gap","reason":${JSON.stringify(this.failure)},"failures":${failures},"lost":${lost}`,
+        false,
+      );
+    }
     const pending = this.#pending;
     const records = pending.length;
-    if (records === 0) return this.failure === null;
+    if (records === 0) return true;
     let batch = '';
     for (let i = 0; i < records; i++) batch += `{"v":1,"seq":${this.#seq + i + 1}${pending[i]}`;
     try {
@@ -130,28 +139,21 @@ export class Journal {
       this.#size += bytes;
       this.counters.records += records;
       this.counters.bytes += bytes;
-      this.failure = null;
-      this.#pending = [];
-      this.#keep = [];
-      if (this.#size > SEGMENT_BYTES) this.#rotate();
-      return true;
     } catch (error) {
-      this.counters.failures++;
-      this.failure = (error as Error).message;
-      this.#dropAttempts();
+      this.#failed(error as Error);
       return false;
     }
+    this.failure = null;
+    this.#gap = null;
+    this.#pending = [];
+    this.#keep = [];
+    if (this.#size > SEGMENT_BYTES) this.#rotate();
+    return true;
   }
 
-  /** Tries to leave the failed state by writing a record that says why nothing could be recorded. */
+  /** Tries to leave the failed state, if it is in one. A record says then why nothing could be recorded. */
   retry(): boolean {
-    if (this.failure === null) return true;
-    const lost = this.counters.lost;
-    this.append(
-      `"journal.gap","reason":${JSON.stringify(this.failure)},"failures":${this.counters.failures},"lost":${lost}`,
-      false,
-    );
-    return this.flush();
+    return this.failure === null || this.flush();
   }
 
   /** Writes what is pending and closes the file. */
@@ -160,18 +162,26 @@ export class Journal {
     closeSync(this.#fd);
   }
 
-  #dropAttempts(): void {
+  #failed(error: Error): void {
+    this.counters.failures++;
+    this.failure = error.message;
     const kept = this.#pending.filter((_, i) => this.#keep[i]);
-    if (kept.length > MOST_KEPT) this.counters.lost += kept.length - MOST_KEPT;
+    const lost = Math.max(0, kept.length - MOST_KEPT);
+    this.counters.lost += lost;
+    this.#gap = { failures: (this.#gap?.failures ?? 0) + 1, lost: (this.#gap?.lost ?? 0) + lost };
     this.#pending = kept.slice(0, MOST_KEPT);
     this.#keep = this.#pending.map(() => true);
+    // Part of the batch may be in the file, whole lines of it: they would say of statements that they were attempted.
+    try {
+      ftruncateSync(this.#fd, this.#size);
+      this.#torn = false;
+    } catch {
+      // Tried again before anything else is written.
+    }
   }
 
   #write(batch: string): number {
-    if (this.#torn) {
-      ftruncateSync(this.#fd, this.#size);
-      this.#torn = false;
-    }
+    if (this.#torn) ftruncateSync(this.#fd, this.#size);
     const bytes = Buffer.from(batch, 'utf8');
     let written = 0;
     this.#torn = true;
@@ -182,14 +192,15 @@ export class Journal {
 
   /** Begins the next segment. If that fails, the full one goes on and the next flush tries again. */
   #rotate(): void {
-    let next: number;
+    let next: number | null = null;
     try {
       next = openSegment(this.directory, this.#segment + 1);
+      fsyncSync(this.#fd);
+      closeSync(this.#fd);
     } catch {
+      if (next !== null) closeSync(next);
       return;
     }
-    fsyncSync(this.#fd);
-    closeSync(this.#fd);
     this.#fd = next;
     this.#segment++;
     this.#size = 0;
