@@ -10,7 +10,16 @@ import type { TreeNode } from './parser.ts';
  */
 
 /** Where the text stands and how it was spelt; nothing of what it does. */
-const LEFT_OUT = new Set(['location', 'stmt_location', 'stmt_len', 'list_start', 'list_end', 'name_location']);
+const LEFT_OUT = new Set([
+  'location',
+  'stmt_location',
+  'stmt_len',
+  'list_start',
+  'list_end',
+  'rexpr_list_start',
+  'rexpr_list_end',
+  'name_location',
+]);
 
 /** Names that applications make up afresh for each use, by `NodeType.field` (bare nodes: by field alone). */
 const MADE_UP_NAMES = new Set([

@@ -71,6 +71,7 @@ export class LongTexts {
     const worker = this.#worker;
     if (job === undefined || worker === null) return;
     worker.postMessage(job.text);
+    this.#watch(worker, null);
     // Asked for before the thread has got far with the text: what it used until then is another text's.
     worker.cpuUsage().then(
       (before) => {
@@ -82,7 +83,7 @@ export class LongTexts {
     );
   }
 
-  /** Ends the thread if it uses its time up. @param before its CPU time at the start of the text; null while it starts */
+  /** Ends the thread if it uses its time up. @param before its CPU time at the start of the text; null while not known */
   #watch(worker: Worker, before: NodeJS.CpuUsage | null): void {
     const startedAt = performance.now();
     const look = () => {
