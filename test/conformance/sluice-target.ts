@@ -1,0 +1,28 @@
+import { randomBytes } from 'node:crypto';
+import { startSluice } from '../sluice.ts';
+import type { Target } from './suite.ts';
+
+/**
+ * Starts a Sluice that allows everything in front of `direct`, with one connection for each database, of its name. Its
+ * user has the upstream user's name, so that `current_user` is the same either way.
+ */
+export async function startSluiceTarget(
+  direct: Target,
+  databases: readonly string[],
+): Promise<{ readonly target: Target; stop(): Promise<void> }> {
+  const { host, port, user } = direct;
+  const password = randomBytes(12).toString('base64url');
+  const sluice = await startSluice({
+    connections: databases.map((database) => ({
+      name: database,
+      // The server trusts everybody; the password is never asked for.
+      upstream: { host, port, database, user, password: 'unused' },
+      default: 'allow',
+    })),
+    users: [{ name: user, password }],
+  });
+  return {
+    target: { name: 'sluice', host: sluice.host, port: sluice.port, user, password },
+    stop: () => sluice.stop(),
+  };
+}
