@@ -119,7 +119,7 @@ export async function startSluice(options: SluiceOptions): Promise<Sluice> {
     signal('SIGTERM');
     if (!(await endsWithin(2000))) {
       signal('SIGTERM');
-      if (!(await endsWithin(5000))) {
+      if (!(await endsWithin(10_000))) {
         killed = true;
         signal('SIGKILL');
         await exited;
@@ -127,7 +127,7 @@ export async function startSluice(options: SluiceOptions): Promise<Sluice> {
     }
     guard.kill('SIGKILL');
     rmSync(directory, { recursive: true, force: true });
-    if (killed) throw new Error(`sluice did not end within 5 s of a second SIGTERM:\n${output}`);
+    if (killed) throw new Error(`sluice did not end within 10 s of a second SIGTERM:\n${output}`);
   };
 
   const deadline = Date.now() + 30_000;

@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { dirname } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { encodeStartupMessage, encodeTerminate } from '../protocols/postgres/frontend.ts';
+import { type PostgresServer, startPostgres } from './servers/postgres.ts';
+import { type Sluice, type SluiceOptions, startSluice } from './sluice.ts';
+
+const NO_DELETES = `version: 1
+rules:
+  - id: no-deletes
+    match: { effects: [delete] }
+    action: deny
+`;
+
+describe('sluice serve, as tests start it', () => {
+  let postgres: PostgresServer;
+  let options: SluiceOptions;
+  before(async () => {
+    postgres = await startPostgres();
+    await postgres.query('CREATE TABLE rows (n int); INSERT INTO rows VALUES (1)');
+    const { host, port, database, superuser: user, password } = postgres;
+    options = {
+      connections: [{ name: 'main', upstream: { host, port, database, user, password } }],
+      users: [{ name: 'agent', password: 'secret' }],
+    };
+  });
+  after(() => postgres?.stop());
+
+  async function query(sluice: Sluice, sql: string): Promise<unknown[]> {
+    const { host, port } = sluice;
+    const client = new pg.Client({ host, port, user: 'agent', password: 'secret', database: 'main', ssl: false });
+    await client.connect();
+    try {
+      return (await client.query(sql)).rows;
+    } finally {
+      await client.end();
+    }
+  }
+
+  test('a statement passes and is in the journal; after stop nothing is left', async () => {
+    const sluice = await startSluice(options);
+    try {
+      assert.deepEqual(await query(sluice, 'SELECT n FROM rows'), [{ n: 1 }]);
+      const health = await fetch(`http://127.0.0.1:${sluice.apiPort}/healthz`);
+      assert.equal(health.status, 200);
+      const events = sluice.journal().map((record) => record.event);
+      assert.ok(events.includes('session.start') && events.includes('statement.attempt'), events.join());
+    } finally {
+      await sluice.stop();
+    }
+    assert.equal(await sluice.exited, 0);
+    assert.equal(existsSync(dirname(sluice.configFile)), false);
+    await assert.rejects(query(sluice, 'SELECT 1'), { code: 'ECONNREFUSED' });
+  });
+
+  test('SIGHUP puts a rewritten rule file in force', async () => {
+    const sluice = await startSluice({ ...options, rulesYaml: 'version: 1\nrules: []\n' });
+    try {
+      await query(sluice, 'DELETE FROM rows WHERE false');
+      writeFileSync(sluice.rulesFile, NO_DELETES);
+      sluice.signal('SIGHUP');
+      for (let waited = 0; !sluice.log().includes('rules reloaded'); waited += 20) {
+        assert.ok(waited < 10_000, sluice.log());
+        await sleep(20);
+      }
+      await assert.rejects(query(sluice, 'DELETE FROM rows WHERE false'), { code: '42501' });
+    } finally {
+      await sluice.stop();
+    }
+  });
+
+  test('one that cannot start says why', async () => {
+    await assert.rejects(startSluice({ ...options, rulesYaml: 'version: 1\nruls: []\n' }), /rules\.yaml:2:1/);
+  });
+
+  test('it dies with the process that started it, even when that is killed', async () => {
+    const program = `const { startSluice } = await import(${JSON.stringify(import.meta.resolve('./sluice.ts'))});
+      const sluice = await startSluice(${JSON.stringify(options)});
+      console.log(JSON.stringify({ api: sluice.apiPort, file: sluice.configFile }));
+      process.kill(process.pid, 'SIGKILL');`;
+    const run = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' });
+    assert.equal(run.signal, 'SIGKILL', run.stderr);
+    const { api, file } = JSON.parse(run.stdout);
+    for (let waited = 0; existsSync(dirname(file)); waited += 20) {
+      assert.ok(waited < 10_000, 'its directory is still there after 10 s');
+      await sleep(20);
+    }
+    await assert.rejects(fetch(`http://127.0.0.1:${api}/healthz`));
+  });
+
+  test('a client that says goodbye after a refused login leaves no socket behind', {
+    skip: process.platform !== 'linux' && 'counts descriptors in /proc',
+  }, async () => {
+    const sluice = await startSluice(options);
+    const descriptors = () => readdirSync(`/proc/${sluice.pid}/fd`).length;
+    try {
+      await refusedLogin(sluice.port);
+      await sleep(200);
+      const before = descriptors();
+      for (let n = 0; n < 20; n++) await refusedLogin(sluice.port);
+      for (let waited = 0; descriptors() > before; waited += 50) {
+        assert.ok(waited < 8000, `${before} descriptors before 20 refused logins, ${descriptors()} after`);
+        await sleep(50);
+      }
+    } finally {
+      await sluice.stop();
+    }
+  });
+});
+
+/** Answers the request for SASL with something else, and the error with Terminate, as postgres.js does. */
+function refusedLogin(port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: '127.0.0.1', port });
+    socket.on('error', reject);
+    socket.on('close', () => resolve());
+    socket.write(encodeStartupMessage({ major: 3, minor: 0, parameters: new Map([['user', 'agent']]) }));
+    socket.once('data', () => {
+      socket.once('data', () => socket.end(encodeTerminate()));
+      socket.write(encodeTerminate());
+    });
+  });
+}
