@@ -68,7 +68,7 @@ function readSource(path: string, problems: RuleProblem[]): Source | null {
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path));
   } catch (error) {
-    const reason = (error as NodeJS.ErrnoException).code ?? 'it is not UTF-8';
+    const reason = error instanceof TypeError ? 'it is not UTF-8' : (error as NodeJS.ErrnoException).code;
     problems.push({ ...whole, message: `cannot be read: ${reason}` });
     return null;
   }
@@ -93,7 +93,8 @@ function readSource(path: string, problems: RuleProblem[]): Source | null {
   }
   const shape = ruleFileSchema.safeParse(value, { error: explain });
   if (shape.success) return { path, text, file: shape.data, document, lines };
-  for (const issue of shape.error.issues) problems.push(...describe(issue, { path, document, lines }, value));
+  const wrong = shape.error.issues.flatMap((issue) => describe(issue, { path, document, lines }, value));
+  problems.push(...wrong.sort((a, b) => a.line - b.line || a.column - b.column));
   return null;
 }
 
@@ -127,7 +128,8 @@ function describe(issue: z.core.$ZodIssue, source: Positions, value: unknown): R
     }));
   }
   const field = issue.path.filter((step) => typeof step === 'string').at(-1);
-  const subject = field === undefined || field === 'rules' ? '' : `${String(field)} `;
+  const subject =
+    field === undefined ? '' : `${field === 'rules' && issue.path.length > 1 ? 'a rule' : String(field)} `;
   return [{ ...placeOf(source, issue.path), message: `${subject}${issue.message}${inRule(issue.path, value)}` }];
 }
 

@@ -63,7 +63,10 @@ const objectPattern = text.refine((pattern) => pattern.split('.').length <= 2 &&
 
 /** A condition without keys always holds; where that is never meant, it is a mistake. */
 function notEmpty<Shape extends z.ZodObject>(object: Shape) {
-  return object.refine((value) => Object.keys(value).length > 0, { message: 'must have at least one key' });
+  return object.refine((value) => Object.keys(value).length > 0, {
+    message: 'must have at least one key',
+    when: ({ issues }) => issues.length === 0,
+  });
 }
 
 const identities = z.strictObject({
