@@ -5,7 +5,7 @@ import type { TreeNode } from './parser.ts';
  * A hash that is equal for statements that differ only in literals, parameters and the lengths of literal lists.
  *
  * Not libpg_query's own fingerprint: once V8 has optimised that function it takes about 30 kB of stack per level of the
- * tree, and traps on ten nested sub-selects or fourteen NOTs (docs/decisions/fingerprint.md). This one is computed from
+ * tree, and traps on ten nested sub-selects or fourteen NOTs (docs/decisions/0006-own-fingerprints.md). This one is computed from
  * the tree that was parsed anyway. SHA-256, because an allow-list by fingerprint must not be open to made-up collisions.
  */
 
