@@ -179,7 +179,7 @@ async function startSluice(
     limits: { sessions: MOST_SESSIONS },
   };
   writeFileSync(settings, JSON.stringify(configuration)); // JSON is YAML.
-  const main = path.join(import.meta.dirname, '../src/cli/sluice.ts');
+  const main = path.join(import.meta.dirname, '../src/cli/sluice.js');
   return startProgram(process.execPath, [main, 'serve', '--config', settings], port, { env: { UPSTREAM: password } });
 }
 

@@ -10,7 +10,7 @@ import pg from 'pg';
 import { startDemo } from '../src/demo/demo.ts';
 import { listSessions } from '../src/recording/sessions.ts';
 
-const SLUICE = join(import.meta.dirname, '../src/cli/sluice.ts');
+const SLUICE = join(import.meta.dirname, '../src/cli/sluice.js');
 
 interface RunningDemo {
   readonly child: ChildProcess;

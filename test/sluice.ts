@@ -88,7 +88,7 @@ export async function startSluice(options: SluiceOptions): Promise<Sluice> {
   };
   writeFileSync(configFile, stringify(settings), { mode: 0o600 });
 
-  const program = join(import.meta.dirname, '../src/cli/sluice.ts');
+  const program = join(import.meta.dirname, '../src/cli/sluice.js');
   const child = spawn(process.execPath, [program, 'serve', '--config', configFile], {
     // Nothing of the environment, so that no SLUICE_* or PG* variable of a developer reaches it.
     env: { PATH: process.env.PATH },

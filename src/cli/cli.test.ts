@@ -10,7 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parseScramVerifier } from '../../protocols/postgres/scram.ts';
 import { readRecords } from '../recording/read-records.ts';
 
-const SLUICE = join(import.meta.dirname, 'sluice.ts');
+const SLUICE = join(import.meta.dirname, 'sluice.js');
 const VERIFIER =
   'SCRAM-SHA-256$4096:FSUpxxjyvNLmEnYaWSmmIw==$3/BXHVHqNXxv0rRPVtDtzzX+MbEcZMbQKVPtwgkxrSU=:J9KbLvGE+uvRFdFBlRJkRiJXgbM60vMYRLLnNBXNYKs=';
 

@@ -236,7 +236,7 @@ export class Gateway {
       upstream.socket.destroy();
       return;
     }
-    const id = randomBytes(9).toString('base64url');
+    const id = randomBytes(8).toString('hex');
     const session = new PostgresSession(this.#services, client.socket, upstream.socket, {
       id,
       identity: client.identity,

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import fs, {
   appendFileSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -376,4 +377,18 @@ test('the journal is read back as it was written, over segments and restarts', a
   assert.deepEqual(seen, [1, 2, 3]);
   assert.equal(problems.length, 1);
   assert.equal(readdirSync(directory).length, 2);
+});
+
+test('a second process that would write the same journal is refused, a dead one is not waited for', (t) => {
+  const directory = temporary(t);
+  const sleeper = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });
+  try {
+    writeFileSync(join(directory, 'journal.lock'), `${sleeper.pid}\n`);
+    assert.throws(() => Journal.open(directory), /process \d+ writes it/);
+  } finally {
+    sleeper.kill('SIGKILL');
+  }
+  writeFileSync(join(directory, 'journal.lock'), '999999999\n');
+  Journal.open(directory).close();
+  assert.equal(existsSync(join(directory, 'journal.lock')), false);
 });

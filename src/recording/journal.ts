@@ -1,12 +1,17 @@
 import {
+  close,
   closeSync,
+  existsSync,
   fstatSync,
-  fsyncSync,
+  fsync,
   ftruncateSync,
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
   readSync,
+  rmSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -76,6 +81,7 @@ export class Journal {
   static open(directory: string): Journal {
     try {
       mkdirSync(directory, { recursive: true, mode: 0o700 });
+      lock(directory);
       const old = segments(directory);
       let seq = 0;
       let cut = 0;
@@ -160,6 +166,7 @@ export class Journal {
   close(): void {
     this.flush();
     closeSync(this.#fd);
+    rmSync(join(this.directory, LOCK), { force: true });
   }
 
   #failed(error: Error): void {
@@ -192,18 +199,37 @@ export class Journal {
 
   /** Begins the next segment. If that fails, the full one goes on and the next flush tries again. */
   #rotate(): void {
-    let next: number | null = null;
+    let next: number;
     try {
       next = openSegment(this.directory, this.#segment + 1);
-      fsyncSync(this.#fd);
-      closeSync(this.#fd);
     } catch {
-      if (next !== null) closeSync(next);
       return;
     }
+    // A full segment takes long to reach the disk: no statement waits for that.
+    const full = this.#fd;
+    fsync(full, () => close(full));
     this.#fd = next;
     this.#segment++;
     this.#size = 0;
+  }
+}
+
+/** Holds the process id of the process that writes the journal: two writers would use each other's sequence numbers. */
+const LOCK = 'journal.lock';
+
+function lock(directory: string): void {
+  const path = join(directory, LOCK);
+  const holder = existsSync(path) ? Number(readFileSync(path, 'utf8')) : 0;
+  if (holder > 0 && holder !== process.pid && isAlive(holder)) throw new Error(`process ${holder} writes it`);
+  writeFileSync(path, `${process.pid}\n`, { mode: 0o600 });
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
 
