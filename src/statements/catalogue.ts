@@ -9,6 +9,16 @@ export interface CatalogueData {
   /** As the server says it: `15.18`, `10.11.6-MariaDB`. */
   readonly serverVersion: string;
   readonly database: string;
+  /**
+   * True if names of schemas and relations that differ only in case are the same name, as in MySQL under
+   * `lower_case_table_names` 1 or 2. Names of MySQL's columns and routines always fold, whatever this says.
+   */
+  readonly foldsNames: boolean;
+  /**
+   * What the account that read this may not see, one sentence each: MySQL hides triggers without a word from those who
+   * lack the privilege. What is not there may then only be hidden.
+   */
+  readonly unseen: readonly string[];
   readonly relations: readonly CatalogueRelation[];
   /** User-defined ones; built-in ones are in the data files under `rules/`. */
   readonly functions: readonly CatalogueFunction[];
@@ -22,13 +32,19 @@ export interface CatalogueRelation {
   readonly name: string;
   readonly kind: 'table' | 'partitioned' | 'view' | 'materialized view' | 'foreign table' | 'sequence' | 'type';
   readonly columns: readonly CatalogueColumn[];
-  /** Unique keys whose columns are all NOT NULL, so that equality on all of them finds at most one row. */
+  /**
+   * Unique keys whose columns are all NOT NULL, so that equality on all of them finds at most one row. A table whose rows
+   * are also looked for in inheritance children has none: uniqueness ends at each table.
+   */
   readonly keys: readonly (readonly string[])[];
   /** Expressions of indexes and defaults of columns are not here; those of generated columns are. */
   readonly foreignKeys: readonly CatalogueForeignKey[];
-  /** Inheritance and partition parents, nearest first. */
+  /** All relations it inherits from or is a partition of, directly or not, nearest first. */
   readonly parents: readonly CatalogueName[];
-  /** The SELECT of a view or materialized view, as the server prints it; `null` for others. */
+  /**
+   * The SELECT of a view or materialized view, as the server prints it; `null` for others, and for a MySQL view whose
+   * definition the account may not see.
+   */
   readonly definition: string | null;
   readonly triggers: readonly CatalogueTrigger[];
   /** Rewrite rules other than a view's own SELECT. */
@@ -65,7 +81,8 @@ export interface CatalogueTrigger {
   readonly events: readonly ('insert' | 'update' | 'delete' | 'truncate')[];
   /** The function it runs; `null` for MySQL, whose triggers hold their body. */
   readonly function: CatalogueName | null;
-  readonly body: string | null;
+  /** MySQL: the statement it runs. PostgreSQL: its CREATE TRIGGER as the server prints it, whose WHEN runs code as well. */
+  readonly body: string;
 }
 
 export interface CatalogueFunction {
@@ -75,10 +92,17 @@ export interface CatalogueFunction {
   /** Types of the input arguments. */
   readonly arguments: readonly string[];
   readonly returns: string;
+  /**
+   * PostgreSQL calls every aggregate immutable; here it is the most volatile of the functions it runs. MySQL's is what the
+   * declaration says (DETERMINISTIC, NO SQL, READS SQL DATA), which the server does not enforce.
+   */
   readonly volatility: 'immutable' | 'stable' | 'volatile';
   readonly language: string;
+  /** Of an aggregate: true if any function it runs is one. */
   readonly securityDefiner: boolean;
-  /** Source text where the language has one. */
+  /** The functions an aggregate runs, built-in ones too; empty for others. */
+  readonly calls: readonly CatalogueName[];
+  /** Source text where the language has one and the account may see it. */
   readonly body: string | null;
   /** The extension it belongs to, or `null`. */
   readonly extension: string | null;
@@ -87,21 +111,28 @@ export interface CatalogueFunction {
 export interface CatalogueOperator {
   readonly schema: string;
   readonly name: string;
+  /** Types of the operands: `=` on two integers stays built-in when an extension adds one on its own type. */
+  readonly left: string | null;
+  readonly right: string | null;
   readonly function: CatalogueName;
 }
 
 export interface CatalogueCast {
   readonly source: string;
   readonly target: string;
-  /** `null` for casts that run no function. */
+  /** `null` for casts that run none of their own: they are binary, or go through the text form of both types. */
   readonly function: CatalogueName | null;
+  /** Casts that are not `explicit` happen without being written. */
+  readonly context: 'explicit' | 'assignment' | 'implicit';
 }
 
-/** Types whose input runs code of the user: domains with constraints, and user-defined base types. */
+/** User-defined types. Input of values runs code of the user for domains with constraints and for base types. */
 export interface CatalogueType {
   readonly schema: string;
   readonly name: string;
   readonly kind: 'domain' | 'base' | 'enum' | 'range' | 'composite';
-  /** CHECK expressions of a domain. */
+  /** CHECK expressions of a domain, and of the domains it is over. */
   readonly checks: readonly string[];
+  /** User-defined functions that run when a value is read, printed or brought to its normal form. */
+  readonly functions: readonly CatalogueName[];
 }
