@@ -1,0 +1,177 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { appendFileSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { encodeBind, encodeExecute, encodeParse, encodeQuery, encodeSync } from '../protocols/postgres/frontend.ts';
+import { readRecords } from '../src/recording/read-records.ts';
+import { RawClient } from './raw-client.ts';
+import { type PostgresServer, startPostgres } from './servers/postgres.ts';
+import { type Sluice, startSluice } from './sluice.ts';
+
+/** No statement reaches a database before its record is safe from a crash of Sluice. */
+
+const ROUNDS = 5;
+const CLIENTS = 4;
+
+describe('killing Sluice under load', () => {
+  let postgres: PostgresServer;
+  let sluice: Sluice;
+  let nextId = 0;
+
+  before(async () => {
+    postgres = await startPostgres();
+    await postgres.query('CREATE TABLE arrived (id int PRIMARY KEY)');
+    const { host, port, superuser: user, password, database } = postgres;
+    sluice = await startSluice({
+      connections: [{ name: 'db', upstream: { host, port, user, password, database } }],
+      users: [{ name: 'agent', password: 'secret' }],
+    });
+  });
+  after(async () => {
+    await sluice?.stop();
+    await postgres?.stop();
+  });
+
+  const journalDirectory = () => join(dirname(sluice.configFile), 'journal');
+
+  /** The same configuration again; gives its port and how to kill it. */
+  async function serveAgain(): Promise<{ port: number; kill: () => Promise<void> }> {
+    const program = join(import.meta.dirname, '../src/cli/sluice.js');
+    const child = spawn(process.execPath, [program, 'serve', '--config', sluice.configFile], {
+      env: { PATH: process.env.PATH },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        output += text;
+      });
+    }
+    for (let waited = 0; ; waited += 20) {
+      const port = /"postgres":"127\.0\.0\.1:(\d+)"/.exec(output)?.[1];
+      if (port !== undefined) {
+        return {
+          port: Number(port),
+          kill: async () => {
+            child.kill('SIGKILL');
+            if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+          },
+        };
+      }
+      if (child.exitCode !== null || waited > 20_000) {
+        child.kill('SIGKILL');
+        throw new Error(`sluice does not listen again:\n${output}`);
+      }
+      await sleep(20);
+    }
+  }
+
+  /** Inserts new ids as fast as it can, each client in another way, until the connection is lost. */
+  async function insertUntilLost(port: number, way: number): Promise<void> {
+    const login = { host: '127.0.0.1', port, user: 'agent', password: 'secret', database: 'db' };
+    const client = await RawClient.login(login);
+    const parse = encodeParse({ statement: '', text: 'INSERT INTO arrived VALUES ($1)', parameterTypes: [23] });
+    const binary = (id: number) => {
+      const value = Buffer.alloc(4);
+      value.writeInt32BE(id);
+      return encodeBind({ portal: '', statement: '', parameterFormats: [1], parameters: [value], resultFormats: [] });
+    };
+    const execute = encodeExecute({ portal: '', maxRows: 0 });
+    const batch = (): Buffer[] => {
+      if (way === 0) return [encodeQuery(`INSERT INTO arrived VALUES (${++nextId})`)];
+      if (way === 1)
+        return [encodeQuery(`INSERT INTO arrived VALUES (${++nextId}); INSERT INTO arrived VALUES (${++nextId})`)];
+      // A pipeline of one transaction each, and one of a single transaction.
+      const inserts = Array.from({ length: 20 }, () => [parse, binary(++nextId), execute]);
+      return way === 2 ? inserts.flatMap((messages) => [...messages, encodeSync()]) : [...inserts.flat(), encodeSync()];
+    };
+    const ready = way === 2 ? 20 : 1;
+    try {
+      for (;;) {
+        client.send(...batch());
+        await client.take('Z', ready);
+      }
+    } catch (error) {
+      assert.match((error as Error).message, /closed/);
+    } finally {
+      client.destroy();
+    }
+  }
+
+  /** Every id an attempt in the journal speaks of. */
+  function recordedIds(): Set<number> {
+    const ids = new Set<number>();
+    const files = readdirSync(journalDirectory()).filter((name) => name.endsWith('.jsonl'));
+    for (const file of files) {
+      const lines = readFileSync(join(journalDirectory(), file), 'utf8').split('\n');
+      for (const line of lines.slice(0, -1)) {
+        const record = JSON.parse(line) as { event: string; text?: string; binds?: { hex: string }[] };
+        if (record.event !== 'statement.attempt') continue;
+        for (const [, id] of record.text?.matchAll(/VALUES \((\d+)\)/g) ?? []) ids.add(Number(id));
+        for (const { hex } of record.binds ?? []) ids.add(Number.parseInt(hex, 16));
+      }
+    }
+    return ids;
+  }
+
+  for (let round = 1; round <= ROUNDS; round++) {
+    test(`every row that arrived has its attempt in the journal, ${round} of ${ROUNDS}`, async (t) => {
+      let port = sluice.port;
+      let kill = async () => {
+        sluice.signal('SIGKILL');
+        await sluice.exited;
+      };
+      if (round > 1) ({ port, kill } = await serveAgain());
+      t.after(() => kill());
+      const before = (await postgres.query('SELECT count(*)::int AS n FROM arrived'))[0]?.n as number;
+      const load = Array.from({ length: CLIENTS }, (_, way) => insertUntilLost(port, way));
+      const ms = 200 + Math.floor(Math.random() * 500);
+      t.diagnostic(`killed after ${ms} ms`);
+      await sleep(ms);
+      await kill();
+      await Promise.all(load);
+      // What the server has in hand, it ends.
+      for (let waited = 0; ; waited += 20) {
+        const [left] = await postgres.query(
+          "SELECT count(*)::int AS n FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+        );
+        if (left?.n === 0) break;
+        assert.ok(waited < 5000, `${left?.n} sessions are left on the server`);
+        await sleep(20);
+      }
+      const rows = await postgres.query('SELECT id FROM arrived');
+      assert.ok(rows.length > before + 20, `the load arrives: ${rows.length - before} rows`);
+      const recorded = recordedIds();
+      assert.deepEqual(
+        rows.map(({ id }) => id as number).filter((id) => !recorded.has(id)),
+        [],
+      );
+      // What a kill in the middle of a write leaves; the next round begins with mending it.
+      const newest = readdirSync(journalDirectory())
+        .filter((name) => name.endsWith('.jsonl'))
+        .sort()
+        .at(-1)!;
+      if (round % 2 === 1) appendFileSync(join(journalDirectory(), newest), '{"v":1,"seq":99999999,"at":"20');
+    });
+  }
+
+  test('over all restarts the journal has no gap in its numbers, and says where it was mended', async () => {
+    const { kill } = await serveAgain();
+    await kill();
+    let records = 0;
+    const mended: unknown[] = [];
+    const problems: unknown[] = [];
+    await readRecords(journalDirectory(), {
+      record: ({ seq, event, fields }) => {
+        assert.equal(seq, ++records);
+        if (event === 'journal.gap') mended.push(fields.reason);
+      },
+      problem: (problem) => problems.push(problem),
+    });
+    assert.deepEqual(problems, []);
+    assert.deepEqual(mended, ['torn line', 'torn line', 'torn line']);
+  });
+});
