@@ -44,7 +44,7 @@ test('without rules the default decides, and a statement without effects is allo
 test('every key of a match has to hold, for the same effect', () => {
   const rules = [rule({ match: { effects: ['delete'], tables: ['t'], predicate: ['none'] } })];
   assert.equal(decide(rules, [effect('delete', relation('t'), { predicate: 'none' })]).action, 'deny');
-  assert.equal(decide(rules, [effect('delete', relation('t'), { predicate: 'present' })]).action, 'allow');
+  assert.equal(decide(rules, [effect('delete', relation('t'), { predicate: 'open' })]).action, 'allow');
   assert.equal(decide(rules, [effect('delete', relation('u'), { predicate: 'none' })]).action, 'allow');
   const spread = [
     effect('delete', relation('u'), { predicate: 'none' }),
@@ -77,7 +77,7 @@ test('tables match by pattern, and a name without schema could be in any', () =>
 });
 
 test('what is not known about an object counts against the statement', () => {
-  const unknown = effect('update', null, { predicate: 'present' });
+  const unknown = effect('update', null, { predicate: 'open' });
   assert.equal(decide([rule({ match: { tables: ['customers'] } })], [unknown]).action, 'deny');
   const allow = (tables: string[]) => [rule({ action: 'allow', match: { tables } })];
   assert.equal(decide(allow(['customers']), [unknown], { default: 'deny' }).action, 'deny');
@@ -191,7 +191,7 @@ const effectArbitrary: fc.Arbitrary<Effect> = fc.record({
     { kind: 'setting', schema: null, name: 'role' },
     { kind: 'schema', schema: null, name: 'public' },
   ),
-  predicate: fc.constantFrom('none' as const, 'present' as const, null),
+  predicate: fc.constantFrom('none' as const, 'open' as const, null),
   via: fc.constant(null),
 });
 

@@ -148,7 +148,7 @@ function compileCondition(condition: Condition, doubt: Doubt): CompiledCondition
   const tables = condition.tables?.map(compileObjectPattern);
   const functions = condition.functions?.map(compileObjectPattern);
   const settings = condition.settings?.map((pattern) => compileGlob(pattern.toLowerCase()));
-  const predicates = condition.predicate as readonly Predicate[] | undefined;
+  const predicates = condition.predicate === undefined ? undefined : expandPredicates(condition.predicate);
   return {
     appliesTo: ({ identity, connection }) =>
       (connections === undefined || anyMatches(connections, connection)) &&
@@ -167,6 +167,12 @@ function compileCondition(condition: Condition, doubt: Doubt): CompiledCondition
 function expandEffects(names: readonly string[]): ReadonlySet<EffectName> {
   const classes: Readonly<Record<string, readonly EffectName[]>> = EFFECT_CLASSES;
   return new Set(names.flatMap((name) => classes[name] ?? [name as EffectName]));
+}
+
+/** `present` is any but `none`. */
+function expandPredicates(names: readonly string[]): readonly Predicate[] {
+  const any = ['tautology', 'open', 'bounded', 'keyed'];
+  return names.flatMap((name) => (name === 'present' ? any : [name])) as Predicate[];
 }
 
 interface ObjectPattern {

@@ -57,7 +57,7 @@ rules:
     acton: deny
     mode: shadwo
   - id: three
-    match: { identities: { group: [x] }, predicate: [tautology] }
+    match: { identities: { group: [x] }, predicate: [whole] }
     action: hold
     unless: {}
 `);
@@ -73,7 +73,7 @@ rules:
       'F:8:12: unknown key "acton" (rule two). Did you mean "action"?',
       'F:9:11: mode "shadwo" is not known. Did you mean "shadow"? (rule two)',
       'F:11:28: unknown key "group" (rule three). Did you mean "groups"?',
-      'F:11:54: predicate must be none or present (rule three)',
+      'F:11:54: predicate must be none, tautology, open, bounded, keyed or present (rule three)',
       'F:12:13: action must be allow or deny (rule three)',
       'F:13:5: unless must have at least one key (rule three)',
       'F:1:1: rules is required',

@@ -40,6 +40,7 @@ const EFFECTS: Readonly<Record<EffectName, true>> = {
   prepare: true,
   execute: true,
   explain: true,
+  resource: true,
   opaque: true,
 };
 
@@ -82,7 +83,7 @@ const condition = z.strictObject({
   tables: oneOrMore(objectPattern).optional(),
   functions: oneOrMore(objectPattern).optional(),
   settings: oneOrMore(text).optional(),
-  predicate: oneOrMore(z.enum(['none', 'present'])).optional(),
+  predicate: oneOrMore(z.enum(['none', 'tautology', 'open', 'bounded', 'keyed', 'present'])).optional(),
 });
 
 const mode = z.enum(['enforce', 'shadow']);

@@ -136,3 +136,38 @@ export interface CatalogueType {
   /** User-defined functions that run when a value is read, printed or brought to its normal form. */
   readonly functions: readonly CatalogueName[];
 }
+
+/**
+ * What the analysis asks of a catalogue. Names are as the server stores them; where {@link CatalogueData.foldsNames} holds,
+ * schemas and relations are found whatever their case.
+ */
+export interface CatalogueLookup {
+  /** Different for every content: facts are kept by it. */
+  readonly version: string;
+  readonly data: CatalogueData;
+  relation(schema: string, name: string): CatalogueRelation | undefined;
+  /** The relation an unqualified name means: the first in the order of the path. */
+  resolve(name: string, searchPath: readonly string[]): CatalogueRelation | undefined;
+  /** User-defined functions of this name in any schema. */
+  functionsNamed(name: string): readonly CatalogueFunction[];
+  /** User-defined operators of this name in any schema. */
+  operatorsNamed(name: string): readonly CatalogueOperator[];
+  /** User-defined types of this name in any schema. */
+  typesNamed(name: string): readonly CatalogueType[];
+  /** Relations that inherit from it or are partitions of it, directly or not. */
+  children(relation: CatalogueName): readonly CatalogueRelation[];
+  /** Foreign keys of any relation that reference it. */
+  referencing(relation: CatalogueName): readonly CatalogueReference[];
+}
+
+export interface CatalogueReference {
+  readonly from: CatalogueRelation;
+  readonly foreignKey: CatalogueForeignKey;
+}
+
+/** What unqualified names mean: the catalogue (`null` while there is none) and the schemas searched, first to last. */
+export interface NameContext {
+  readonly catalogue: CatalogueLookup | null;
+  /** As `current_schemas(false)` lists them: existing schemas only, `$user` replaced, `pg_catalog` only where it is written. */
+  readonly searchPath: readonly string[];
+}

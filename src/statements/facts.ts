@@ -39,6 +39,7 @@ export type EffectName =
   | 'prepare'
   | 'execute'
   | 'explain'
+  | 'resource'
   | 'opaque';
 
 /** The names a rule can use for a group of effects. An effect can be in several classes. */
@@ -50,11 +51,21 @@ export const EFFECT_CLASSES = {
   session: ['set-session', 'set-role', 'set-global'],
   admin: ['lock', 'maintenance', 'admin'],
   exfiltration: ['file', 'program', 'network', 'large-object'],
+  resource: ['resource'],
   opaque: ['opaque'],
 } as const satisfies Record<string, readonly EffectName[]>;
 
-/** How an update, delete or read constrains its target. What cannot be shown to be narrower counts as the wider. */
-export type Predicate = 'none' | 'present';
+/**
+ * What the condition of an update, delete or read proves about the rows of its target, from wide to narrow. What cannot be
+ * shown to be narrower counts as the wider, so `bounded` and `keyed` are proofs and the others are not.
+ *
+ * - `none`: there is no condition.
+ * - `tautology`: it keeps every or nearly every row, or constrains another relation only.
+ * - `open`: it constrains the target in form only: ranges, patterns, inequalities, functions, sub-selects, other relations.
+ * - `bounded`: an equality or IN between a column of the target and constants or binds holds for every row.
+ * - `keyed`: bounded on all columns of one unique key.
+ */
+export type Predicate = 'none' | 'tautology' | 'open' | 'bounded' | 'keyed';
 
 /** The object an effect is on, as written: `null` parts were not given in the text. Names are folded as the server folds them. */
 export interface ObjectName {
@@ -69,8 +80,56 @@ export interface Effect {
   readonly object: ObjectName | null;
   /** For update, delete and read of a relation; `null` where it does not apply. */
   readonly predicate: Predicate | null;
-  /** For `opaque`: why Sluice cannot know. For others: the construct it hides in (`cte`, `explain analyze`), or `null`. */
+  /**
+   * For `opaque`: why Sluice cannot know. For `resource`: what it costs. For others: the construct it hides in (`cte`,
+   * `explain analyze`, `view v`, `trigger x`, `foreign key`), or `null`.
+   */
   readonly via: string | null;
+  /** The columns of the object it reads or writes; absent: all of them, or it cannot be told. */
+  readonly columns?: readonly string[];
+  /**
+   * Other relations whose rows it touches under this name: those the object inherits from or is a partition of, and its
+   * own children and partitions. What denies one of them denies the effect; what allows one of them does not allow it.
+   */
+  readonly also?: readonly ObjectName[];
+  /** For `set-session` and `set-global`: the value, where it is constant. */
+  readonly value?: string;
+}
+
+/** A stored column. `column` is `*` where some of the columns are meant and it cannot be told which. */
+export interface ColumnName {
+  readonly schema: string | null;
+  readonly relation: string;
+  readonly column: string;
+}
+
+/**
+ * What a value is computed from.
+ *
+ * - `none`: from no stored value; `columns` is empty.
+ * - `plain`: it is the value of one stored column. Read through views it has several names: `columns` has them all.
+ * - `derived`: it is computed from these columns, or which of them it is depends on the row.
+ * - `unknown`: it cannot be told; `columns` are those known to be among its sources.
+ */
+export interface Lineage {
+  readonly from: 'none' | 'plain' | 'derived' | 'unknown';
+  readonly columns: readonly ColumnName[];
+}
+
+export interface OutputColumn extends Lineage {
+  /** The label as the server makes it up; informative, since labels prove nothing. */
+  readonly name: string;
+}
+
+/**
+ * A stored column that has an influence other than by being shown.
+ *
+ * - `equality`: compared with constants or binds by `=` or IN.
+ * - `condition`: anything else that decides which rows, how many, in which order or groups, or which of several values.
+ * - `copy`: its value goes somewhere else than to the client: into a relation, a setting, a function that does something.
+ */
+export interface ColumnUse extends ColumnName {
+  readonly use: 'equality' | 'condition' | 'copy';
 }
 
 /** A change to the session's prepared-statement namespace made by SQL text, in the order of the text. */
@@ -94,6 +153,10 @@ export interface StatementFacts {
    * one that cannot be read from the text). The gateway refuses it before it asks the rules.
    */
   readonly refuses: string | null;
+  /** The columns of its result, in order; empty if it has none, absent if they cannot be told. */
+  readonly outputs?: readonly OutputColumn[];
+  /** Every stored column that is used other than for output; absent if they cannot be told. */
+  readonly uses?: readonly ColumnUse[];
   /** Hash that is equal for statements that differ only in literals; 16 hex digits. `''` if unparsed. */
   readonly fingerprint: string;
   /** Start and end of this statement in the analysed text, in UTF-16 code units. */

@@ -28,11 +28,11 @@ const CASES: readonly (readonly [string, ...string[]])[] = [
   ['SELECT 1'],
   ["SELECT 'DELETE FROM t' AS delete -- TRUNCATE t\n"],
   ['SELECT a FROM t', 'read t [none]'],
-  ['SELECT a FROM s.t WHERE b = 1', 'read s.t [present]'],
+  ['SELECT a FROM s.t WHERE b = 1', 'read s.t [open]'],
   ['TABLE t', 'read t [none]'],
   ['SELECT 1 FROM "T" JOIN u ON true', 'read T [none]', 'read u [none]'],
-  ['SELECT a FROM t WHERE b IN (SELECT c FROM u)', 'read t [present]', 'read u [none]'],
-  ['SELECT a FROM t WHERE x UNION SELECT b FROM u', 'read t [present]', 'read u [none]'],
+  ['SELECT a FROM t WHERE b IN (SELECT c FROM u)', 'read t [open]', 'read u [none]'],
+  ['SELECT a FROM t WHERE x UNION SELECT b FROM u', 'read t [open]', 'read u [none]'],
   [
     'SELECT f(1), s.g(2) FROM h(3)',
     'call-function function:f',
@@ -56,10 +56,10 @@ const CASES: readonly (readonly [string, ...string[]])[] = [
   ['SELECT * FROM (WITH t AS (SELECT 1) SELECT * FROM t) x, t', 'read t [none]'],
   // writes
   ['INSERT INTO t VALUES (1)', 'insert t'],
-  ['INSERT INTO t SELECT a FROM u WHERE b', 'insert t', 'read u [present]'],
+  ['INSERT INTO t SELECT a FROM u WHERE b', 'insert t', 'read u [open]'],
   ['INSERT INTO t VALUES (1) RETURNING a', 'insert t', 'read t [none] via returning'],
   ['INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING', 'insert t'],
-  ['INSERT INTO t VALUES (1) ON CONFLICT (a) DO UPDATE SET b = 1', 'insert t', 'update t [present] via on conflict'],
+  ['INSERT INTO t VALUES (1) ON CONFLICT (a) DO UPDATE SET b = 1', 'insert t', 'update t [open] via on conflict'],
   [
     'INSERT INTO t SELECT a FROM t ON CONFLICT (a) DO UPDATE SET b = 1',
     'insert t',
@@ -67,24 +67,24 @@ const CASES: readonly (readonly [string, ...string[]])[] = [
     'read t [none]',
   ],
   ['UPDATE t SET a = 1', 'update t [none]'],
-  ['UPDATE t SET a = f() WHERE b', 'update t [present]', 'call-function function:f'],
+  ['UPDATE t SET a = f() WHERE b', 'update t [open]', 'call-function function:f'],
   ['UPDATE t SET a = 1 FROM u', 'update t [none]', 'read u [none]'],
   ['DELETE FROM ONLY t', 'delete t [none]'],
   [
     'DELETE FROM t USING u WHERE t.a = u.a RETURNING *',
-    'delete t [present]',
-    'read t [present] via returning',
-    'read u [present]',
+    'delete t [open]',
+    'read t [open] via returning',
+    'read u [open]',
   ],
-  ['DELETE FROM t WHERE CURRENT OF c', 'delete t [present]'],
+  ['DELETE FROM t WHERE CURRENT OF c', 'delete t [open]'],
   ['WITH d AS (DELETE FROM t) SELECT 1', 'delete t [none] via cte'],
   ['SELECT (WITH d AS (SELECT 1) SELECT 1) FROM t', 'read t [none]'],
   [
     'MERGE INTO t USING u ON t.a = u.a WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT VALUES (1)',
     'merge t',
-    'delete t [present] via merge',
+    'delete t [open] via merge',
     'insert t via merge',
-    'read u [present]',
+    'read u [open]',
   ],
   [
     'MERGE INTO t USING u ON true WHEN MATCHED THEN UPDATE SET a = 1',
@@ -96,7 +96,7 @@ const CASES: readonly (readonly [string, ...string[]])[] = [
     'MERGE INTO t USING u ON t.a = u.a WHEN NOT MATCHED BY SOURCE THEN DELETE',
     'merge t',
     'delete t [none] via merge',
-    'read u [present]',
+    'read u [open]',
   ],
   ['TRUNCATE a, s.b', 'truncate a', 'truncate s.b'],
   ['SELECT 1 INTO t FROM u', 'create t via select into', 'read u [none]'],
@@ -158,8 +158,8 @@ const CASES: readonly (readonly [string, ...string[]])[] = [
     'call-function function:pg_reload_conf',
     'admin function:pg_reload_conf via acts on the server itself',
   ],
-  ["SELECT nextval('S.q'::regclass)", 'call-function function:nextval', 'update s.q [present] via nextval'],
-  ['SELECT setval($1, 1)', 'call-function function:setval', 'update [present] via setval'],
+  ["SELECT nextval('S.q'::regclass)", 'call-function function:nextval', 'update s.q [open] via nextval'],
+  ['SELECT setval($1, 1)', 'call-function function:setval', 'update [open] via setval'],
   ["SELECT pg_notify('c', 'x')", 'call-function function:pg_notify', 'notify other:c via sends a notification'],
   [
     'SELECT pg_advisory_lock(1)',
@@ -264,7 +264,7 @@ test('a prepared statement brings the facts of what it runs, and names are kept 
   const { nameChange } = factsOf('PREPARE p AS SELECT * FROM t WHERE a = $1');
   assert.ok(nameChange?.op === 'prepare');
   assert.equal(nameChange.name, 'p');
-  assert.deepEqual(nameChange.inner.effects.map(inWords), ['read t [present]']);
+  assert.deepEqual(nameChange.inner.effects.map(inWords), ['read t [open]']);
   assert.deepEqual(factsOf('EXECUTE "P" (1)').executes, ['P']);
   assert.deepEqual(factsOf('EXPLAIN EXECUTE p').executes, ['p']);
   assert.deepEqual(factsOf('DEALLOCATE p').nameChange, { op: 'deallocate', name: 'p' });

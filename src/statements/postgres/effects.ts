@@ -399,7 +399,7 @@ function namesNoColumn(expression: unknown): boolean {
 }
 
 function present(clause: unknown): Predicate {
-  return clause === undefined ? 'none' : 'present';
+  return clause === undefined ? 'none' : 'open';
 }
 
 /** Writing a relation and, where RETURNING shows the written rows, reading it. */
@@ -417,7 +417,7 @@ function insert(walk: EffectWalk, body: TreeNode, outer: Place): void {
     // The rows an upsert updates are the ones its source collides with: VALUES bounds them by the text, a query does not.
     const [, source] = only(body.selectStmt);
     const bounded = source.valuesLists !== undefined || conflict.whereClause !== undefined;
-    walk.addVia('update', relation(body.relation), place.via ?? 'on conflict', bounded ? 'present' : 'none');
+    walk.addVia('update', relation(body.relation), place.via ?? 'on conflict', bounded ? 'open' : 'none');
   }
   walk.inside('InsertStmt', body, { ...place, predicate: 'none' }, ['withClause', 'relation']);
 }
@@ -428,10 +428,10 @@ function merge(walk: EffectWalk, body: TreeNode, outer: Place): void {
   const object = relation(body.relation);
   const via = place.via ?? 'merge';
   // ON is required by the syntax, so that it is there says nothing; one without columns joins everything to everything.
-  const joined: Predicate = namesNoColumn(body.joinCondition) ? 'none' : 'present';
+  const joined: Predicate = namesNoColumn(body.joinCondition) ? 'none' : 'open';
   for (const when of nodesIn(body.mergeWhenClauses, 'MergeWhenClause')) {
     const matched = when.matchKind === 'MERGE_WHEN_MATCHED' ? joined : 'none';
-    const predicate = when.condition === undefined ? matched : 'present';
+    const predicate = when.condition === undefined ? matched : 'open';
     if (when.commandType === 'CMD_INSERT') walk.addVia('insert', object, via);
     else if (when.commandType === 'CMD_UPDATE') walk.addVia('update', object, via, predicate);
     else if (when.commandType === 'CMD_DELETE') walk.addVia('delete', object, via, predicate);
@@ -482,7 +482,7 @@ function functionCall(walk: EffectWalk, body: TreeNode, place: Place): void {
     }
   } else if (name === 'nextval' || name === 'setval') {
     walk.literalsAreFree = false;
-    walk.addVia('update', first === null ? null : sequence(first), place.via ?? name, 'present');
+    walk.addVia('update', first === null ? null : sequence(first), place.via ?? name, 'open');
   } else {
     for (const { effect, via } of effectsOfFunction(name)) {
       if (effect === 'opaque') walk.opaque(`runs SQL text: ${name}`);

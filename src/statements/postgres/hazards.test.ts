@@ -125,7 +125,7 @@ test('256 KB of anything get an answer, and the next long text its own', async (
   }
   const list = `SELECT a FROM t WHERE id IN (${'1,'.repeat(5000)}1)`;
   assert.deepEqual((await analyzer.analyze(list, STANDARD)).statements[0]?.effects, [
-    { effect: 'read', object: { kind: 'relation', schema: null, name: 't' }, predicate: 'present', via: null },
+    { effect: 'read', object: { kind: 'relation', schema: null, name: 't' }, predicate: 'open', via: null },
   ]);
 });
 
