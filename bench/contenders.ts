@@ -6,9 +6,9 @@ import net from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createScramVerifier, formatScramVerifier } from '../protocols/postgres/scram.ts';
+import { unprivilegedAccount } from '../test/servers/account.ts';
 import { freePort } from '../test/servers/free-port.ts';
 import type { PostgresServer } from '../test/servers/postgres.ts';
-import { unprivilegedAccount } from '../test/servers/postgres-binaries.ts';
 
 /** Most sessions any case opens at once: 2,000 idle, 50 busy, and room for those still closing. */
 export const MOST_SESSIONS = 2200;
@@ -109,7 +109,7 @@ log_connections = 0
 log_disconnections = 0
 `,
   );
-  const account = unprivilegedAccount(); // PgBouncer does not run as root.
+  const account = unprivilegedAccount('postgres'); // PgBouncer does not run as root.
   if (account !== null) {
     for (const file of [directory, users, settings]) chownSync(file, account.uid, account.gid);
     chmodSync(directory, 0o700);

@@ -1,7 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { unprivilegedAccount } from '../servers/postgres-binaries.ts';
+import { unprivilegedAccount } from '../servers/account.ts';
 
 /** A PostgreSQL 15 and its own tests, all of one Debian version, built and ready to run. */
 export interface PostgresKit {
@@ -159,7 +159,7 @@ function newestFirst(a: string, b: string): number {
 
 /** The server reads the tests' data files itself (COPY ... FROM); below root's home its account could not. */
 function mustBeReadableByTheServer(file: string): void {
-  const account = unprivilegedAccount();
+  const account = unprivilegedAccount('postgres');
   if (account === null) return;
   try {
     execFileSync('test', ['-r', file], { ...account, cwd: '/' });

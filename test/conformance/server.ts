@@ -4,8 +4,8 @@ import { appendFileSync, chownSync, closeSync, mkdtempSync, openSync, readFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { unprivilegedAccount } from '../servers/account.ts';
 import { freePort } from '../servers/free-port.ts';
-import { unprivilegedAccount } from '../servers/postgres-binaries.ts';
 
 export interface ConformanceServer {
   readonly host: '127.0.0.1';
@@ -27,7 +27,7 @@ const SETTINGS = [
  * takes the machine's own server, and these tests need the one unpacked with them.
  */
 export async function startConformanceServer(binDir: string): Promise<ConformanceServer> {
-  const account = unprivilegedAccount();
+  const account = unprivilegedAccount('postgres');
   const directory = mkdtempSync(join(tmpdir(), 'sluice-conformance-'));
   if (account !== null) chownSync(directory, account.uid, account.gid);
   const data = join(directory, 'data');

