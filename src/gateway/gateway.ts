@@ -11,10 +11,12 @@ import type { Identity } from '../identity/identity.ts';
 import type { Users } from '../identity/users.ts';
 import type { RuleSet } from '../policy/decide.ts';
 import type { Journal } from '../recording/journal.ts';
+import { endSocket } from './end-socket.ts';
 import { type Analyzer, Judge } from './judge.ts';
+import { fatal } from './postgres/errors.ts';
 import { frontendRules } from './postgres/frame-rules.ts';
 import { hangUp, type LoggedIn, LoginRefused, type LoginServices, login } from './postgres/login.ts';
-import { fatal, PostgresSession } from './postgres/session.ts';
+import { PostgresSession } from './postgres/session.ts';
 import { judgeStartup } from './postgres/startup.ts';
 import { cancelUpstream, connectUpstream, type Upstream, UpstreamError } from './postgres/upstream.ts';
 import { Counters, type SessionServices } from './services.ts';
@@ -44,8 +46,9 @@ interface CancelKey {
   readonly upstreamKey: Buffer;
 }
 
-/** How long a socket may take to send its last bytes and close. */
-const LINGER_MS = 5_000;
+/** How long sessions that are ended at once may take to tell their clients, milliseconds. */
+const END_MS = 1_000;
+const SHUTTING_DOWN = fatal('57P03', 'Sluice is shutting down.');
 const HOUSEKEEPING_MS = 1_000;
 
 /** The data path: listens, logs clients in, and joins each with an upstream connection of its own. */
@@ -60,6 +63,10 @@ export class Gateway {
   readonly #judges = new Map<string, Judge>();
   readonly #sessions = new Set<PostgresSession>();
   readonly #sockets = new Set<Socket>();
+  /** Clients that have no session yet. */
+  readonly #arriving = new Set<Socket>();
+  /** Clients that are logged in while their upstream is being connected: they count as sessions. */
+  #beginning = 0;
   /** By the process id that clients see, which is the upstream's. */
   readonly #cancelKeys = new Map<number, CancelKey[]>();
   readonly #housekeeping: NodeJS.Timeout;
@@ -120,6 +127,7 @@ export class Gateway {
   async drain(): Promise<void> {
     this.#draining = true;
     this.#server.close();
+    for (const socket of this.#arriving) hangUp(socket, SHUTTING_DOWN);
     for (const session of this.#sessions) session.drain();
     await this.#emptyWithin(this.#options.config.limits.drainMs);
     await this.end();
@@ -129,8 +137,9 @@ export class Gateway {
   async end(): Promise<void> {
     this.#draining = true;
     this.#server.close();
+    for (const socket of this.#arriving) hangUp(socket, SHUTTING_DOWN);
     for (const session of this.#sessions) session.terminate('57P01', 'Sluice is shutting down.', 'shut down');
-    await this.#emptyWithin(LINGER_MS);
+    await this.#emptyWithin(END_MS);
     for (const socket of this.#sockets) socket.destroy();
     clearInterval(this.#housekeeping);
   }
@@ -163,26 +172,25 @@ export class Gateway {
     const { log, counters } = this.#services;
     this.#track(plain);
     let socket = plain;
+    this.#arriving.add(socket);
     let timedOut = false;
     const deadline = setTimeout(() => {
       timedOut = true;
       hangUp(socket, fatal('57014', `login was not complete within ${limits.handshakeMs / 1000} s`));
-      setTimeout(() => plain.destroy(), LINGER_MS).unref();
     }, limits.handshakeMs);
     const from = `${plain.remoteAddress}:${plain.remotePort}`;
     try {
       const client = await login(plain, this.#login, (tls) => {
+        this.#arriving.delete(socket);
         socket = tls;
+        this.#arriving.add(socket);
         tls.on('error', () => tls.destroy());
       });
       if ('cancel' in client) {
         await this.#cancel(client.cancel);
-        socket.end();
+        endSocket(socket);
         return;
       }
-      if (this.#draining) throw new LoginRefused('draining', fatal('57P03', 'Sluice is shutting down.'));
-      if (this.#sessions.size >= limits.sessions)
-        throw new LoginRefused('too many sessions', fatal('53300', 'Sluice has no free sessions: try again later.'));
       await this.#begin(client, from, () => !timedOut && !socket.destroyed);
     } catch (error) {
       if (timedOut) return;
@@ -204,6 +212,7 @@ export class Gateway {
       }
     } finally {
       clearTimeout(deadline);
+      this.#arriving.delete(socket);
     }
   }
 
@@ -231,7 +240,21 @@ export class Gateway {
     const startup = await judgeStartup(client.parameters, judge);
     if (!startup.ok) throw new LoginRefused(startup.fields.message, startup.fields);
 
-    const upstream = await connectUpstream(connection.name, connection.upstream, startup.parameters);
+    if (this.#draining) throw new LoginRefused('draining', SHUTTING_DOWN);
+    if (this.#sessions.size + this.#beginning >= this.#options.config.limits.sessions) {
+      throw new LoginRefused('too many sessions', fatal('53300', 'Sluice has no free sessions: try again later.'));
+    }
+    this.#beginning++;
+    let upstream: Upstream;
+    try {
+      upstream = await connectUpstream(connection.name, connection.upstream, startup.parameters);
+    } finally {
+      this.#beginning--;
+    }
+    if (this.#draining) {
+      upstream.socket.destroy();
+      throw new LoginRefused('draining', SHUTTING_DOWN);
+    }
     if (!stillThere()) {
       upstream.socket.destroy();
       return;
@@ -296,12 +319,7 @@ export class Gateway {
 
   #ended(session: PostgresSession): void {
     this.#sessions.delete(session);
-    const { client, upstream } = session.sockets();
     this.#dropCancelKey(session);
-    setTimeout(() => {
-      client.destroy();
-      upstream.destroy();
-    }, LINGER_MS).unref();
   }
 
   // --- Cancel ------------------------------------------------------------------------------------------------------

@@ -76,6 +76,7 @@ export class Judge {
     const facts = this.#analyzer.analyze(text, lexing);
     if (facts instanceof Promise) return facts.then((f) => this.judgeFacts(text, f));
     const judgement = this.judgeFacts(text, facts);
+    if (text.length > MOST_CHARACTERS) return judgement;
     if (texts.size >= MOST_TEXTS || this.#characters + text.length > MOST_CHARACTERS) this.#forget();
     texts.set(text, judgement);
     this.#characters += text.length;

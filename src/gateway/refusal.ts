@@ -37,17 +37,6 @@ export function unsafeEncoding(reason: string, kind: string): Refusal {
   return refusal('22023', reason, 'Use client_encoding UTF8.', 'encoding', kind, 'never');
 }
 
-export function functionCall(): Refusal {
-  return refusal(
-    '0A000',
-    'The function call sub-protocol is not supported by Sluice.',
-    'Call the function in a SELECT statement.',
-    'function-call',
-    'FUNCTION CALL',
-    'never',
-  );
-}
-
 function refusal(
   code: string,
   message: string,

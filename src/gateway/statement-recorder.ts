@@ -31,6 +31,9 @@ export class Execution {
 /** How a statement ended: `lost` if the session ended before the upstream said. */
 export type OutcomeStatus = 'ok' | 'error' | 'skipped' | 'lost';
 
+/** The message that brought a statement. */
+export type Via = 'query' | 'parse' | 'execute' | 'function call';
+
 /** Writes the records of one session's statements. */
 export class StatementRecorder {
   readonly #journal: Journal;
@@ -53,19 +56,14 @@ export class StatementRecorder {
   }
 
   /** Statements that are about to be forwarded. @param binds JSON text, `null` where there are none */
-  attempted(via: 'query' | 'execute', statements: readonly JudgedStatement[], binds: string | null): Execution {
+  attempted(via: Via, statements: readonly JudgedStatement[], binds: string | null): Execution {
     for (let i = 0; i < statements.length; i++) this.#attempt(via, statements[i]!, binds);
     this.#services.counters.allowed += statements.length;
     return new Execution(statements, this.statements - statements.length + 1, this.#services.now());
   }
 
   /** Statements that are refused. If nothing can be recorded, that is why, and they leave no record. */
-  refused(
-    via: 'query' | 'parse' | 'execute',
-    statements: readonly JudgedStatement[],
-    binds: string | null,
-    refusal: Refusal,
-  ): void {
+  refused(via: Via, statements: readonly JudgedStatement[], binds: string | null, refusal: Refusal): void {
     const { counters } = this.#services;
     counters.refused += statements.length;
     counters.refusal(refusal.by);
@@ -107,7 +105,7 @@ export class StatementRecorder {
     this.#services.turn.wake();
   }
 
-  #attempt(via: string, statement: JudgedStatement, binds: string | null): void {
+  #attempt(via: Via, statement: JudgedStatement, binds: string | null): void {
     this.statements++;
     const head = `"statement.attempt",${this.#session},"statement":${this.statements},"via":"${via}",${statement.record}`;
     this.#journal.append(binds === null ? head : `${head},"binds":${binds}`, false);

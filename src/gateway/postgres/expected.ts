@@ -18,6 +18,8 @@ export const EXPECT = {
   refusedExecute: 9,
   /** CopyDone or CopyFail sent before the server said whether it copies in: no response, but it ends the copy. */
   copyEnd: 10,
+  /** A Sync the server ignores if it reads it in copy mode, and answers if the COPY has failed by then. */
+  maybeSync: 11,
 } as const;
 
 export type Expectation = (typeof EXPECT)[keyof typeof EXPECT];
@@ -31,6 +33,11 @@ export class Expected<T> {
 
   get length(): number {
     return this.#tail - this.#head;
+  }
+
+  /** Absolute position of the oldest entry. */
+  get head(): number {
+    return this.#head;
   }
 
   /** Absolute position of the next entry, for {@link truncate}. */
@@ -79,29 +86,26 @@ export class Expected<T> {
     }
   }
 
+  /** True if an entry of this kind is there. */
+  has(kind: Expectation): boolean {
+    for (let at = this.#head; at < this.#tail; at++)
+      if (this.#kinds[at & (this.#kinds.length - 1)] === kind) return true;
+    return false;
+  }
+
   /**
-   * Drops entries for which `drop` says true; the order of the others stays.
-   * @param before counts only the dropped entries whose position is before this one
-   * @returns how many of those were dropped
+   * The server has begun to take copy data: what was sent behind the COPY, up to the end of the copy, is read in copy mode.
+   * @param extended true if the COPY came by Execute: Syncs up to the end become {@link EXPECT.maybeSync}
+   * @returns true if the end of the copy was sent already
    */
-  remove(drop: (kind: Expectation, value: T | null) => boolean, before: number): number {
+  beginCopyIn(extended: boolean): boolean {
     const mask = this.#kinds.length - 1;
-    let to = this.#head;
-    let count = 0;
-    for (let from = this.#head; from < this.#tail; from++) {
-      const kind = this.#kinds[from & mask]! as Expectation;
-      const value = this.#values[from & mask]!;
-      if (drop(kind, value)) {
-        if (from < before) count++;
-        continue;
-      }
-      this.#kinds[to & mask] = kind;
-      this.#values[to & mask] = value;
-      to++;
+    for (let at = this.#head; at < this.#tail; at++) {
+      const kind = this.#kinds[at & mask];
+      if (kind === EXPECT.copyEnd) return true;
+      if (extended && kind === EXPECT.sync) this.#kinds[at & mask] = EXPECT.maybeSync;
     }
-    for (let at = to; at < this.#tail; at++) this.#values[at & mask] = null;
-    this.#tail = to;
-    return count;
+    return false;
   }
 
   #grow(): void {

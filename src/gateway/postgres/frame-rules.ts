@@ -30,14 +30,8 @@ export const BACKEND_RULES: FrameRules = (() => {
   const streamed = new Uint8Array(256).fill(1);
   for (const type of Object.values(BACKEND)) largest[type] = LARGE;
   // Only of the start-up phase, or of something no client of ours can have begun.
-  const { authentication, backendKeyData, negotiateProtocolVersion, functionCallResponse, copyBothResponse } = BACKEND;
-  for (const type of [
-    authentication,
-    backendKeyData,
-    negotiateProtocolVersion,
-    functionCallResponse,
-    copyBothResponse,
-  ]) {
+  const { authentication, backendKeyData, negotiateProtocolVersion, copyBothResponse } = BACKEND;
+  for (const type of [authentication, backendKeyData, negotiateProtocolVersion, copyBothResponse]) {
     largest[type] = 0;
   }
   for (const type of [BACKEND.errorResponse, BACKEND.commandComplete, BACKEND.parameterStatus, BACKEND.readyForQuery]) {

@@ -23,7 +23,8 @@ import { type ChannelBinding, mockVerifier, ScramServer } from '../../../protoco
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import type { Identity } from '../../identity/identity.ts';
 import type { Users } from '../../identity/users.ts';
-import { fatal } from './session.ts';
+import { endSocket } from '../end-socket.ts';
+import { fatal } from './errors.ts';
 
 /** MAX_STARTUP_PACKET_LENGTH and PG_MAX_AUTH_TOKEN_LENGTH of the server. */
 const LARGEST_STARTUP = 10_000;
@@ -171,28 +172,39 @@ async function takePassword(socket: Socket): Promise<Buffer> {
   return length === 4 ? Buffer.alloc(0) : take(socket, length - 4);
 }
 
-/** Exactly `count` bytes. */
-async function take(socket: Socket, count: number): Promise<Buffer> {
-  for (;;) {
+/**
+ * Exactly `count` bytes.
+ *
+ * The listener stays until it has them: one added anew for each part would be called at once, because there are bytes to
+ * read, and again, and again.
+ */
+function take(socket: Socket, count: number): Promise<Buffer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
+  const stop = (): void => {
+    socket.off('readable', read);
+    socket.off('end', gone);
+    socket.off('close', gone);
+  };
+  const gone = (): void => {
+    stop();
+    reject(new LoginRefused('the client closed the connection during login', null));
+  };
+  const read = (): void => {
     const bytes = socket.read(count) as Buffer | null;
-    if (bytes !== null) {
-      if (bytes.length === count) return bytes;
-      break;
+    if (bytes === null) return;
+    if (bytes.length < count) {
+      gone(); // all there was before the end
+      return;
     }
-    if (socket.readableEnded || socket.destroyed) break;
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        socket.off('readable', done);
-        socket.off('end', done);
-        socket.off('close', done);
-        resolve();
-      };
-      socket.on('readable', done);
-      socket.on('end', done);
-      socket.on('close', done);
-    });
-  }
-  throw new LoginRefused('the client closed the connection during login', null);
+    stop();
+    resolve(bytes);
+  };
+  socket.on('readable', read);
+  socket.on('end', gone);
+  socket.on('close', gone);
+  if (socket.readableEnded || socket.destroyed) gone();
+  else read();
+  return promise;
 }
 
 async function startTls(socket: Socket, secureContext: SecureContext, direct: boolean): Promise<Socket> {
@@ -215,7 +227,6 @@ async function startTls(socket: Socket, secureContext: SecureContext, direct: bo
 
 /** Tells the client why, and hangs up. */
 export function hangUp(socket: Socket, fields: ErrorFields | null): void {
-  if (socket.destroyed) return;
   if (fields === null) socket.destroy();
-  else socket.end(encodeErrorResponse(fields));
+  else endSocket(socket, encodeErrorResponse(fields));
 }

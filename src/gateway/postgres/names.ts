@@ -18,13 +18,15 @@ export class NameTable<T> {
     return this.#slots.get(name)?.value ?? null;
   }
 
-  /** @param segment the pipeline segment (between two Syncs) the reference is in */
+  /**
+   * @param segment the pipeline segment (between two Syncs) the reference is in. A change in the same segment settles what
+   *   the name means: if the server discards the change, it discards the reference too.
+   */
   isAmbiguous(name: string, segment: number): boolean {
     const slot = this.#slots.get(name);
-    if (slot === undefined || slot.first === null) return false;
-    for (let change: NameChangeSent<T> | null = slot.first; change !== null; change = change.next) {
-      if (change.segment < segment && change.previous !== null) return true;
-    }
+    if (slot === undefined || slot.last === null || slot.last.segment >= segment) return false;
+    // At most two steps: of two changes in a row, one had something before it.
+    for (let change = slot.first; change !== null; change = change.next) if (change.previous !== null) return true;
     return false;
   }
 

@@ -4,12 +4,12 @@ import {
   BACKEND,
   decodeErrorResponse,
   decodeParameterStatus,
-  type ErrorFields,
   encodeErrorResponse,
   encodeReadyForQuery,
 } from '../../../protocols/postgres/backend.ts';
 import { Framer, type FrameSink } from '../../../protocols/postgres/framing.ts';
 import {
+  decodeFunctionCall,
   encodeExecute,
   encodeFlush,
   encodeQuery,
@@ -19,13 +19,15 @@ import {
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import { type NameChange, opaqueText, type StatementFacts } from '../../statements/facts.ts';
 import { isUnsafeEncoding } from '../../statements/postgres/encodings.ts';
+import { endSocket } from '../end-socket.ts';
 import type { JudgedStatement, Judgement } from '../judge.ts';
 import { Outbox } from '../outbox.ts';
-import { functionCall, notRecorded, type Refusal, refusedByRule, unsafeEncoding } from '../refusal.ts';
+import { notRecorded, type Refusal, refusedByRule, unsafeEncoding } from '../refusal.ts';
 import type { SessionServices, SessionStart } from '../services.ts';
 import { Execution, type OutcomeStatus, StatementRecorder } from '../statement-recorder.ts';
 import type { TurnMember } from '../turn.ts';
 import { bindsAsJson } from './binds.ts';
+import { fatal, refusalResponse } from './errors.ts';
 import { EXPECT, type Expectation, Expected } from './expected.ts';
 import { BACKEND_RULES } from './frame-rules.ts';
 import { confirmChange, NameChangeSent, NameTable, undoChange } from './names.ts';
@@ -72,7 +74,7 @@ const IDLE = 0x49; // 'I'
 const READY_IDLE = encodeReadyForQuery('I');
 const FLUSH = encodeFlush();
 
-/** Makes the portal and the text that exist nowhere but in a refusal, so that nobody can define them. */
+/** Begins the name of the portal that does not exist, so that nobody can make it exist; the server reads 63 bytes of it. */
 const NONCE = randomBytes(9).toString('base64url');
 
 /**
@@ -108,6 +110,8 @@ export class PostgresSession implements FrameSink, TurnMember {
   /** True from the first message of the extended protocol until its Sync. */
   #segmentOpen = false;
   #skip: Skip = SKIP.none;
+  /** True if the CopyData message that comes in pieces is forwarded. */
+  #pieceForwarded = false;
   /** True while the server takes CopyData for COPY FROM STDIN. */
   #copyIn = false;
   /** Statements in flight that change names of prepared statements by SQL text. */
@@ -123,6 +127,7 @@ export class PostgresSession implements FrameSink, TurnMember {
   /** The judgement that was waited for. */
   #analysed: Judgement | null = null;
   #upstreamFull = false;
+  #clientFull = false;
   #clientGone = false;
 
   /** State before the first recorded message of this turn, in case the records cannot be written. */
@@ -199,7 +204,12 @@ export class PostgresSession implements FrameSink, TurnMember {
     const chunk = this.#rest!;
     this.#rest = null;
     this.#read(chunk, this.#restAt);
-    if (this.#waiting === 'nothing' && !this.#upstreamFull) this.#client.resume();
+    this.#readOn();
+  }
+
+  /** Reads on from the client unless something it does has to be waited for. */
+  #readOn(): void {
+    if (this.#waiting === 'nothing' && !this.#upstreamFull && !this.#clientFull && !this.#closed) this.#client.resume();
   }
 
   /** Stops before the message in hand until the server has answered what decides about it. */
@@ -233,7 +243,7 @@ export class PostgresSession implements FrameSink, TurnMember {
       case FRONTEND.close:
         return this.#close(bytes, start, end);
       case FRONTEND.copyData:
-        this.piece(type, bytes, start, end);
+        this.piece(type, bytes, start, end, true);
         return true;
       case FRONTEND.copyDone:
       case FRONTEND.copyFail:
@@ -246,17 +256,18 @@ export class PostgresSession implements FrameSink, TurnMember {
         this.#end('client terminated');
         return true;
       case FRONTEND.functionCall:
-        this.#refuseSimple(functionCall());
+        this.#functionCall(bytes, start, end);
         return true;
       default:
         throw new ProtocolViolation(`invalid frontend message type ${type}`);
     }
   }
 
-  piece(_type: number, bytes: Buffer, start: number, end: number): void {
+  piece(_type: number, bytes: Buffer, start: number, end: number, opens: boolean): void {
     // Copy data behind a refused COPY: the server would ignore it ("Accept but ignore these messages", postgres.c).
-    if (this.#closed || this.#skip !== SKIP.none || this.isIdle()) return;
-    this.#toUpstream.add(bytes, start, end);
+    // Decided once for each message: what follows a part of one would be read as the rest of it.
+    if (opens) this.#pieceForwarded = this.#skip === SKIP.none && !this.isIdle();
+    if (this.#pieceForwarded && !this.#closed) this.#toUpstream.add(bytes, start, end);
   }
 
   #forward(bytes: Buffer, start: number, end: number): void {
@@ -287,6 +298,25 @@ export class PostgresSession implements FrameSink, TurnMember {
     this.#segment++;
     this.#segmentOpen = false;
     return true;
+  }
+
+  /** The function is named by its OID: what it does cannot be known here, and the rules for opaque statements apply. */
+  #functionCall(bytes: Buffer, start: number, end: number): void {
+    this.#markOnce();
+    this.#sinceMark.add(bytes, start, end);
+    const { functionOid } = decodeFunctionCall(bytes.subarray(start + 5, end));
+    const judgement = this.#opaque(`FunctionCall ${functionOid}`, 'function called by its OID');
+    const refusal = this.#refusalOf(judgement.statements);
+    if (refusal !== null) {
+      this.#recorder.refused('function call', judgement.statements, null, refusal);
+      this.#refuseSimple(refusal);
+      return;
+    }
+    this.#toUpstream.add(bytes, start, end);
+    this.#expected.push(EXPECT.query, this.#recorder.attempted('function call', judgement.statements, null));
+    this.#noteSent(judgement);
+    this.#segment++;
+    this.#segmentOpen = false;
   }
 
   #parse(bytes: Buffer, start: number, end: number): boolean {
@@ -324,7 +354,7 @@ export class PostgresSession implements FrameSink, TurnMember {
     const name = nameAt(bytes, portalEnd + 1, nameEnd);
     if (this.#namesInFlight > 0 || this.#prepared.isAmbiguous(name, this.#segment)) return this.#waitForServer();
     const portal = nameAt(bytes, start + 5, portalEnd);
-    const prepared = this.#prepared.get(name) ?? this.#unknown(`prepared statement ${JSON.stringify(name)}`);
+    const prepared = this.#preparedNamed(name) ?? this.#unknown(`prepared statement ${JSON.stringify(name)}`);
     this.#forward(bytes, start, end);
     const sent = this.#portals.change(portal, { prepared, bytes, at: nameEnd + 1, end }, this.#segment);
     this.#expected.push(EXPECT.bind, sent);
@@ -359,7 +389,7 @@ export class PostgresSession implements FrameSink, TurnMember {
     if (nameEnd + 5 !== end) throw new ProtocolViolation('Execute has the wrong length');
     const name = nameAt(bytes, start + 5, nameEnd);
     if (this.#portals.isAmbiguous(name, this.#segment)) return this.#waitForServer();
-    const portal = this.#portals.get(name);
+    const portal = isAscii(name) ? this.#portals.get(name) : null;
     const prepared = portal?.prepared ?? this.#unknown(`portal ${JSON.stringify(name)}`);
     prepared.judgement = this.start.judge.again(prepared.judgement);
     const judgement = prepared.judgement;
@@ -384,12 +414,11 @@ export class PostgresSession implements FrameSink, TurnMember {
   }
 
   #sync(bytes: Buffer, start: number, end: number): void {
-    // "Flush and Sync are ignored during COPY FROM STDIN" (Message Flow, COPY Operations): the server would not answer.
-    if (this.#copyIn) return;
     this.#forward(bytes, start, end);
-    this.#expected.push(EXPECT.sync, null);
+    // "Flush and Sync are ignored during COPY FROM STDIN" (Message Flow, COPY Operations), unless the COPY has failed meanwhile.
+    this.#expected.push(this.#copyIn ? EXPECT.maybeSync : EXPECT.sync, null);
     this.#segment++;
-    this.#segmentOpen = false;
+    if (!this.#copyIn) this.#segmentOpen = false;
   }
 
   #syncAfterSkip(bytes: Buffer, start: number, end: number): void {
@@ -438,6 +467,10 @@ export class PostgresSession implements FrameSink, TurnMember {
     return this.start.judge.judgeFacts(text, opaqueText(text.length, reason));
   }
 
+  #preparedNamed(name: string): Prepared | null {
+    return isAscii(name) ? this.#prepared.get(name) : null;
+  }
+
   /** Something the server may know by a name that Sluice has not seen defined. */
   #unknown(what: string): Prepared {
     return { judgement: this.#opaque('', `unknown ${what}`), recorded: true };
@@ -458,7 +491,7 @@ export class PostgresSession implements FrameSink, TurnMember {
           ? here === null
             ? []
             : [here]
-          : (this.#prepared.get(nameInText(name))?.judgement.statements.map((s) => s.facts) ?? []);
+          : (this.#preparedNamed(nameInText(name))?.judgement.statements.map((s) => s.facts) ?? []);
       if (facts.length === 0)
         return opaqueText(0, `unknown prepared statement ${JSON.stringify(name)}`).statements[0]!.effects;
       if (depth > 8) return opaqueText(0, 'prepared statements that run each other').statements[0]!.effects;
@@ -529,7 +562,7 @@ export class PostgresSession implements FrameSink, TurnMember {
 
   /** True if the server has nothing of this session in hand: an answer from here cannot come out of turn. */
   isIdle(): boolean {
-    return this.#status === IDLE && this.#expected.length === 0 && !this.#segmentOpen;
+    return this.#status === IDLE && this.#head() === 0 && !this.#segmentOpen;
   }
 
   /**
@@ -538,11 +571,11 @@ export class PostgresSession implements FrameSink, TurnMember {
    */
   #refuseSimple(refusal: Refusal): void {
     if (this.isIdle()) {
-      this.#answers.addMessage(errorOf(refusal));
+      this.#answers.addMessage(refusalResponse(refusal));
       this.#answers.addMessage(READY_IDLE);
       return;
     }
-    this.#toUpstream.addMessage(encodeQuery(`sluice_refused_this by ${refusal.by} ${NONCE}`));
+    this.#toUpstream.addMessage(encodeQuery(`sluice_refused_this by ${refusal.by}`));
     this.#expected.push(EXPECT.refusedQuery, new Refused(refusal));
     this.#segment++;
     this.#segmentOpen = false;
@@ -551,11 +584,11 @@ export class PostgresSession implements FrameSink, TurnMember {
   /** Refuses a message of the extended protocol: everything up to the next Sync is skipped, as the server would. */
   #refuseExtended(refusal: Refusal): void {
     if (this.isIdle()) {
-      this.#answers.addMessage(errorOf(refusal));
+      this.#answers.addMessage(refusalResponse(refusal));
       this.#skip = SKIP.thenAnswer;
       return;
     }
-    this.#toUpstream.addMessage(encodeExecute({ portal: `sluice refused this by ${refusal.by} ${NONCE}`, maxRows: 0 }));
+    this.#toUpstream.addMessage(encodeExecute({ portal: `${NONCE} sluice refused this by ${refusal.by}`, maxRows: 0 }));
     this.#expected.push(EXPECT.refusedExecute, new Refused(refusal));
     this.#skip = SKIP.thenForward;
     this.#segmentOpen = true;
@@ -603,7 +636,10 @@ export class PostgresSession implements FrameSink, TurnMember {
       this.#sinceMark.clear();
     }
     if (!this.#client.destroyed) {
-      if (!this.#answers.isEmpty) this.#answers.writeTo(this.#client);
+      if (!this.#answers.isEmpty && !this.#answers.writeTo(this.#client)) {
+        this.#clientFull = true;
+        this.#client.pause();
+      }
       if (!this.#toClient.isEmpty) this.#toClient.writeTo(this.#client);
     }
     if (!this.#toUpstream.isEmpty && this.#upstream.writable && !this.#toUpstream.writeTo(this.#upstream)) {
@@ -615,7 +651,7 @@ export class PostgresSession implements FrameSink, TurnMember {
   }
 
   unrecorded(): void {
-    if (!this.#marked || this.#closed) {
+    if (!this.#marked) {
       this.release();
       return;
     }
@@ -624,6 +660,14 @@ export class PostgresSession implements FrameSink, TurnMember {
     const mark = this.#mark;
     this.#toUpstream.cutBack();
     this.#answers.cutBack();
+    this.#parsed = [];
+    // Copy data that is still coming began after the mark: its beginning has just been dropped.
+    this.#pieceForwarded = false;
+    if (this.#closed) {
+      this.#sinceMark.clear();
+      this.release();
+      return;
+    }
     this.#expected.truncate(mark.expected, (_kind, value) => {
       if (value instanceof NameChangeSent) undoChange(value);
       else if (value instanceof Execution)
@@ -635,7 +679,6 @@ export class PostgresSession implements FrameSink, TurnMember {
     this.#reading.unsureUntil = mark.unsureUntil;
     this.#recorder.statements = mark.statements;
     this.#copyIn = mark.copyIn;
-    this.#parsed = [];
     const messages = Buffer.concat(this.#sinceMark.take());
     try {
       for (let at = 0; at < messages.length; ) {
@@ -651,6 +694,8 @@ export class PostgresSession implements FrameSink, TurnMember {
     }
     this.beforeFlush();
     this.release();
+    // What it waited for may have been taken back.
+    if (this.#waiting === 'server') this.#resume();
   }
 
   // --- Server to client ------------------------------------------------------------------------------------------
@@ -786,6 +831,8 @@ export class PostgresSession implements FrameSink, TurnMember {
         this.#abandon(value, 'skipped');
       }
       this.#expected.shift();
+      // The COPY ended well, so the server has ignored the Syncs that came before its end.
+      while (this.#head() === EXPECT.maybeSync) this.#syncIgnored();
     } else if (head !== EXPECT.query) {
       throw new ProtocolViolation('the upstream completed what it was not asked');
     } else if (value instanceof Execution) {
@@ -796,10 +843,20 @@ export class PostgresSession implements FrameSink, TurnMember {
     this.#copyIn = false;
   }
 
+  #syncIgnored(): void {
+    this.#expected.shift();
+    this.#ended++;
+  }
+
   #readyForQuery(status: number): void {
+    if (this.#head() === EXPECT.maybeSync) {
+      // A COPY failed. Where another Sync was sent behind, it is the one that is answered: the server had ignored this one.
+      if (this.#expected.has(EXPECT.sync)) while (this.#head() === EXPECT.maybeSync) this.#syncIgnored();
+      else if (this.#expected.length === 1) this.#segmentOpen = false;
+    }
     const head = this.#head();
     const value = this.#expected.value();
-    if (head !== EXPECT.query && head !== EXPECT.sync && head !== EXPECT.refusedQuery) {
+    if (head !== EXPECT.query && head !== EXPECT.sync && head !== EXPECT.maybeSync && head !== EXPECT.refusedQuery) {
       throw new ProtocolViolation('the upstream is ready for a query while it owes answers');
     }
     if (value instanceof Execution && !value.isDone) {
@@ -821,7 +878,7 @@ export class PostgresSession implements FrameSink, TurnMember {
     const severity = fields.severityNonLocalized ?? fields.severity;
     if (severity === 'FATAL' || severity === 'PANIC') this.#endReason ||= `upstream: ${fields.code}`;
     else if (value instanceof Refused) {
-      this.#toClient.addMessage(errorOf(value.refusal));
+      this.#toClient.addMessage(refusalResponse(value.refusal));
       if (head === EXPECT.refusedExecute) this.#expected.shift();
       return;
     }
@@ -831,7 +888,7 @@ export class PostgresSession implements FrameSink, TurnMember {
       if (!value.isDone) this.#outcome(value, 'error', `,"sqlstate":${JSON.stringify(fields.code)}`);
       this.#abandon(value, 'skipped');
     }
-    if (head === 0 || head === EXPECT.query || head === EXPECT.refusedQuery || head === EXPECT.sync) return;
+    if (head === 0 || head === EXPECT.query || head === EXPECT.refusedQuery || isSync(head)) return;
     this.#discardToSync();
   }
 
@@ -839,7 +896,7 @@ export class PostgresSession implements FrameSink, TurnMember {
   #discardToSync(): void {
     // A name may have been changed several times: the latest change is undone first.
     const undone: NameChangeSent<unknown>[] = [];
-    for (let head = this.#head(); head !== 0 && head !== EXPECT.sync; head = this.#head()) {
+    for (let head = this.#head(); head !== 0 && !isSync(head); head = this.#head()) {
       const value = this.#expected.value();
       if (value instanceof NameChangeSent) undone.push(value);
       else if (value instanceof Execution) this.#abandon(value, 'skipped');
@@ -847,28 +904,17 @@ export class PostgresSession implements FrameSink, TurnMember {
     }
     for (let i = undone.length - 1; i >= 0; i--) undoChange(undone[i]!);
     if (this.#expected.length === 0) this.#skip = SKIP.thenForward;
+    // If what is staged has to be taken back, that does not undo what the server has done.
+    if (this.#marked && this.#expected.head >= this.#mark.expected) {
+      this.#mark.expected = this.#expected.head;
+      this.#mark.skip = SKIP.thenForward;
+    }
   }
 
   #beginCopyIn(): void {
     const extended = this.#head() === EXPECT.execute;
-    // Syncs sent before the server began to copy, and before the client ended the copy, are ignored by the server.
-    let ended = false;
-    let ignored = 0;
-    const before = this.#expected.remove(
-      (kind) => {
-        if (ended) return false;
-        if (kind === EXPECT.copyEnd) {
-          ended = true;
-          return true;
-        }
-        if (!extended || kind !== EXPECT.sync) return false;
-        ignored++;
-        return true;
-      },
-      this.#marked ? this.#mark.expected : 0,
-    );
-    this.#mark.expected -= before;
-    this.#ended += ignored;
+    // Syncs sent before the client ended the copy are ignored by the server, unless the COPY fails before it reads them.
+    const ended = this.#expected.beginCopyIn(extended);
     this.#copyIn = !ended;
     if (extended && !ended) this.#segmentOpen = true;
   }
@@ -903,12 +949,15 @@ export class PostgresSession implements FrameSink, TurnMember {
 
   /** The client's socket can take more. */
   clientDrained(): void {
-    if (!this.#closed) this.#upstream.resume();
+    if (this.#closed) return;
+    this.#upstream.resume();
+    this.#clientFull = false;
+    this.#readOn();
   }
 
   upstreamDrained(): void {
     this.#upstreamFull = false;
-    if (!this.#closed && this.#waiting === 'nothing') this.#client.resume();
+    this.#readOn();
   }
 
   /** The client sent its last byte. The server answers what it has in hand and ends the session, as it would without us. */
@@ -975,10 +1024,6 @@ export class PostgresSession implements FrameSink, TurnMember {
     this.#stage();
   }
 
-  sockets(): { readonly client: Socket; readonly upstream: Socket } {
-    return { client: this.#client, upstream: this.#upstream };
-  }
-
   #end(reason: string): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -993,15 +1038,15 @@ export class PostgresSession implements FrameSink, TurnMember {
       if (value instanceof Execution) this.#abandon(value, 'lost');
     });
     this.#recorder.sessionEnded(this.#endReason);
-    this.#client.resume();
-    this.#client.end();
-    if (!this.#upstream.destroyed) {
-      if (this.#upstream.writable) this.#upstream.end(encodeTerminate());
-      this.#upstream.resume();
-    }
+    endSocket(this.#client);
+    endSocket(this.#upstream, encodeTerminate());
     this.#services.ended(this);
   }
   #finished = false;
+}
+
+function isSync(expectation: Expectation | 0): boolean {
+  return expectation === EXPECT.sync || expectation === EXPECT.maybeSync;
 }
 
 /** The server compares names of prepared statements and portals by this many bytes: NAMEDATALEN - 1. */
@@ -1010,6 +1055,12 @@ const NAME_BYTES = 63;
 /** A name in a message, as the server tells names apart; its bytes as Latin-1. */
 function nameAt(bytes: Buffer, from: number, to: number): string {
   return from === to ? '' : bytes.toString('latin1', from, Math.min(to, from + NAME_BYTES));
+}
+
+/** False for names whose meaning depends on client_encoding: the same bytes may be two names, so they stay unknown. */
+function isAscii(name: string): boolean {
+  for (let i = 0; i < name.length; i++) if (name.charCodeAt(i) > 0x7f) return false;
+  return true;
 }
 
 /** The same for a name in SQL text. */
@@ -1021,21 +1072,4 @@ function nameInText(name: string): string {
 /** The tag of a CommandComplete as a field of a record. */
 function tagField(tag: string): string {
   return `,"tag":${JSON.stringify(tag)}`;
-}
-
-function errorOf(refusal: Refusal): Buffer {
-  const fields: ErrorFields = {
-    severity: 'ERROR',
-    severityNonLocalized: 'ERROR',
-    code: refusal.code,
-    message: refusal.message,
-    detail: refusal.detail,
-    hint: refusal.hint,
-  };
-  return encodeErrorResponse(fields);
-}
-
-/** The fields of an error that ends the session. */
-export function fatal(code: string, message: string): ErrorFields {
-  return { severity: 'FATAL', severityNonLocalized: 'FATAL', code, message };
 }

@@ -1,7 +1,7 @@
 import type { ErrorFields } from '../../../protocols/postgres/backend.ts';
 import { isSafeEncoding } from '../../statements/postgres/encodings.ts';
 import type { Judge } from '../judge.ts';
-import { fatal } from './session.ts';
+import { fatal } from './errors.ts';
 
 /** Settings every driver sends at start, that change how results look and nothing else. */
 const HARMLESS = new Set([
