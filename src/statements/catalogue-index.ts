@@ -4,88 +4,81 @@ import type {
   CatalogueLookup,
   CatalogueName,
   CatalogueOperator,
-  CatalogueReference,
   CatalogueRelation,
   CatalogueType,
 } from './catalogue.ts';
 
-/** Finds things in a catalogue's data by name. Immutable: other data make another index. */
+/**
+ * The plainest lookup, for where only the data are at hand: the thread that analyses long texts, and tests. The process
+ * that reads catalogues has its own (src/catalog/), which is built without keeping the event loop.
+ */
 export class CatalogueIndex implements CatalogueLookup {
   readonly data: CatalogueData;
   readonly version: string;
   readonly #relations = new Map<string, CatalogueRelation>();
-  readonly #functions: ReadonlyMap<string, readonly CatalogueFunction[]>;
-  readonly #operators: ReadonlyMap<string, readonly CatalogueOperator[]>;
-  readonly #types: ReadonlyMap<string, readonly CatalogueType[]>;
-  readonly #children = new Map<string, CatalogueRelation[]>();
-  readonly #references = new Map<string, CatalogueReference[]>();
+  readonly #functions = new Map<string, CatalogueFunction[]>();
+  readonly #operators = new Map<string, CatalogueOperator[]>();
+  readonly #types = new Map<string, CatalogueType[]>();
+  readonly #descendants = new Map<string, CatalogueRelation[]>();
 
   /** @param version different for every content */
   constructor(data: CatalogueData, version: string) {
     this.data = data;
     this.version = version;
-    const folds = data.dialect !== 'postgres';
-    this.#functions = byName(data.functions, folds);
-    this.#operators = byName(data.operators, false);
-    this.#types = byName(data.types, false);
     for (const relation of data.relations) {
-      this.#relations.set(this.#key(relation.schema, relation.name), relation);
-      for (const parent of relation.parents) add(this.#children, this.#keyOf(parent), relation);
-      for (const foreignKey of relation.foreignKeys) {
-        add(this.#references, this.#keyOf(foreignKey.references), { from: relation, foreignKey });
-      }
+      this.#relations.set(this.#key(relation), relation);
+      for (const parent of relation.parents) add(this.#descendants, this.#key(parent), relation);
     }
+    for (const one of data.functions) add(this.#functions, this.#routine(one.name), one);
+    for (const one of data.operators) add(this.#operators, one.name, one);
+    for (const one of data.types) add(this.#types, one.name, one);
   }
 
-  relation(schema: string, name: string): CatalogueRelation | undefined {
-    return this.#relations.get(this.#key(schema, name));
+  relation(schema: string, name: string): CatalogueRelation | null {
+    return this.#relations.get(this.#key({ schema, name })) ?? null;
   }
 
-  resolve(name: string, searchPath: readonly string[]): CatalogueRelation | undefined {
+  resolve(name: string, searchPath: readonly string[]): CatalogueRelation | null {
     for (const schema of searchPath) {
       const relation = this.relation(schema, name);
-      if (relation !== undefined) return relation;
+      if (relation !== null) return relation;
     }
-    return undefined;
+    return null;
   }
 
-  functionsNamed(name: string): readonly CatalogueFunction[] {
-    return this.#functions.get(this.data.dialect === 'postgres' ? name : name.toLowerCase()) ?? [];
+  descendants(relation: CatalogueName): readonly CatalogueRelation[] {
+    return this.#descendants.get(this.#key(relation)) ?? [];
+  }
+
+  functionsNamed(schema: string | null, name: string): readonly CatalogueFunction[] {
+    return inSchema(this.#functions.get(this.#routine(name)), schema);
   }
 
   operatorsNamed(name: string): readonly CatalogueOperator[] {
     return this.#operators.get(name) ?? [];
   }
 
-  typesNamed(name: string): readonly CatalogueType[] {
-    return this.#types.get(name) ?? [];
+  typesNamed(schema: string | null, name: string): readonly CatalogueType[] {
+    return inSchema(this.#types.get(name), schema);
   }
 
-  children(relation: CatalogueName): readonly CatalogueRelation[] {
-    return this.#children.get(this.#keyOf(relation)) ?? [];
-  }
-
-  referencing(relation: CatalogueName): readonly CatalogueReference[] {
-    return this.#references.get(this.#keyOf(relation)) ?? [];
-  }
-
-  #keyOf({ schema, name }: CatalogueName): string {
-    return this.#key(schema, name);
-  }
-
-  #key(schema: string, name: string): string {
+  #key({ schema, name }: CatalogueName): string {
     const key = `${schema}\0${name}`;
     return this.data.foldsNames ? key.toLowerCase() : key;
   }
+
+  /** Names of MySQL's routines fold, whatever those of its tables do. */
+  #routine(name: string): string {
+    return this.data.dialect === 'postgres' ? name : name.toLowerCase();
+  }
 }
 
-function byName<Item extends { readonly name: string }>(
-  items: readonly Item[],
-  folds: boolean,
-): ReadonlyMap<string, readonly Item[]> {
-  const found = new Map<string, Item[]>();
-  for (const item of items) add(found, folds ? item.name.toLowerCase() : item.name, item);
-  return found;
+function inSchema<Item extends CatalogueName>(
+  items: readonly Item[] | undefined,
+  schema: string | null,
+): readonly Item[] {
+  if (items === undefined) return [];
+  return schema === null ? items : items.filter((item) => item.schema === schema);
 }
 
 function add<Item>(lists: Map<string, Item[]>, key: string, item: Item): void {

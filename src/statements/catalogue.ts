@@ -145,24 +145,17 @@ export interface CatalogueLookup {
   /** Different for every content: facts are kept by it. */
   readonly version: string;
   readonly data: CatalogueData;
-  relation(schema: string, name: string): CatalogueRelation | undefined;
-  /** The relation an unqualified name means: the first in the order of the path. */
-  resolve(name: string, searchPath: readonly string[]): CatalogueRelation | undefined;
-  /** User-defined functions of this name in any schema. */
-  functionsNamed(name: string): readonly CatalogueFunction[];
+  relation(schema: string, name: string): CatalogueRelation | null;
+  /** The first relation of this name on a path of schemas. */
+  resolve(name: string, searchPath: readonly string[]): CatalogueRelation | null;
+  /** All that inherit from it or are its partitions, directly or not. */
+  descendants(relation: CatalogueName): readonly CatalogueRelation[];
+  /** User-defined functions of this name, in one schema or in any (`null`). */
+  functionsNamed(schema: string | null, name: string): readonly CatalogueFunction[];
   /** User-defined operators of this name in any schema. */
   operatorsNamed(name: string): readonly CatalogueOperator[];
-  /** User-defined types of this name in any schema. */
-  typesNamed(name: string): readonly CatalogueType[];
-  /** Relations that inherit from it or are partitions of it, directly or not. */
-  children(relation: CatalogueName): readonly CatalogueRelation[];
-  /** Foreign keys of any relation that reference it. */
-  referencing(relation: CatalogueName): readonly CatalogueReference[];
-}
-
-export interface CatalogueReference {
-  readonly from: CatalogueRelation;
-  readonly foreignKey: CatalogueForeignKey;
+  /** User-defined types of this name, in one schema or in any (`null`). */
+  typesNamed(schema: string | null, name: string): readonly CatalogueType[];
 }
 
 /** What unqualified names mean: the catalogue (`null` while there is none) and the schemas searched, first to last. */
