@@ -1,0 +1,118 @@
+import { isIP } from 'node:net';
+import mysql from 'mysql2/promise';
+import pg from 'pg';
+import type { CatalogueData } from '../statements/catalogue.ts';
+import { readMysqlCatalogue } from './mysql.ts';
+import { readPostgresCatalogue } from './postgres.ts';
+
+/** Where and as whom a catalogue is read: the upstream of a connection, as the configuration has it. */
+export interface CatalogueUpstream {
+  readonly protocol: 'postgres' | 'mysql';
+  readonly host: string;
+  readonly port: number;
+  readonly database: string;
+  readonly user: string;
+  /** `null` where the upstream asks for no password. */
+  readonly password: string | null;
+  /** The words are libpq's `sslmode`. */
+  readonly tls: 'disable' | 'require' | 'verify-ca' | 'verify-full';
+  /** PEM text of the authorities to trust; `null` for those Node ships. */
+  readonly ca: string | null;
+}
+
+/** A connection of Sluice's own to an upstream. */
+export interface ServiceConnection {
+  readCatalogue(): Promise<CatalogueData>;
+  /** Closes it; never fails. */
+  close(): Promise<void>;
+}
+
+/** Time to connect and to log in, and for one answer, milliseconds: the server's own limits come first. */
+const CONNECT_MS = 15_000;
+const ANSWER_MS = 90_000;
+
+/** @throws what `pg` or `mysql2` throws when the server cannot be reached, verified or logged in to */
+export function connect(upstream: CatalogueUpstream): Promise<ServiceConnection> {
+  return upstream.protocol === 'postgres' ? connectPostgres(upstream) : connectMysql(upstream);
+}
+
+async function connectPostgres(upstream: CatalogueUpstream): Promise<ServiceConnection> {
+  const { host, port, database, user, tls, ca } = upstream;
+  const client = new pg.Client({
+    host,
+    port,
+    database,
+    user,
+    // A function, since without a value pg takes what the environment or ~/.pgpass has for someone else.
+    password: () => upstream.password ?? '',
+    ssl:
+      tls === 'disable'
+        ? false
+        : {
+            rejectUnauthorized: tls !== 'require',
+            ...(ca === null ? {} : { ca }),
+            ...(tls === 'verify-full' ? {} : { checkServerIdentity: () => undefined }),
+          },
+    application_name: 'sluice catalogue',
+    connectionTimeoutMillis: CONNECT_MS,
+    query_timeout: ANSWER_MS,
+  });
+  // A connection that breaks between two queries says so here; the next query fails as well.
+  client.on('error', () => undefined);
+  const close = () => client.end().catch(() => undefined);
+  try {
+    await client.connect();
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { readCatalogue: () => readPostgresCatalogue(client), close };
+}
+
+async function connectMysql(upstream: CatalogueUpstream): Promise<ServiceConnection> {
+  const { host, port, database, user, password, tls, ca } = upstream;
+  if (tls === 'verify-full' && isIP(host)) {
+    // mysql2 does not tell TLS the address, and TLS then wants a certificate for "localhost" (lib/base/connection.js).
+    throw new Error(`tls verify-full needs the name of the server as its host, not the address ${host}`);
+  }
+  const connection = await mysql.createConnection({
+    host,
+    port,
+    database,
+    user,
+    ...(password === null ? {} : { password }),
+    ...(tls === 'disable'
+      ? {}
+      : {
+          ssl: {
+            rejectUnauthorized: tls !== 'require',
+            verifyIdentity: tls === 'verify-full',
+            ...(ca === null ? {} : { ca }),
+          },
+        }),
+    charset: 'utf8mb4',
+    connectTimeout: CONNECT_MS,
+  });
+  connection.on('error', () => undefined);
+  return {
+    readCatalogue: () => within(ANSWER_MS, readMysqlCatalogue(connection), () => connection.destroy()),
+    // Not `end`, which waits for ever for the answer of a server that is gone.
+    close: async () => connection.destroy(),
+  };
+}
+
+/** Gives up on `work` after `ms`. */
+async function within<T>(ms: number, work: Promise<T>, giveUp: () => void): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      giveUp();
+      reject(new Error(`no answer within ${ms / 1000} s`));
+    }, ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
