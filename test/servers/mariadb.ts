@@ -1,0 +1,165 @@
+import { type ChildProcess, execFileSync, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import mysql from 'mysql2/promise';
+import { unprivilegedAccount } from './account.ts';
+import { type Certificates, makeCertificates } from './certificates.ts';
+import { freePort } from './free-port.ts';
+import { keep } from './kept-process.ts';
+
+export interface MariadbOptions {
+  /** Serve TLS as well, with a certificate for `localhost` and 127.0.0.1. */
+  readonly ssl?: boolean;
+  /** Settings for the server's command line: `lower_case_table_names`. */
+  readonly config?: Readonly<Record<string, string>>;
+}
+
+/** A running server that is this process's own. */
+export interface MariadbServer {
+  readonly host: '127.0.0.1';
+  readonly port: number;
+  readonly superuser: string;
+  readonly password: string;
+  /** An empty database that is there at start. */
+  readonly database: string;
+  /** Full version, such as `10.11.6-MariaDB`. */
+  readonly version: string;
+  /** Paths of the TLS files; `null` without `ssl`. */
+  readonly certificates: Certificates | null;
+  /** Everything the server logged so far. */
+  log(): string;
+  /** Runs statements, divided by `;`, as superuser on a connection of its own; the rows of the last one. */
+  query(sql: string): Promise<Record<string, unknown>[]>;
+  /** Stops the server at once and removes all it left on the disk. */
+  stop(): Promise<void>;
+}
+
+const SUPERUSER = 'root';
+const DATABASE = 'shop';
+
+/** Settings for throw-away data: nothing has to survive a crash of the machine. */
+const THROWAWAY = { innodb_flush_log_at_trx_commit: '0', innodb_doublewrite: '0', innodb_buffer_pool_size: '32M' };
+
+/**
+ * Starts a MariaDB with empty data on a free port of 127.0.0.1 and prints one line saying which server it is. The
+ * binaries are those on the machine, else apt-get's (as root where CI is set). `null`, with a line that says so, where
+ * there are none: npm has no package of them.
+ */
+export async function startMariadb(options: MariadbOptions = {}): Promise<MariadbServer | null> {
+  const binaries = installedBinaries() ?? aptBinaries();
+  if (binaries === null) {
+    console.log('MariaDB: no mariadbd and mariadb-install-db on this machine; tests that need them cannot run');
+    return null;
+  }
+  const account = unprivilegedAccount('mysql');
+  const directory = mkdtempSync(join(tmpdir(), 'sluice-mariadb-'));
+  try {
+    const data = join(directory, 'data');
+    const password = randomBytes(12).toString('base64url');
+    const start = join(directory, 'start.sql');
+    // One statement a line. Without the anonymous accounts, which would come before ours.
+    writeFileSync(
+      start,
+      `CREATE OR REPLACE USER '${SUPERUSER}'@'127.0.0.1' IDENTIFIED BY '${password}';
+GRANT ALL ON *.* TO '${SUPERUSER}'@'127.0.0.1' WITH GRANT OPTION;
+CREATE DATABASE ${DATABASE} CHARACTER SET utf8mb4;
+`,
+      { mode: 0o600 },
+    );
+    const certificates = options.ssl ? makeCertificates(directory) : null;
+    if (account !== null) {
+      chmodSync(directory, 0o700);
+      for (const path of [directory, start, certificates?.key]) if (path) chownSync(path, account.uid, account.gid);
+    }
+    execFileSync(binaries.install, ['--no-defaults', `--datadir=${data}`, '--skip-test-db'], {
+      ...account,
+      cwd: directory,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    const port = await freePort();
+    const tls = certificates && { ssl_cert: certificates.certificate, ssl_key: certificates.key };
+    const settings = { ...THROWAWAY, ...tls, ...options.config };
+    const command = [
+      binaries.server,
+      '--no-defaults',
+      `--datadir=${data}`,
+      '--bind-address=127.0.0.1',
+      `--port=${port}`,
+      `--socket=${join(directory, 'socket')}`,
+      '--skip-name-resolve',
+      `--init-file=${start}`,
+      ...Object.entries(settings).map(([name, value]) => `--${name}=${value}`),
+    ];
+    // SIGKILL: any other signal has the server write its data down before it ends, and nobody will read them.
+    const { keeper, log, stop } = keep(directory, command, 'KILL', account);
+    await ready(keeper, log);
+    const query = queryWith({ host: '127.0.0.1', port, user: SUPERUSER, password, database: DATABASE });
+    const [row] = await query('SELECT version() AS version');
+    const version = String(row?.version);
+    console.log(`MariaDB ${version} from ${binaries.source}, port ${port}`);
+    const reach = { host: '127.0.0.1', port, superuser: SUPERUSER, password, database: DATABASE } as const;
+    return { ...reach, version, certificates, log, query, stop };
+  } catch (error) {
+    rmSync(directory, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+interface Binaries {
+  readonly server: string;
+  readonly install: string;
+  readonly source: string;
+}
+
+/** Found on the PATH, or where distributions put servers. */
+function installedBinaries(): Binaries | null {
+  const path = [process.env.PATH, '/usr/sbin', '/usr/local/sbin'].join(delimiter);
+  const find = (name: string): string | null => {
+    const run = spawnSync('/bin/sh', ['-c', 'command -v "$1"', 'sh', name], { env: { PATH: path }, encoding: 'utf8' });
+    return run.status === 0 ? run.stdout.trim() : null;
+  };
+  const server = find('mariadbd');
+  const install = find('mariadb-install-db');
+  return server === null || install === null ? null : { server, install, source: 'the machine' };
+}
+
+/** Only as root and only where CI is set: nobody wants a test run to install a server on their own machine. */
+function aptBinaries(): Binaries | null {
+  if (process.getuid?.() !== 0 || !process.env.CI) return null;
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  const apt = (...args: string[]) => spawnSync('apt-get', ['-q', ...args], { env, stdio: 'ignore', timeout: 300_000 });
+  const install = () => apt('install', '-y', '--no-install-recommends', 'mariadb-server').status === 0;
+  console.log('MariaDB: installing mariadb-server with apt-get');
+  if (!install()) {
+    apt('update');
+    if (!install()) return null;
+  }
+  const found = installedBinaries();
+  return found === null ? null : { ...found, source: 'apt-get' };
+}
+
+function queryWith(access: mysql.ConnectionOptions): MariadbServer['query'] {
+  return async (sql) => {
+    const connection = await mysql.createConnection({ ...access, multipleStatements: true });
+    try {
+      const [result] = await connection.query(sql);
+      const last = Array.isArray(result) && Array.isArray(result.at(-1)) ? result.at(-1) : result;
+      return Array.isArray(last) ? (last as Record<string, unknown>[]) : [];
+    } finally {
+      await connection.end();
+    }
+  };
+}
+
+/** Waits until the server takes connections; throws with its log if it ends instead. */
+async function ready(keeper: ChildProcess, log: () => string): Promise<void> {
+  const deadline = Date.now() + 60_000;
+  while (!log().includes('ready for connections')) {
+    if (keeper.exitCode !== null) throw new Error(`MariaDB ended at start:\n${log()}`);
+    if (Date.now() > deadline) throw new Error(`MariaDB takes longer than 60 s to start:\n${log()}`);
+    await sleep(25);
+  }
+}
