@@ -131,7 +131,7 @@ export class RawClient {
   async #until(condition: () => boolean, ms: number, what: string): Promise<void> {
     const deadline = Date.now() + ms;
     while (!condition()) {
-      const came = `came so far: ${shapeOf(this.#messages)}`;
+      const came = `came so far: ${this.#messages.map(({ type }) => type).join(' ')}`;
       if (this.closed) throw new Error(`the connection was closed before ${what} came; ${came}`);
       if (Date.now() > deadline) throw new Error(`${what} did not come within ${ms} ms; ${came}`);
       await new Promise<void>((resolve) => {
