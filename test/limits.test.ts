@@ -30,7 +30,7 @@ describe('limits', () => {
 
   before(async () => {
     postgres = await startPostgres();
-    sluice = await startLimited({ handshake: '1s', message: '64KiB' });
+    sluice = await startLimited({ message: '64KiB' });
     login = loginOf(sluice);
   });
   after(async () => {
@@ -72,10 +72,11 @@ describe('limits', () => {
 
   describe('of logging in', () => {
     test('a client that sends nothing, or stops after its startup packet, is told that it took too long', async () => {
+      const impatient = await startLimited({ handshake: '1s' });
       for (const bytes of [Buffer.alloc(0), startup({ user: 'agent' })]) {
-        const client = await RawClient.connect(login);
+        const client = await RawClient.connect(impatient);
         client.send(bytes);
-        const messages = await client.untilClosed(3000);
+        const messages = await client.untilClosed();
         assert.deepEqual(errorCodes(messages), ['57014']);
         assert.match(messages.at(-1)!.body.toString(), /login was not complete within 1 s/);
         client.destroy();
@@ -88,7 +89,7 @@ describe('limits', () => {
         const bytes = startup({ user: 'agent', database: 'db' });
         const silent = await RawClient.connect(one);
         silent.send(bytes.subarray(0, 9));
-        assert.deepEqual(errorCodes(await silent.untilClosed(3000)), ['57014']);
+        assert.deepEqual(errorCodes(await silent.untilClosed()), ['57014']);
         silent.destroy();
 
         const client = await RawClient.connect(one);
@@ -243,7 +244,7 @@ describe('limits', () => {
     test('a silent session is ended, and told why', async () => {
       const { host, port } = await startLimited({ idle: '500ms' });
       const client = await RawClient.login({ ...login, host, port });
-      const messages = await client.untilClosed(4000);
+      const messages = await client.untilClosed();
       assert.deepEqual(errorCodes(messages), ['57P05']);
       client.destroy();
     });
@@ -318,12 +319,12 @@ describe('limits', () => {
 
     test('idle sessions end at once, transactions may commit, and then the process has ended', async () => {
       const { one, idle, busy } = await draining('10s');
-      assert.deepEqual(errorCodes(await idle.untilClosed(1000)), ['57P01']);
+      assert.deepEqual(errorCodes(await idle.untilClosed()), ['57P01']);
       await assert.rejects(RawClient.login(loginOf(one)), { code: 'ECONNREFUSED' });
       assert.match(shapeOf(await busy.query(q('INSERT INTO drained VALUES (1)'))), /Z\(T\)/);
       const end = await busy.query(q('COMMIT'));
       assert.equal(shapeOf(end), 'C(COMMIT) Z(I)');
-      assert.deepEqual(errorCodes(await busy.untilClosed(1000)), ['57P01']);
+      assert.deepEqual(errorCodes(await busy.untilClosed()), ['57P01']);
       assert.equal(await one.exited, 0);
       assert.deepEqual(await postgres.query('SELECT id FROM drained'), [{ id: 1 }]);
       const reasons = one.journal().filter((record) => record.event === 'session.end');
@@ -332,17 +333,17 @@ describe('limits', () => {
 
     test('a transaction that does not end within the limit is ended', async () => {
       const { one, busy } = await draining('500ms');
-      assert.deepEqual(errorCodes(await busy.untilClosed(2000)), ['57P01']);
+      assert.deepEqual(errorCodes(await busy.untilClosed()), ['57P01']);
       assert.equal(await one.exited, 0);
     });
 
     test('a second signal ends transactions at once', async () => {
       const { one, idle, busy } = await draining('1m');
-      await idle.untilClosed(1000);
+      await idle.untilClosed();
       // A second one within half a second counts as the same Ctrl-C.
       await sleep(600);
       one.signal('SIGTERM');
-      assert.deepEqual(errorCodes(await busy.untilClosed(2000)), ['57P01']);
+      assert.deepEqual(errorCodes(await busy.untilClosed()), ['57P01']);
       const ended = await Promise.race([one.exited, sleep(2000, 'still there', { ref: false })]);
       assert.equal(ended, 0);
     });
