@@ -260,13 +260,8 @@ export class Gateway {
       return;
     }
     const id = randomBytes(8).toString('hex');
-    const session = new PostgresSession(this.#services, client.socket, upstream.socket, {
-      id,
-      identity: client.identity,
-      connection,
-      judge,
-      parameters: upstream.parameters,
-    });
+    const start = { id, identity: client.identity, connection, judge };
+    const session = new PostgresSession(this.#services, client.socket, upstream.socket, start, upstream.parameters);
     journal.append(
       `"session.start","session":"${id}","identity":${JSON.stringify(client.identity)},"connection":${JSON.stringify(connection.name)},` +
         `"upstream":{"pid":${upstream.processId}},"client":{"address":${JSON.stringify(from)},"tls":${client.tls}},` +

@@ -41,6 +41,4 @@ export interface SessionStart {
   readonly identity: Identity;
   readonly connection: ConnectionConfig;
   readonly judge: Judge;
-  /** The upstream's parameters when the session began. */
-  readonly parameters: ReadonlyMap<string, string>;
 }

@@ -161,8 +161,8 @@ function startSession(ruleId = 'no-delete', Session = PostgresSession) {
       identity,
       connection,
       judge: new Judge({ analyze }, identity, connection, rules),
-      parameters: new Map(),
     },
+    new Map(),
   );
   const attempts = () => journal.records.filter((record) => record.startsWith('"statement.attempt"'));
   return { session, journal, client, upstream, attempts };

@@ -151,14 +151,21 @@ export class PostgresSession implements FrameSink, TurnMember {
   /** Milliseconds on the monotonic clock; for the idle limit. */
   lastActivity = performance.now();
 
-  constructor(services: SessionServices, client: Socket, upstream: Socket, start: SessionStart) {
+  /** @param parameters the upstream's, as ParameterStatus messages gave them during its start */
+  constructor(
+    services: SessionServices,
+    client: Socket,
+    upstream: Socket,
+    start: SessionStart,
+    parameters: ReadonlyMap<string, string>,
+  ) {
     this.#services = services;
     this.#client = client;
     this.#upstream = upstream;
     this.start = start;
     this.id = start.id;
     this.#recorder = new StatementRecorder(services, start);
-    this.#reading = new TextReading(start.parameters);
+    this.#reading = new TextReading(parameters);
     this.#fromClient = new Framer(this, services.frontendRules);
     this.#fromUpstream = new Framer(
       {

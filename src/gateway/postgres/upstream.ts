@@ -304,7 +304,9 @@ class UpstreamLogin {
       case BACKEND.backendKeyData: {
         const { processId, secretKey } = decodeBackendKeyData(body);
         this.#processId = processId;
-        this.#secretKey = Buffer.from(secretKey);
+        // Of its own: a few bytes of Node's buffer pool would keep 8 KiB alive for as long as the session lives.
+        this.#secretKey = Buffer.allocUnsafeSlow(secretKey.length);
+        secretKey.copy(this.#secretKey);
         return;
       }
       case BACKEND.readyForQuery:
