@@ -512,6 +512,25 @@ describe('refusing', () => {
     assert.notEqual((await lastAttempts())[3], insert(2));
   });
 
+  for (const [how, steps] of [
+    [
+      'SQL closed it',
+      [q('BEGIN'), parse(insert(1)), bind('', 'c'), sync, q('CLOSE c; DECLARE c CURSOR FOR SELECT 42')],
+    ],
+    ['its transaction ended', [parse(insert(1)), bind('', 'c'), sync, q('BEGIN; DECLARE c CURSOR FOR SELECT 42')]],
+  ] as const) {
+    test(`what is recorded for a portal is what the server ran, when ${how} and declared another`, {
+      todo: 'SQL changes portals by name too (CLOSE, DECLARE, the end of a transaction): named ones have to become unknown',
+    }, async () => {
+      const ready = steps.filter((bytes) => bytes[0] === 0x51 || bytes[0] === 0x53).length;
+      const messages = await converse(through, [{ bytes: steps, count: ready }, { bytes: [execute('c'), sync] }]);
+      assert.match(shapeOf(messages), /D\(42\)/);
+      const pipelined = await converse(through, [{ bytes: [...steps, execute('c'), sync], count: ready + 1 }]);
+      assert.match(shapeOf(pipelined), /D\(42\)/);
+      assert.ok(!(await lastAttempts()).includes(insert(1)), 'the INSERT was never executed');
+    });
+  }
+
   test('copy data that outlasts its COPY does not become messages', async (t) => {
     t.after(() => postgres.query('TRUNCATE kept; INSERT INTO kept VALUES (1), (2)'));
     const client = await RawClient.login(through);
