@@ -1,4 +1,4 @@
-import type { DenyVerdict } from '../policy/verdict.ts';
+import type { DenyVerdict, HoldVerdict } from '../policy/verdict.ts';
 
 /**
  * Why a statement does not run, for the client: what was refused, what to do instead, and whether a retry can pass.
@@ -15,7 +15,8 @@ export interface Refusal {
   readonly by: string;
 }
 
-export function refusedByRule(verdict: DenyVerdict, kind: string): Refusal {
+/** A hold is a refusal as long as nobody can approve it. */
+export function refusedByRule(verdict: DenyVerdict | HoldVerdict, kind: string): Refusal {
   return refusal('42501', verdict.message, verdict.hint, verdict.rule, kind, 'never');
 }
 

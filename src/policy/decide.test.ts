@@ -132,11 +132,12 @@ test('a verdict names every rule that matched, sorted', () => {
 
 test('shadow rules that would have changed the verdict are named, and change nothing', () => {
   const read = [effect('read', relation('t'))];
-  assert.deepEqual(decide([rule({ shadow: true })], read), { action: 'allow', rules: [], shadow: ['r'] });
+  const plain = { action: 'allow', rules: [], stable: true, limits: [] };
+  assert.deepEqual(decide([rule({ shadow: true })], read), { ...plain, shadow: ['r'] });
   const allow = [rule({ shadow: true, action: 'allow' })];
   const verdict = refused(decide(allow, read, { default: 'deny' }));
   assert.deepEqual([verdict.rule, verdict.shadow], ['default', ['r']]);
-  assert.deepEqual(decide(allow, [...read, effect('drop')]), { action: 'allow', rules: [], shadow: [] });
+  assert.deepEqual(decide(allow, [...read, effect('drop')]), { ...plain, shadow: [] });
 });
 
 test('a refusal says in one sentence what was refused, and what to do', () => {

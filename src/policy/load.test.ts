@@ -58,7 +58,7 @@ rules:
     mode: shadwo
   - id: three
     match: { identities: { group: [x] }, predicate: [whole] }
-    action: hold
+    action: refuse
     unless: {}
 `);
   const second = file('version: 2\nruls: []\n');
@@ -74,9 +74,8 @@ rules:
       'F:9:11: mode "shadwo" is not known. Did you mean "shadow"? (rule two)',
       'F:11:28: unknown key "group" (rule three). Did you mean "groups"?',
       'F:11:54: predicate must be none, tautology, open, bounded, keyed or present (rule three)',
-      'F:12:13: action must be allow or deny (rule three)',
+      'F:12:13: action must be allow, hold or deny (rule three)',
       'F:13:5: unless must have at least one key (rule three)',
-      'F:1:1: rules is required',
       'F:1:10: version must be 1',
       'F:2:1: unknown key "ruls". Did you mean "rules"?',
     ],
@@ -124,6 +123,8 @@ test('mode: shadow on a file makes all its rules shadow rules, except those that
     action: 'allow',
     rules: [],
     shadow: ['a'],
+    stable: true,
+    limits: [],
   });
   assert.equal(loaded.decide({ effects: [effect('drop')] }, subject).action, 'deny');
 });

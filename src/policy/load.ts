@@ -3,8 +3,17 @@ import { readFileSync } from 'node:fs';
 import { type Document, isMap, isNode, isPair, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
 import { suggestion } from '../config/suggestion.ts';
-import { type LoadedRule, RuleSet } from './decide.ts';
-import { keysAt, type RuleFile, ruleFileSchema } from './rule-schema.ts';
+import { type LoadedRule, type OtherSections, RuleSet } from './decide.ts';
+import { compileExpression, isFault } from './expression.ts';
+import { keysAt } from './json-schema.ts';
+import {
+  type DetectorSource,
+  type MaskSource,
+  type RuleFile,
+  type RuleSource,
+  ruleFileSchema,
+  type SessionRuleSource,
+} from './rule-schema.ts';
 
 /** One thing that is wrong with a rule file. */
 export interface RuleProblem {
@@ -26,32 +35,101 @@ export class RuleFileError extends Error {
   }
 }
 
+/** Where a rule, mask, detector or session rule stands. */
+export interface RulePlace {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+}
+
+/** Rule files that are right, before they are compiled. */
+export interface RuleFiles {
+  /** The sections of all files, and whether each rule is a shadow rule. */
+  readonly sections: { readonly rules: readonly LoadedRule[] } & OtherSections;
+  /** Hash of the files' contents, 16 hex digits. */
+  readonly version: string;
+  readonly places: ReadonlyMap<string, RulePlace>;
+}
+
 /**
  * Reads rule files as one rule set. No files make the empty set, under which a connection's default decides alone.
- * Throws a {@link RuleFileError}; there is no partial load.
+ * Throws a {@link RuleFileError}; there is no partial load. What the gateway does not do yet is an error too: a budget that
+ * nobody charges would protect nothing.
  */
 export function loadRules(paths: readonly string[]): RuleSet {
+  const { sections, version, places } = readRuleFiles(paths);
+  const idle = [
+    ...sections.rules.filter(({ rule }) => rule.limit !== undefined).map(({ rule }) => [rule.id, 'limit'] as const),
+    ...sections.session.map(({ id }) => [id, 'session'] as const),
+  ];
+  if (idle.length > 0) {
+    const message = (what: string) =>
+      `${what} is not enforced by this version of Sluice, and so cannot be put in force`;
+    throw new RuleFileError(
+      idle.map(([id, what]) => ({ ...places.get(id)!, message: `${message(what)} (rule ${id})` })),
+    );
+  }
+  return new RuleSet(sections.rules, version, sections);
+}
+
+/** The first half of {@link loadRules}, for those who look at rules rather than ask them. */
+export function readRuleFiles(paths: readonly string[]): RuleFiles {
   const problems: RuleProblem[] = [];
   const rules: LoadedRule[] = [];
-  const where = new Map<string, string>();
+  const session: SessionRuleSource[] = [];
+  const masks: { mask: MaskSource; shadow: boolean }[] = [];
+  const detectors: { detector: DetectorSource; shadow: boolean }[] = [];
+  const places = new Map<string, RulePlace>();
   const contents = createHash('sha256');
   for (const path of paths) {
     const source = readSource(path, problems);
     if (source === null) continue;
     contents.update(`${source.text.length}\n${source.text}`);
-    for (const [index, rule] of source.file.rules.entries()) {
-      const place = placeOf(source, ['rules', index, 'id']);
-      const before = where.get(rule.id);
-      if (before !== undefined) {
-        problems.push({ ...place, message: `rule id "${rule.id}" is there already, at ${before}` });
-        continue;
+    /** False, and a problem, if the id is there already. */
+    const isNew = (section: string, index: number, id: string): boolean => {
+      const place = placeOf(source, [section, index, 'id']);
+      const before = places.get(id);
+      if (before === undefined) places.set(id, place);
+      else {
+        const there = `${before.file}:${before.line}:${before.column}`;
+        problems.push({ ...place, message: `rule id "${id}" is there already, at ${there}` });
       }
-      where.set(rule.id, `${place.file}:${place.line}:${place.column}`);
-      rules.push({ rule, shadow: (rule.mode ?? source.file.mode) === 'shadow' });
+      return before === undefined;
+    };
+    const { file } = source;
+    const isShadow = (mode: 'enforce' | 'shadow' | undefined) => (mode ?? file.mode) === 'shadow';
+    for (const [index, rule] of (file.rules ?? []).entries()) {
+      if (!isNew('rules', index, rule.id)) continue;
+      problems.push(...expressionProblems(source, index, rule));
+      rules.push({ rule, shadow: isShadow(rule.mode) });
+    }
+    for (const [index, one] of (file.session ?? []).entries()) if (isNew('session', index, one.id)) session.push(one);
+    for (const [index, mask] of (file.masks ?? []).entries()) {
+      if (isNew('masks', index, mask.id)) masks.push({ mask, shadow: isShadow(mask.mode) });
+    }
+    for (const [index, detector] of (file.detectors ?? []).entries()) {
+      if (isNew('detectors', index, detector.id)) detectors.push({ detector, shadow: isShadow(detector.mode) });
     }
   }
   if (problems.length > 0) throw new RuleFileError(problems);
-  return new RuleSet(rules, contents.digest('hex').slice(0, 16));
+  return { sections: { rules, session, masks, detectors }, version: contents.digest('hex').slice(0, 16), places };
+}
+
+/** What is wrong with `if:`, at its place in the file where the text stands there as it is, else at the key. */
+function expressionProblems(source: Source, index: number, rule: RuleSource): RuleProblem[] {
+  if (rule.if === undefined) return [];
+  const fault = compileExpression(rule.if);
+  if (!isFault(fault)) return [];
+  const node = source.document.getIn(['rules', index, 'if'], true);
+  const [from, to] = isScalar(node) && node.range ? node.range : [0, 0];
+  const within = source.text.slice(from, to).indexOf(rule.if);
+  const inRule = `(rule ${rule.id})`;
+  if (within >= 0 && fault.line === 1) {
+    const place = position(source.path, source.lines, from + within + fault.column - 1);
+    return [{ ...place, message: `if: ${fault.message} ${inRule}` }];
+  }
+  const where = `line ${fault.line}, column ${fault.column} of the expression`;
+  return [{ ...placeOf(source, ['rules', index, 'if']), message: `if: ${fault.message} (${where}) ${inRule}` }];
 }
 
 interface Source {
@@ -108,7 +186,12 @@ const explain: z.core.$ZodErrorMap = (issue) => {
       ? `must be ${values.join(', ').replace(/, ([^,]*)$/, ' or $1')}`
       : `${JSON.stringify(issue.input)} is not known.${given}`;
   }
-  if (issue.code === 'too_small') return 'must not be empty';
+  if (issue.code === 'too_small') {
+    return issue.origin === 'number' || issue.origin === 'int'
+      ? `must be at least ${issue.minimum}`
+      : 'must not be empty';
+  }
+  if (issue.code === 'too_big') return issue.origin === 'string' ? undefined : `must be at most ${issue.maximum}`;
   return undefined;
 };
 
@@ -116,6 +199,8 @@ const TYPE_NAMES: Readonly<Record<string, string>> = {
   object: 'a mapping of keys to values',
   array: 'a list',
   string: 'a text (in quotes if it looks like a number)',
+  number: 'a number',
+  int: 'a whole number',
 };
 
 type Positions = Pick<Source, 'path' | 'document' | 'lines'>;
@@ -129,16 +214,25 @@ function describe(issue: z.core.$ZodIssue, source: Positions, value: unknown): R
   }
   const field = issue.path.filter((step) => typeof step === 'string').at(-1);
   const subject =
-    field === undefined ? '' : `${field === 'rules' && issue.path.length > 1 ? 'a rule' : String(field)} `;
+    field === undefined ? '' : `${field in KINDS && issue.path.length === 2 ? KINDS[field] : String(field)} `;
   return [{ ...placeOf(source, issue.path), message: `${subject}${issue.message}${inRule(issue.path, value)}` }];
 }
 
+/** What the items of each section are called. */
+const KINDS: Readonly<Record<string, string>> = {
+  rules: 'rule',
+  session: 'session rule',
+  masks: 'mask',
+  detectors: 'detector',
+};
+
 /** ` (rule x)` for a place inside the rule x. */
 function inRule(path: readonly PropertyKey[], value: unknown): string {
-  if (path[0] !== 'rules' || typeof path[1] !== 'number') return '';
-  const rules = (value as { rules?: unknown }).rules;
-  const id = Array.isArray(rules) ? (rules[path[1]] as { id?: unknown } | null)?.id : undefined;
-  return typeof id === 'string' ? ` (rule ${id})` : '';
+  const [section, index] = path;
+  if (typeof section !== 'string' || typeof index !== 'number' || !(section in KINDS)) return '';
+  const items = (value as Record<string, unknown>)[section];
+  const id = Array.isArray(items) ? (items[index] as { id?: unknown } | null)?.id : undefined;
+  return typeof id === 'string' ? ` (${KINDS[section]} ${id})` : '';
 }
 
 /** Where the value at a path stands; for one that was left out, where its parent does. */

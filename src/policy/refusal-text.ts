@@ -1,9 +1,11 @@
-import type { Effect, EffectName } from '../statements/facts.ts';
+import type { Effect, EffectName, Predicate } from '../statements/facts.ts';
 
 /** What a rule says for itself. */
 interface RuleText {
   readonly message?: string | undefined;
   readonly hint?: string | undefined;
+  /** True if another WHERE would make the rule not match. */
+  readonly isAboutPredicate?: boolean | undefined;
 }
 
 /**
@@ -11,7 +13,15 @@ interface RuleText {
  * rule matched. Neither names a setting that would change the answer: they are read by whoever was refused.
  */
 export function refusalOf(effect: Effect, rule: string, text: RuleText): { message: string; hint: string } {
-  return { message: text.message ?? defaultMessage(effect, rule), hint: text.hint ?? defaultHint(effect) };
+  return { message: text.message ?? defaultMessage(effect, rule), hint: text.hint ?? defaultHint(effect, text) };
+}
+
+/** The same for a statement that waits for approval. */
+export function heldBecause(effect: Effect, rule: string, text: RuleText): { message: string; hint: string } {
+  return {
+    message: text.message ?? `${subjectOf(effect)} needs approval${rule === 'default' ? '' : ` (rule ${rule})`}.`,
+    hint: text.hint ?? 'It runs once it is approved: send the same statement again then.',
+  };
 }
 
 const VERBS: Readonly<Partial<Record<EffectName, string>>> = {
@@ -61,6 +71,7 @@ const WITHOUT_OBJECT: Readonly<Partial<Record<EffectName, string>>> = {
   admin: 'Acting on the server',
   transaction: 'Transaction control',
   explain: 'EXPLAIN',
+  resource: 'Work out of all proportion',
 };
 
 function defaultMessage(effect: Effect, rule: string): string {
@@ -79,8 +90,17 @@ function subjectOf(effect: Effect): string {
     const what = WITHOUT_OBJECT[effect.effect] ?? `The effect ${effect.effect} on an object that is not known`;
     return name === null ? what : `${what} (${name})`;
   }
-  const unbounded = effect.predicate === 'none' && (effect.effect === 'update' || effect.effect === 'delete');
-  return `${verb} ${name}${unbounded ? ' without WHERE' : ''}`;
+  return `${verb} ${name}${changesRows(effect) ? (WIDE[effect.predicate ?? 'keyed'] ?? '') : ''}`;
+}
+
+/** How a predicate that does not narrow anything is said after the name of the table. */
+const WIDE: Readonly<Partial<Record<Predicate, string>>> = {
+  none: ' without WHERE',
+  tautology: ' with a WHERE that keeps every row',
+};
+
+function changesRows(effect: Effect): boolean {
+  return effect.effect === 'update' || effect.effect === 'delete';
 }
 
 /** Names come from the statement: they must not break the sentence, the log or the record it goes into. */
@@ -89,10 +109,10 @@ function oneLine(text: string): string {
   return printable.length > 120 ? `${printable.slice(0, 117)}...` : printable;
 }
 
-function defaultHint(effect: Effect): string {
+function defaultHint(effect: Effect, { isAboutPredicate }: RuleText): string {
   if (effect.effect === 'opaque') return 'Send the statements themselves, one at a time and without code in a string.';
-  if (effect.predicate === 'none' && (effect.effect === 'update' || effect.effect === 'delete')) {
-    return 'Add a WHERE clause that names the rows to change.';
+  if (isAboutPredicate) {
+    return 'Name the rows in the WHERE clause: compare a column of the table itself by = or IN with the values you mean.';
   }
   return 'This statement cannot pass in this form; ask the owner of the data to make the change.';
 }

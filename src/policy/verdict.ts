@@ -1,22 +1,72 @@
-/** The outcome for one statement. `hold` joins with the approvals. */
-export type Verdict = AllowVerdict | DenyVerdict;
+import type { Limit } from './limit.ts';
 
-export interface AllowVerdict {
-  readonly action: 'allow';
+/** The outcome for one statement. */
+export type Verdict = AllowVerdict | HoldVerdict | DenyVerdict;
+
+interface Outcome {
   /** Ids of the rules that matched, sorted. */
   readonly rules: readonly string[];
   /** Ids of shadow rules that would have changed the verdict, sorted. */
   readonly shadow: readonly string[];
+  /**
+   * True if it depends on nothing but facts, identity and connection, and so can be kept for the next execution. False if
+   * it was decided by the time, by what the client claims, by bind values or by the state of the session.
+   */
+  readonly stable: boolean;
+  /** Budgets to check before each execution and to charge, whether or not the verdict is stable; see budgets.ts. */
+  readonly limits: readonly Limit[];
 }
 
-export interface DenyVerdict {
-  readonly action: 'deny';
-  readonly rules: readonly string[];
-  readonly shadow: readonly string[];
+export interface AllowVerdict extends Outcome {
+  readonly action: 'allow';
+}
+
+/** What a client is told when its statement does not run. */
+interface Refused extends Outcome {
   /** The rule the refusal names; `default` when the connection's default refused. */
   readonly rule: string;
   /** One sentence for the client: what was refused. */
   readonly message: string;
   /** One sentence for the client: what to do instead. Never names a setting to change. */
   readonly hint: string;
+  readonly retry: Retry;
+}
+
+export interface DenyVerdict extends Refused {
+  readonly action: 'deny';
+}
+
+/** The statement may run once all approvals are given. */
+export interface HoldVerdict extends Refused {
+  readonly action: 'hold';
+  /** All of them are needed; by rule id, sorted. At least one. */
+  readonly approvals: readonly Approval[];
+}
+
+/** Whether sending the same statement again can succeed. `after:` is followed by an ISO 8601 time. */
+export type Retry = 'never' | 'after_approval' | `after:${string}`;
+
+/** Who has to approve before a held statement runs, with every default filled in. */
+export interface Approval {
+  /** The rule that asks for it; `default` when the connection's default holds. */
+  readonly rule: string;
+  /** All stages are needed. */
+  readonly stages: readonly ApprovalStage[];
+  /** How long the request can be voted on, milliseconds. */
+  readonly withinMs: number;
+  /** How long the client waits on its open connection, milliseconds; 0 gives it a ticket at once. */
+  readonly waitMs: number;
+  /** The furthest a grant may reach. */
+  readonly grant: 'once' | 'session' | 'fingerprint';
+  /** How long a `fingerprint` grant lasts, milliseconds; `null` for others. */
+  readonly grantForMs: number | null;
+  /** By how many percent an update or delete may exceed the number of rows that was approved. */
+  readonly tolerancePercent: number;
+}
+
+export interface ApprovalStage {
+  /** Members of one of these groups, or these subjects. Both empty: anyone who has the role of an approver. */
+  readonly groups: readonly string[];
+  readonly subjects: readonly string[];
+  readonly count: number;
 }

@@ -528,7 +528,7 @@ export class PostgresSession implements FrameSink, TurnMember {
     if (failure !== null) return notRecorded(failure, first.facts.kind);
     for (let i = 0; i < statements.length; i++) {
       const { verdict, facts } = statements[i]!;
-      if (verdict.action === 'deny') return refusedByRule(verdict, facts.kind);
+      if (verdict.action !== 'allow') return refusedByRule(verdict, facts.kind);
       if (facts.refuses !== null) return unsafeEncoding(facts.refuses, facts.kind);
     }
     return null;

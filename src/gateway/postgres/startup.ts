@@ -60,7 +60,7 @@ export async function judgeStartup(
     const text = `SET ${quoteName(name)} TO ${quoteLiteral(value)}`;
     const { statements } = await judge.judge(text, { standardConformingStrings: true });
     for (const { verdict } of statements) {
-      if (verdict.action !== 'deny') continue;
+      if (verdict.action === 'allow') continue;
       return { ok: false, fields: { ...fatal('42501', verdict.message), hint: verdict.hint } };
     }
   }

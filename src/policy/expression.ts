@@ -1,0 +1,192 @@
+import { celEnv, isCelError, parse, plan } from '@bufbuild/cel';
+import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import { suggestion } from '../config/suggestion.ts';
+import type { ColumnUse, Effect, ObjectName } from '../statements/facts.ts';
+import { checkExpression, ExpressionProblem, MOST_ITEMS } from './expression-types.ts';
+import type { Moment } from './moment.ts';
+import { ON_RELATIONS, ON_SETTINGS } from './object-pattern.ts';
+
+/** The part of facts and subject that expressions can see. */
+export interface Visible {
+  readonly facts: {
+    readonly effects: readonly Effect[];
+    readonly kind?: string;
+    readonly fingerprint?: string;
+    readonly uses?: readonly ColumnUse[];
+  };
+  readonly identity: { readonly subject: string; readonly kind: string; readonly groups: readonly string[] };
+  readonly connection: string;
+}
+
+export interface Expression {
+  /** True if it reads the time, claims, binds, the session or the estimate. */
+  readonly needsMoment: boolean;
+  /** `null` if it fails: something it asks for is not there, is too long, or the moment is not known. */
+  evaluate(visible: Visible, effect: Effect, moment: Moment | null): boolean | null;
+  /** True if the answer can differ between the effects of a statement. */
+  readonly readsEffect: boolean;
+  /** How often it may be evaluated for one statement. */
+  readonly mostEvaluations: number;
+}
+
+/** Steps one rule may take for one statement; a step is about 0.1 microseconds. */
+const MOST_STEPS = 50_000;
+
+/** Longest text an expression may look at. */
+const MOST_CHARACTERS = 10_000;
+
+const VOLATILE = ['now', 'claimed', 'session', 'estimate', 'statement.binds'];
+
+const environment = celEnv();
+
+/** Where and why an expression cannot be used; line and column count from 1, within the expression. */
+export interface ExpressionFault {
+  readonly message: string;
+  readonly line: number;
+  readonly column: number;
+}
+
+/** Compiles `if:`. What it means is checked here, so that at run time it can only fail for want of a value. */
+export function compileExpression(source: string): Expression | ExpressionFault {
+  try {
+    const parsed = parse(source);
+    const { uses, literals, cost } = checkExpression(parsed);
+    for (const literal of literals) {
+      const result = plan(environment, parse(literal.source))();
+      if (isCelError(result)) throw new ExpressionProblem(result.message, literal.offset);
+    }
+    if (cost > MOST_STEPS) {
+      throw new ExpressionProblem(
+        'it could take too long: fewer lists inside of lists, or shorter conditions, please',
+        0,
+      );
+    }
+    const evaluate = plan(environment, parsed);
+    const asks = (name: string) => uses.has(name);
+    return {
+      needsMoment: VOLATILE.some(asks),
+      readsEffect: asks('effect'),
+      mostEvaluations: Math.max(1, Math.floor(MOST_STEPS / cost)),
+      evaluate(visible, effect, moment) {
+        const variables = variablesOf(visible, effect, moment, uses);
+        if (variables === null) return null;
+        try {
+          const result: unknown = evaluate(variables as never);
+          return typeof result === 'boolean' ? result : null;
+        } catch {
+          return null;
+        }
+      },
+    };
+  } catch (error) {
+    return faultOf(error, source);
+  }
+}
+
+export function isFault(compiled: Expression | ExpressionFault): compiled is ExpressionFault {
+  return 'message' in compiled;
+}
+
+function faultOf(error: unknown, source: string): ExpressionFault {
+  if (error instanceof ExpressionProblem) {
+    const meant = error.word === null ? '' : suggestion(error.word, error.known);
+    return { message: `${error.message}${meant === '' ? '' : `.${meant}`}`, ...placeIn(source, error.offset) };
+  }
+  if (error instanceof RangeError) return { message: 'it is nested too deep', line: 1, column: 1 };
+  // The parser's own error.
+  const { rawMessage, location } = error as { rawMessage?: string; location?: { start: { offset: number } } };
+  return { message: rawMessage ?? (error as Error).message, ...placeIn(source, location?.start.offset ?? 0) };
+}
+
+function placeIn(source: string, offset: number): { line: number; column: number } {
+  const before = source.slice(0, offset).split('\n');
+  return { line: before.length, column: before.at(-1)!.length + 1 };
+}
+
+/** Only the variables that are used; `null` if one of them is not known or too large to look at. */
+function variablesOf(
+  visible: Visible,
+  effect: Effect,
+  moment: Moment | null,
+  uses: ReadonlySet<string>,
+): Record<string, unknown> | null {
+  const { facts, identity, connection } = visible;
+  const variables: Record<string, unknown> = {};
+  if (VOLATILE.some((name) => uses.has(name)) && moment === null) return null;
+  if (uses.has('statement')) {
+    if (facts.effects.length > MOST_ITEMS) return null;
+    const asksForNames = uses.has('statement.tables') || uses.has('statement.functions');
+    if (asksForNames && facts.effects.some((one) => one.effect === 'opaque')) return null;
+    const binds = uses.has('statement.binds') ? moment!.binds : [];
+    if (binds.length > MOST_ITEMS || binds.some((bind) => bind !== null && bind.length > MOST_CHARACTERS)) return null;
+    variables.statement = {
+      kind: facts.kind ?? '',
+      fingerprint: facts.fingerprint ?? '',
+      effects: facts.effects.map((one) => one.effect),
+      tables: namesOf(facts.effects, 'relation'),
+      functions: namesOf(facts.effects, 'function'),
+      binds,
+    };
+  }
+  if (uses.has('effect')) {
+    if (isUnknown(effect, uses) || (effect.columns?.length ?? 0) > MOST_ITEMS) return null;
+    variables.effect = {
+      name: effect.effect,
+      schema: effect.object?.schema ?? '',
+      object: effect.object?.name ?? '',
+      kind: effect.object?.kind ?? '',
+      predicate: effect.predicate ?? '',
+      columns: effect.columns ?? [],
+      value: effect.value ?? '',
+    };
+  }
+  if (uses.has('identity')) {
+    if (identity.groups.length > MOST_ITEMS) return null;
+    variables.identity = { subject: identity.subject, kind: identity.kind, groups: identity.groups };
+  }
+  if (uses.has('connection')) variables.connection = { name: connection };
+  if (moment === null) return variables;
+  if (uses.has('now')) variables.now = timestampFromMs(moment.now);
+  if (uses.has('claimed')) {
+    if (!isSmall(moment.claimed)) return null;
+    variables.claimed = moment.claimed;
+  }
+  if (uses.has('session')) {
+    const { id, address, tls, inTransaction, settings } = moment.session;
+    if (!isSmall(settings)) return null;
+    variables.session = { id, address, tls, in_transaction: inTransaction, settings };
+  }
+  if (uses.has('estimate')) {
+    if (moment.estimate === null) return null;
+    variables.estimate = { rows: BigInt(Math.round(moment.estimate.rows)), cost: moment.estimate.cost };
+  }
+  return variables;
+}
+
+/** Whether the expression asks for something about the effect that cannot be told: it is not the same as empty. */
+function isUnknown(effect: Effect, uses: ReadonlySet<string>): boolean {
+  const { object } = effect;
+  if (object === null) {
+    const asks = ['object', 'schema', 'kind', 'columns'].some((field) => uses.has(`effect.${field}`));
+    return asks && (ON_RELATIONS.has(effect.effect) || ON_SETTINGS.has(effect.effect));
+  }
+  if (object.kind === 'relation' || object.kind === 'function') {
+    if (object.schema === null && uses.has('effect.schema')) return true;
+    return object.kind === 'relation' && effect.columns === undefined && uses.has('effect.columns');
+  }
+  return object.kind === 'setting' && effect.value === undefined && uses.has('effect.value');
+}
+
+function isSmall(map: ReadonlyMap<string, string>): boolean {
+  if (map.size > MOST_ITEMS) return false;
+  for (const value of map.values()) if (value.length > MOST_CHARACTERS) return false;
+  return true;
+}
+
+function namesOf(effects: readonly Effect[], kind: ObjectName['kind']): string[] {
+  const names = new Set<string>();
+  for (const { object } of effects) {
+    if (object?.kind === kind) names.add(object.schema === null ? object.name : `${object.schema}.${object.name}`);
+  }
+  return [...names];
+}
