@@ -118,7 +118,10 @@ export class CatalogueKeeper {
     this.#closed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    await this.#running;
+    await (this.#queued ?? this.#running);
+    // A reading that left it open for the next one, which then did not begin.
+    await this.#connection?.close();
+    this.#connection = null;
   }
 
   async #read(): Promise<void> {

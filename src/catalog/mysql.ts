@@ -17,12 +17,12 @@ const SYSTEM_DATABASES = ['information_schema', 'mysql', 'performance_schema', '
 
 /**
  * Reads the catalogue of a MySQL 8 or 9 or MariaDB (10.11 and later) server from information_schema. Changes settings of
- * the connection's session, which is for nothing else. What the account may not see is missing, views and routines show
- * it by a `null` definition or body, triggers in {@link CatalogueData.unseen}. Loadable functions, events and routines
+ * the connection's session, which is for nothing else. Views and routines whose text the account may not see have `null`
+ * for it; what else is missing is in {@link CatalogueData.unseen}. Loadable functions, events and routines
  * inside MariaDB's packages are not in it.
  *
  * @param databases the databases to read; all but the server's own if left out
- * @throws the server's error, or an Error if a table was locked by someone who alters it
+ * @throws the server's error
  */
 export async function readMysqlCatalogue(
   connection: Connection,
@@ -46,14 +46,20 @@ export async function readMysqlCatalogue(
     const wanted = schemas
       .map(([name]) => name)
       .filter((name) => databases?.includes(name) ?? !SYSTEM_DATABASES.includes(name.toLowerCase()));
+    const relations = await readRelations(connection, wanted);
+    // The server leaves out, with nothing but a warning, the columns of what it cannot open: a view on what is no longer
+    // there, a damaged table, one that someone alters just now.
+    const unopened = relations
+      .filter(({ columns }) => columns.length === 0)
+      .map(({ schema, name }) => `Columns of ${schema}.${name}: the server did not tell any.`);
     return inOrder({
       version: 1,
       dialect,
       serverVersion,
       database: database ?? '',
       foldsNames: lowerCaseTableNames !== '0',
-      unseen: await unseen(connection, wanted),
-      relations: await readRelations(connection, wanted),
+      unseen: [...(await hiddenTriggers(connection, wanted)), ...unopened].sort(),
+      relations,
       functions: await readFunctions(connection, wanted),
       operators: [],
       casts: [],
@@ -82,30 +88,19 @@ async function rows<Row extends (string | null)[]>(
 }
 
 /**
- * Triggers show only to accounts with the privilege TRIGGER. Counted are what the account itself and its enabled roles
- * have on everything or on a whole database.
+ * Triggers show only to accounts with the privilege TRIGGER. Counted is what the account has, by itself or by a role that
+ * SHOW GRANTS tells about, on everything or on a whole database.
  */
-async function unseen(connection: Connection, databases: readonly string[]): Promise<string[]> {
-  const [account] = await rows<[string]>(connection, 'SELECT CURRENT_USER()');
-  const [me] = account!;
-  const at = me.lastIndexOf('@');
-  const grantees = new Set([`'${me.slice(0, at)}'@'${me.slice(at + 1)}'`]);
-  const roles = await rows<[string | null]>(connection, 'SELECT role_name FROM information_schema.enabled_roles');
-  // MariaDB's roles have no host, MySQL's have '%' unless told otherwise.
-  for (const [role] of roles) for (const host of ['', "@''", "@'%'"]) grantees.add(`'${role}'${host}`);
-  const everywhere = await rows<[string]>(
-    connection,
-    `SELECT grantee FROM information_schema.user_privileges WHERE privilege_type = 'TRIGGER'`,
-  );
-  if (everywhere.some(([grantee]) => grantees.has(grantee))) return [];
-  const grants = await rows<[string, string]>(
-    connection,
-    `SELECT grantee, table_schema FROM information_schema.schema_privileges WHERE privilege_type = 'TRIGGER'`,
-  );
-  const granted = grants.filter(([grantee]) => grantees.has(grantee)).map(([, pattern]) => likePattern(pattern));
+async function hiddenTriggers(connection: Connection, databases: readonly string[]): Promise<string[]> {
+  const seen: RegExp[] = [];
+  for (const [grant] of await rows<[string]>(connection, 'SHOW GRANTS')) {
+    const [, privileges, database] = /^GRANT (.+?) ON (\*|`(?:[^`]|``)+`)\.\* TO /s.exec(grant) ?? [];
+    if (privileges === undefined || !/^ALL PRIVILEGES$|(?:^|, )TRIGGER(?:,|$)/.test(privileges)) continue;
+    if (database === '*') return [];
+    seen.push(likePattern(database!.slice(1, -1).replaceAll('``', '`')));
+  }
   return databases
-    .filter((name) => !granted.some((pattern) => pattern.test(name)))
-    .sort()
+    .filter((name) => !seen.some((pattern) => pattern.test(name)))
     .map((name) => `Triggers of the database ${name}: the account has no TRIGGER privilege on all of it.`);
 }
 
@@ -206,15 +201,10 @@ async function readRelations(connection: Connection, databases: readonly string[
   );
   return tables.map(([schema, name, type, options]): CatalogueRelation => {
     const key = keyOf(schema, name);
-    const kind = kindOf(type, options ?? '');
-    // The server leaves out, with nothing but a warning, what it cannot open. A view may be broken for good.
-    if (kind !== 'view' && !columns.has(key)) {
-      throw new Error(`the columns of ${schema}.${name} could not be read: it is being altered`);
-    }
     return {
       schema,
       name,
-      kind,
+      kind: kindOf(type, options ?? ''),
       columns: columns.get(key) ?? [],
       keys: byConstraint(keyColumns.get(key) ?? []).flatMap((parts) => {
         const names = parts.flatMap(({ column }) => column ?? []);

@@ -15,8 +15,8 @@ export interface CatalogueData {
    */
   readonly foldsNames: boolean;
   /**
-   * What the account that read this may not see, one sentence each: MySQL hides triggers without a word from those who
-   * lack the privilege. What is not there may then only be hidden.
+   * What the server did not tell the account that read this, one sentence each: MySQL hides triggers without a word from
+   * those who lack the privilege, and columns of what it cannot open. What is not there may then only be hidden.
    */
   readonly unseen: readonly string[];
   readonly relations: readonly CatalogueRelation[];
@@ -156,6 +156,12 @@ export interface CatalogueLookup {
   operatorsNamed(name: string): readonly CatalogueOperator[];
   /** User-defined types of this name, in one schema or in any (`null`). */
   typesNamed(schema: string | null, name: string): readonly CatalogueType[];
+}
+
+/** A foreign key, from the side it references. */
+export interface CatalogueReference {
+  readonly from: CatalogueRelation;
+  readonly foreignKey: CatalogueForeignKey;
 }
 
 /** What unqualified names mean: the catalogue (`null` while there is none) and the schemas searched, first to last. */
