@@ -1,0 +1,144 @@
+import type { CatalogueLookup } from '../catalogue.ts';
+import { opaqueText, type StatementFacts, type TextFacts } from '../facts.ts';
+import { type AnalysisContext, analyseStatement } from './effects.ts';
+import { fingerprint } from './fingerprint.ts';
+import { effectsOfHint } from './hints.ts';
+import { type Hint, lex, type Token } from './lexer.ts';
+import type { MysqlLexingState, MysqlServer } from './server.ts';
+import { StatementParser } from './statement-parser.ts';
+import { NotUnderstood, TokenReader } from './token-reader.ts';
+import type { Statement } from './tree.ts';
+import { contradiction } from './witness.ts';
+
+export interface TextContext {
+  readonly server: MysqlServer;
+  readonly state: MysqlLexingState;
+  readonly catalogue: CatalogueLookup | null;
+}
+
+/** The facts of a text, whatever it is. Never throws; what cannot be read is opaque. */
+export function analyseText(text: string, context: TextContext): TextFacts {
+  return readText(text, context, 0);
+}
+
+/** Texts in texts: a PREPARE in a PREPARE is not understood anyway. */
+const MOST_TEXTS = 2;
+
+function readText(text: string, context: TextContext, depth: number): TextFacts {
+  if (context.state.oracle) return opaqueText(text.length, 'sql_mode ORACLE');
+  if (depth > MOST_TEXTS) return opaqueText(text.length, 'too deep');
+  const lexed = lex(text, context.server, context.state);
+  if (lexed.outcome === 'rejected') return opaqueText(text.length, `unparsed: ${lexed.message}`);
+  return { statements: new TextReader(text, lexed.tokens, lexed.hints, context, depth).statements() };
+}
+
+class TextReader {
+  readonly #text: string;
+  readonly #tokens: readonly Token[];
+  readonly #hints: readonly Hint[];
+  readonly #context: TextContext;
+  readonly #depth: number;
+  readonly #reader: TokenReader;
+
+  constructor(text: string, tokens: readonly Token[], hints: readonly Hint[], context: TextContext, depth: number) {
+    this.#text = text;
+    this.#tokens = tokens;
+    this.#hints = hints;
+    this.#context = context;
+    this.#depth = depth;
+    this.#reader = new TokenReader(tokens, context.server, context.state);
+  }
+
+  statements(): StatementFacts[] {
+    const found: StatementFacts[] = [];
+    const reader = this.#reader;
+    while (reader.peek().type !== 'end') {
+      const start = found.length === 0 ? 0 : reader.peek().start;
+      // What is read differently from here on is not known.
+      if (found.some((one) => one.changesLexing)) {
+        found.push(this.#opaque(start, 'text after a statement that may change how text is read'));
+        break;
+      }
+      const one = this.#statement(start);
+      found.push(one);
+      if (one.kind === 'OPAQUE') break;
+      if (!reader.takeOperator(';')) break;
+    }
+    return found;
+  }
+
+  #statement(start: number): StatementFacts {
+    const first = this.#reader.position;
+    try {
+      const statement = new StatementParser(this.#reader).statement();
+      const last = this.#reader.position;
+      const tokens = this.#tokens.slice(first, last);
+      const analysed = analyseStatement(statement, this.#analysis());
+      const doubt = contradiction(tokens, statement, analysed.effects);
+      if (doubt !== null) return this.#opaque(start, doubt);
+      const hints = this.#hints.filter(({ before }) => before >= first && before <= last);
+      return {
+        kind: kindOf(statement),
+        ...analysed,
+        effects: [...analysed.effects, ...hints.flatMap((hint) => effectsOfHint(hint.text))],
+        fingerprint: fingerprint(tokens),
+        start,
+        end: this.#reader.peek().type === 'end' ? this.#text.length : this.#reader.peek().start,
+      };
+    } catch (error) {
+      if (error instanceof NotUnderstood) return this.#opaque(start, `unparsed: ${error.message}`);
+      // A tree deeper than our own stack.
+      if (error instanceof RangeError) return this.#opaque(start, 'too deep');
+      throw error;
+    }
+  }
+
+  #analysis(): AnalysisContext {
+    const { catalogue, state } = this.#context;
+    return {
+      catalogue,
+      database: state.database,
+      read: (text) => readText(text, this.#context, this.#depth + 1).statements,
+      parse: (text) => parseOnly(text, this.#context),
+    };
+  }
+
+  /** Everything from here to the end of the text. */
+  #opaque(start: number, why: string): StatementFacts {
+    const [opaque] = opaqueText(this.#text.length, why).statements;
+    return { ...opaque!, start };
+  }
+}
+
+/** The statements of stored text: a view's definition, a trigger's body. `null` if it is not understood. */
+function parseOnly(text: string, context: TextContext): readonly Statement[] | null {
+  const lexed = lex(text, context.server, context.state);
+  if (lexed.outcome === 'rejected') return null;
+  const reader = new TokenReader(lexed.tokens, context.server, context.state);
+  const found: Statement[] = [];
+  try {
+    while (reader.peek().type !== 'end') {
+      found.push(new StatementParser(reader).statement());
+      if (!reader.takeOperator(';')) break;
+    }
+  } catch (error) {
+    if (error instanceof NotUnderstood) return null;
+    throw error;
+  }
+  return found;
+}
+
+function kindOf(statement: Statement): string {
+  switch (statement.type) {
+    case 'query':
+      return 'SELECT';
+    case 'insert':
+      return statement.replaces ? 'REPLACE' : 'INSERT';
+    case 'prepare':
+      return statement.name === null ? 'EXECUTE IMMEDIATE' : 'PREPARE';
+    case 'plain':
+      return statement.kind;
+    default:
+      return statement.type.toUpperCase();
+  }
+}
