@@ -360,8 +360,8 @@ export class Gateway {
     if (limits.idleMs === 0) return;
     const since = performance.now() - limits.idleMs;
     for (const session of this.#sessions) {
-      if (session.isIdle() && session.lastActivity < since) {
-        session.terminate('57P05', `terminating the session: it was idle for ${limits.idleMs / 1000} s`, 'idle');
+      if (session.isSilentSince(since)) {
+        session.terminate('57P05', `terminating the session: it was silent for ${limits.idleMs / 1000} s`, 'idle');
       }
     }
   }

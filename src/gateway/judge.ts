@@ -27,6 +27,8 @@ export interface Judgement {
   readonly rules: RuleSet;
   /** True if a statement changes the names of prepared statements or runs one by name: only the session can judge it. */
   readonly usesNames: boolean;
+  /** True if a statement may make, replace or drop portals: SQL cursors share their names with the protocol's portals. */
+  readonly changesPortals: boolean;
   /** True if a statement may change how later text is read. */
   readonly changesLexing: boolean;
 }
@@ -92,13 +94,15 @@ export class Judge {
   judgeFacts(text: string, facts: TextFacts): Judgement {
     const statements: JudgedStatement[] = [];
     let usesNames = false;
+    let changesPortals = false;
     let changesLexing = false;
     for (const f of facts.statements) {
       statements.push(this.judgeStatement(text.slice(f.start, f.end), f, f.effects));
       usesNames ||= f.nameChange !== null || f.executes.length > 0;
+      changesPortals ||= mayChangePortals(f);
       changesLexing ||= f.changesLexing;
     }
-    return { text, statements, rules: this.#rules, usesNames, changesLexing };
+    return { text, statements, rules: this.#rules, usesNames, changesPortals, changesLexing };
   }
 
   /** @param effects those of the facts, or more where the statement runs another by name */
@@ -124,6 +128,11 @@ export class Judge {
     for (const texts of this.#texts) texts.clear();
     this.#characters = 0;
   }
+}
+
+function mayChangePortals(facts: StatementFacts): boolean {
+  if (facts.executes.length > 0) return true;
+  return facts.kind !== 'FETCH' && facts.effects.some(({ effect }) => effect === 'cursor' || effect === 'opaque');
 }
 
 function recordOf(facts: StatementFacts, effects: readonly Effect[], verdict: Verdict): string {

@@ -8,6 +8,7 @@ import { Turn, type TurnMember } from './turn.ts';
 function fakeJournal(said: string[], works: () => boolean) {
   return {
     dirty: false,
+    failure: null as string | null,
     flush() {
       said.push('flush');
       this.dirty = !works();

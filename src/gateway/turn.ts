@@ -46,7 +46,8 @@ export class Turn {
 
   readonly #flush = (): void => {
     this.#timer = null;
-    this.#journal.flush();
+    // The end of a turn alone may find out that the journal fails: it knows whose statements not to send.
+    if (!this.#scheduled && this.#journal.failure === null) this.#journal.flush();
   };
 
   readonly #end = (): void => {
@@ -54,7 +55,8 @@ export class Turn {
     const members = this.#members;
     this.#members = [];
     for (let i = 0; i < members.length; i++) members[i]!.beforeFlush();
-    const recorded = !this.#journal.dirty || this.#journal.flush();
+    // After a failure nothing is attempted until the housekeeping has made the journal work again.
+    const recorded = this.#journal.failure !== null || !this.#journal.dirty || this.#journal.flush();
     for (let i = 0; i < members.length; i++) {
       if (recorded) members[i]!.release();
       else members[i]!.unrecorded();

@@ -7,7 +7,7 @@
  * *ambiguous*: the server may know either of two statements by it, and the session has to wait before it judges.
  */
 export class NameTable<T> {
-  readonly #slots = new Map<string, Slot<T>>();
+  #slots = new Map<string, Slot<T>>();
 
   get size(): number {
     return this.#slots.size;
@@ -50,6 +50,15 @@ export class NameTable<T> {
     confirmChange(this.change(name, value, 0));
   }
 
+  /** Something else may have changed all names but `name`: nothing is known of them any more, whatever is confirmed or undone later. */
+  forgetAllBut(name: string): void {
+    const kept = this.#slots.get(name);
+    this.#slots = new Map();
+    if (kept === undefined) return;
+    this.#slots.set(name, kept);
+    kept.table = this.#slots;
+  }
+
   /** Forgets every name without an unconfirmed change, but for `except`. */
   clear(except?: string): void {
     for (const [name, slot] of this.#slots) if (slot.first === null && name !== except) this.#slots.delete(name);
@@ -58,7 +67,7 @@ export class NameTable<T> {
 
 interface Slot<T> {
   readonly name: string;
-  readonly table: Map<string, Slot<T>>;
+  table: Map<string, Slot<T>>;
   value: T | null;
   /** Unconfirmed changes, oldest first. */
   first: NameChangeSent<T> | null;

@@ -549,6 +549,7 @@ export class PostgresSession implements FrameSink, TurnMember {
 
   #noteSent(judgement: Judgement): void {
     if (judgement.changesLexing) this.#reading.unsureUntil = this.#segment;
+    if (judgement.changesPortals) this.#portals.forgetAllBut('');
     if (!judgement.usesNames) return;
     for (const { facts } of judgement.statements) if (facts.nameChange !== null) this.#namesInFlight++;
   }
@@ -968,6 +969,11 @@ export class PostgresSession implements FrameSink, TurnMember {
   }
 
   /** The client sent its last byte. The server answers what it has in hand and ends the session, as it would without us. */
+  /** True while the server owes nothing and the client says nothing, in a transaction or not. */
+  isSilentSince(time: number): boolean {
+    return this.#head() === 0 && this.lastActivity < time;
+  }
+
   clientEnded(): void {
     if (this.#closed) return;
     this.#clientGone = true;

@@ -233,7 +233,7 @@ class UpstreamLogin {
   async run(parameters: ReadonlyMap<string, string>): Promise<Upstream> {
     const link = this.#link;
     const { user, database } = this.#config;
-    await link.until<void>((resolve) => {
+    const framer = await link.until<Framer>((resolve) => {
       const framer = new Framer(
         {
           message: (_type, bytes, start, end) => {
@@ -247,7 +247,7 @@ class UpstreamLogin {
       link.onBytes((chunk) => {
         try {
           framer.push(chunk);
-          void this.#work(resolve);
+          void this.#work(() => resolve(framer));
         } catch (error) {
           link.fail(error as Error);
         }
@@ -261,7 +261,12 @@ class UpstreamLogin {
       secretKey: this.#secretKey,
       parameters: this.#parameters,
       greeting: Buffer.concat(this.#greeting),
-      onBytes: (receive) => link.onBytes(receive),
+      onBytes: (receive) => {
+        // What the server said behind its ReadyForQuery, unasked.
+        const early = Buffer.concat([...this.#queue, framer.takeRest()]);
+        if (early.length > 0) receive(early);
+        link.onBytes(receive);
+      },
     };
   }
 
@@ -273,7 +278,6 @@ class UpstreamLogin {
       for (let message = this.#queue.shift(); message !== undefined; message = this.#queue.shift()) {
         await this.#message(message);
         if (!this.#ready) continue;
-        if (this.#queue.length > 0) throw new ProtocolViolation('the upstream went on after ReadyForQuery');
         done();
         return;
       }
