@@ -17,6 +17,7 @@ import { inOrder } from './order.ts';
 /** Time one query of the reading may take, and may wait for a lock, milliseconds. */
 const STATEMENT_TIMEOUT_MS = 60_000;
 const LOCK_TIMEOUT_MS = 5_000;
+const PAGE_ROWS = 5_000;
 
 /**
  * Reads the catalogue of the database that `client` is connected to; PostgreSQL 13 to 18, with any role: pg_catalog is
@@ -35,6 +36,7 @@ export async function readPostgresCatalogue(client: Client): Promise<CatalogueDa
      SET LOCAL search_path = '';
      SET LOCAL statement_timeout = ${STATEMENT_TIMEOUT_MS};
      SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS};
+     SET LOCAL cursor_tuple_fraction = 1;
      SET LOCAL quote_all_identifiers = off;
      SET LOCAL standard_conforming_strings = on`,
   );
@@ -60,6 +62,7 @@ async function read(client: Client): Promise<CatalogueData> {
   const casts = await rows<[string, string, string | null, string | null, CatalogueCast['context']]>(client, CASTS);
   const types = await readTypes(client);
   const relations = await readRelations(client);
+  // Sessions get their turn before the next long step as well.
   await nextTurn();
   return inOrder({
     version: 1,
@@ -82,9 +85,17 @@ async function read(client: Client): Promise<CatalogueData> {
   });
 }
 
+/** Page by page: taking in a hundred thousand rows in one go would hold up the sessions that share the event loop. */
 async function rows<Row extends unknown[]>(client: Client, text: string): Promise<Row[]> {
-  const result = await client.query<Row>({ text, rowMode: 'array' });
-  return result.rows;
+  await client.query(`DECLARE catalogue NO SCROLL CURSOR FOR ${text}`);
+  const all: Row[] = [];
+  for (;;) {
+    const page = await client.query<Row>({ text: `FETCH ${PAGE_ROWS} FROM catalogue`, rowMode: 'array' });
+    for (const row of page.rows) all.push(row);
+    if (page.rows.length < PAGE_ROWS) break;
+  }
+  await client.query('CLOSE catalogue');
+  return all;
 }
 
 /**
@@ -257,8 +268,6 @@ async function readRelations(client: Client): Promise<CatalogueRelation[]> {
   // Last, since it locks what the views read against being altered until the transaction ends.
   const definitions = new Map(await rows<[number, string | null]>(client, DEFINITIONS));
   const names = new Map<number, CatalogueName>(relations.map(([oid, schema, name]) => [oid, { schema, name }]));
-  // Taking in the last rows and putting everything together each take a while: sessions get their turn in between.
-  await nextTurn();
   return relations.map(([oid, schema, name, kind, rowSecurity]) => ({
     schema,
     name,
