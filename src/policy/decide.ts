@@ -2,6 +2,7 @@ import type { Effect } from '../statements/facts.ts';
 import { DEFAULT_APPROVAL } from './approval.ts';
 import { aboutEffects, type CompiledRule, compileRule, isVolatile, matchedEffects } from './compiled-rule.ts';
 import type { DecidableFacts, Subject } from './condition.ts';
+import { type Explanation, explainRule } from './explain.ts';
 import type { Limit } from './limit.ts';
 import { type CompiledDetector, type CompiledMask, compileDetector, compileMask, maskAsRule } from './masks.ts';
 import type { Moment } from './moment.ts';
@@ -166,6 +167,14 @@ export class RuleSet {
       };
     }
     return { ...outcome, action: 'allow', shadow: shadowStricter };
+  }
+
+  /** The verdict, and of every rule whether it matched and if not, the first key that failed. */
+  explain(facts: DecidableFacts, subject: Subject, moment: Moment | null = null): Explanation {
+    return {
+      verdict: this.decide(facts, subject, moment),
+      rules: this.rules.map((rule) => explainRule(rule, facts, subject, moment)),
+    };
   }
 }
 

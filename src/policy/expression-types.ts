@@ -354,7 +354,7 @@ export function checkExpression(parsed: Parsed): CheckedExpression {
       );
     }
     const quoted = JSON.stringify(kind.value);
-    if (name === 'matches') return `"".matches(${quoted}) || true`;
+    if (name === 'matches') return `"".matches(${quoted}) ? true : true`;
     if (name === 'timestamp' || name === 'duration') return `${name}(${quoted}) == ${name}(${quoted})`;
     return `timestamp("2026-01-01T00:00:00Z").${name}(${quoted}) >= 0`;
   };

@@ -30,7 +30,7 @@ export interface Expression {
 }
 
 /** Steps one rule may take for one statement; a step is about 0.1 microseconds. */
-const MOST_STEPS = 50_000;
+const MOST_STEPS = 20_000;
 
 /** Longest text an expression may look at. */
 const MOST_CHARACTERS = 10_000;
