@@ -17,60 +17,23 @@ import {
   FRONTEND,
 } from '../../../protocols/postgres/frontend.ts';
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
-import { type NameChange, opaqueText, type StatementFacts } from '../../statements/facts.ts';
+import { opaqueText, type StatementFacts } from '../../statements/facts.ts';
 import { isUnsafeEncoding } from '../../statements/postgres/encodings.ts';
 import { endSocket } from '../end-socket.ts';
 import type { JudgedStatement, Judgement } from '../judge.ts';
 import { Outbox } from '../outbox.ts';
 import { notRecorded, type Refusal, refusedByRule, unsafeEncoding } from '../refusal.ts';
 import type { SessionServices, SessionStart } from '../services.ts';
-import { Execution, type OutcomeStatus, StatementRecorder } from '../statement-recorder.ts';
+import { StatementRecorder } from '../statement-recorder.ts';
 import type { TurnMember } from '../turn.ts';
 import { bindsAsJson } from './binds.ts';
 import { fatal, refusalResponse } from './errors.ts';
-import { EXPECT, type Expectation, Expected } from './expected.ts';
+import { EXPECT } from './expected.ts';
 import { BACKEND_RULES } from './frame-rules.ts';
-import { confirmChange, NameChangeSent, NameTable, undoChange } from './names.ts';
+import { isAscii, nameAt, nameInText, nulAt, targetOf } from './message-names.ts';
+import { Pipeline, type Prepared, SKIP } from './pipeline.ts';
 import { TextReading } from './text-reading.ts';
 
-/** A statement the server has, or is about to have, ready by name. */
-interface Prepared {
-  judgement: Judgement;
-  /** True once a record holds the text. */
-  recorded: boolean;
-}
-
-/** A bound statement: `bytes` holds its Bind message, the parameters begin at `at`. */
-interface Portal {
-  readonly prepared: Prepared;
-  readonly bytes: Buffer;
-  readonly at: number;
-  readonly end: number;
-}
-
-/** A message that was made to fail in the place of a refused one. */
-class Refused {
-  readonly refusal: Refusal;
-
-  constructor(refusal: Refusal) {
-    this.refusal = refusal;
-  }
-}
-
-/** What an expected answer is about. Names are confirmed and undone in the same way, of whichever table they are. */
-type Expectable = Execution | Refused | NameChangeSent<unknown>;
-
-/** What is done with messages of the extended protocol up to the next Sync. */
-const SKIP = {
-  none: 0,
-  /** Dropped; the Sync is forwarded: the server is skipping too. */
-  thenForward: 1,
-  /** Dropped; the Sync is answered here: the server has seen nothing. */
-  thenAnswer: 2,
-} as const;
-type Skip = (typeof SKIP)[keyof typeof SKIP];
-
-const IDLE = 0x49; // 'I'
 const READY_IDLE = encodeReadyForQuery('I');
 const FLUSH = encodeFlush();
 
@@ -99,23 +62,9 @@ export class PostgresSession implements FrameSink, TurnMember {
   readonly #toClient = new Outbox();
   /** Answers of our own. They are made only while the server has nothing in hand, and wait for the records of the turn. */
   readonly #answers = new Outbox();
-  readonly #expected = new Expected<Expectable>();
-  readonly #prepared = new NameTable<Prepared>();
-  readonly #portals = new NameTable<Portal>();
-  /** Transaction status of the last ReadyForQuery. */
-  #status = IDLE;
-  /** The pipeline segment the next message belongs to; and how many have ended with ReadyForQuery. */
-  #segment = 1;
-  #ended = 0;
-  /** True from the first message of the extended protocol until its Sync. */
-  #segmentOpen = false;
-  #skip: Skip = SKIP.none;
+  readonly #pipeline: Pipeline;
   /** True if the CopyData message that comes in pieces is forwarded. */
   #pieceForwarded = false;
-  /** True while the server takes CopyData for COPY FROM STDIN. */
-  #copyIn = false;
-  /** Statements in flight that change names of prepared statements by SQL text. */
-  #namesInFlight = 0;
   /** Parses of this turn, to be recorded if nothing executes them in it. */
   #parsed: Prepared[] = [];
   #inTurn = false;
@@ -130,21 +79,15 @@ export class PostgresSession implements FrameSink, TurnMember {
   #clientFull = false;
   #clientGone = false;
 
-  /** State before the first recorded message of this turn, in case the records cannot be written. */
+  /** True from the first recorded message of this turn on: what follows may have to be taken back. */
   #marked = false;
-  #mark = {
-    expected: 0,
-    segment: 0,
-    segmentOpen: false,
-    skip: SKIP.none as Skip,
-    unsureUntil: 0,
-    statements: 0,
-    copyIn: false,
-  };
+  /** How far text was sure to be read before it. */
+  #markUnsureUntil = 0;
   /** Messages since then: ranges of chunks. */
   #sinceMark = new Outbox();
 
   #closed = false;
+  #finished = false;
   #draining = false;
   /** Says which side ended the session first, in the words of the `session.end` record. */
   #endReason = '';
@@ -165,6 +108,7 @@ export class PostgresSession implements FrameSink, TurnMember {
     this.start = start;
     this.id = start.id;
     this.#recorder = new StatementRecorder(services, start);
+    this.#pipeline = new Pipeline(this.#recorder, start.judge);
     this.#reading = new TextReading(parameters);
     this.#fromClient = new Framer(this, services.frontendRules);
     this.#fromUpstream = new Framer(
@@ -223,13 +167,13 @@ export class PostgresSession implements FrameSink, TurnMember {
   #waitForServer(): false {
     this.#waiting = 'server';
     // Inside a segment the server keeps its answers until it is asked.
-    if (this.#segmentOpen) this.#toUpstream.addMessage(FLUSH);
+    if (this.#pipeline.isSegmentOpen) this.#toUpstream.addMessage(FLUSH);
     return false;
   }
 
   message(type: number, bytes: Buffer, start: number, end: number): boolean {
     if (this.#closed) return true;
-    if (this.#skip !== SKIP.none && type !== FRONTEND.terminate) {
+    if (this.#pipeline.skip !== SKIP.none && type !== FRONTEND.terminate) {
       if (type === FRONTEND.sync) this.#syncAfterSkip(bytes, start, end);
       return true;
     }
@@ -273,7 +217,7 @@ export class PostgresSession implements FrameSink, TurnMember {
   piece(_type: number, bytes: Buffer, start: number, end: number, opens: boolean): void {
     // Copy data behind a refused COPY: the server would ignore it ("Accept but ignore these messages", postgres.c).
     // Decided once for each message: what follows a part of one would be read as the rest of it.
-    if (opens) this.#pieceForwarded = this.#skip === SKIP.none && !this.isIdle();
+    if (opens) this.#pieceForwarded = this.#pipeline.skip === SKIP.none && !this.#pipeline.isIdle;
     if (this.#pieceForwarded && !this.#closed) this.#toUpstream.add(bytes, start, end);
   }
 
@@ -300,10 +244,8 @@ export class PostgresSession implements FrameSink, TurnMember {
     }
     this.#toUpstream.add(bytes, start, end);
     const execution = statements.length === 0 ? null : this.#recorder.attempted('query', statements, null);
-    this.#expected.push(EXPECT.query, execution);
     this.#noteSent(judgement);
-    this.#segment++;
-    this.#segmentOpen = false;
+    this.#pipeline.sentQuery(execution);
     return true;
   }
 
@@ -320,21 +262,19 @@ export class PostgresSession implements FrameSink, TurnMember {
       return;
     }
     this.#toUpstream.add(bytes, start, end);
-    this.#expected.push(EXPECT.query, this.#recorder.attempted('function call', judgement.statements, null));
     this.#noteSent(judgement);
-    this.#segment++;
-    this.#segmentOpen = false;
+    this.#pipeline.sentQuery(this.#recorder.attempted('function call', judgement.statements, null));
   }
 
   #parse(bytes: Buffer, start: number, end: number): boolean {
     this.#markOnce();
-    const nameEnd = this.#nul(bytes, start + 5, end);
-    const textEnd = this.#nul(bytes, nameEnd + 1, end);
+    const nameEnd = nulAt(bytes, start + 5, end);
+    const textEnd = nulAt(bytes, nameEnd + 1, end);
     if (textEnd + 3 + 4 * ((bytes[textEnd + 1]! << 8) | bytes[textEnd + 2]!) !== end) {
       throw new ProtocolViolation('Parse has other parameter types than it says');
     }
     const name = nameAt(bytes, start + 5, nameEnd);
-    if (this.#namesInFlight > 0) return this.#waitForServer();
+    if (this.#pipeline.namesInFlight > 0) return this.#waitForServer();
     const judgement = this.#judge(bytes, nameEnd + 1, textEnd);
     if (judgement === null) return false;
     if (judgement.usesNames && this.#namesUnsettled()) return this.#waitForServer();
@@ -350,53 +290,45 @@ export class PostgresSession implements FrameSink, TurnMember {
     const prepared: Prepared = { judgement, recorded: statements.length === 0 };
     this.#parsed.push(prepared);
     this.#toUpstream.add(bytes, start, end);
-    this.#expected.push(EXPECT.parse, this.#prepared.change(name, prepared, this.#segment));
-    this.#segmentOpen = true;
+    this.#pipeline.sentParse(name, prepared);
     return true;
   }
 
   #bind(bytes: Buffer, start: number, end: number): boolean {
-    const portalEnd = this.#nul(bytes, start + 5, end);
-    const nameEnd = this.#nul(bytes, portalEnd + 1, end);
+    const portalEnd = nulAt(bytes, start + 5, end);
+    const nameEnd = nulAt(bytes, portalEnd + 1, end);
     const name = nameAt(bytes, portalEnd + 1, nameEnd);
-    if (this.#namesInFlight > 0 || this.#prepared.isAmbiguous(name, this.#segment)) return this.#waitForServer();
+    if (this.#pipeline.namesInFlight > 0 || this.#pipeline.prepared.isAmbiguous(name, this.#pipeline.segment))
+      return this.#waitForServer();
     const portal = nameAt(bytes, start + 5, portalEnd);
     const prepared = this.#preparedNamed(name) ?? this.#unknown(`prepared statement ${JSON.stringify(name)}`);
     this.#forward(bytes, start, end);
-    const sent = this.#portals.change(portal, { prepared, bytes, at: nameEnd + 1, end }, this.#segment);
-    this.#expected.push(EXPECT.bind, sent);
-    this.#segmentOpen = true;
+    this.#pipeline.sentBind(portal, { prepared, bytes, at: nameEnd + 1, end });
     return true;
   }
 
   #describe(bytes: Buffer, start: number, end: number): boolean {
-    this.#target(bytes, start, end);
+    targetOf(bytes, start, end);
     this.#forward(bytes, start, end);
-    this.#expected.push(EXPECT.describe, null);
-    this.#segmentOpen = true;
+    this.#pipeline.sentDescribe();
     return true;
   }
 
   #close(bytes: Buffer, start: number, end: number): boolean {
-    const name = this.#target(bytes, start, end);
-    const isStatement = bytes[start + 5] === 0x53;
-    if (isStatement && this.#namesInFlight > 0) return this.#waitForServer();
+    const { isStatement, name } = targetOf(bytes, start, end);
+    if (isStatement && this.#pipeline.namesInFlight > 0) return this.#waitForServer();
     this.#forward(bytes, start, end);
-    const sent = isStatement
-      ? this.#prepared.change(name, null, this.#segment)
-      : this.#portals.change(name, null, this.#segment);
-    this.#expected.push(EXPECT.close, sent);
-    this.#segmentOpen = true;
+    this.#pipeline.sentClose(isStatement, name);
     return true;
   }
 
   #execute(bytes: Buffer, start: number, end: number): boolean {
     this.#markOnce();
-    const nameEnd = this.#nul(bytes, start + 5, end);
+    const nameEnd = nulAt(bytes, start + 5, end);
     if (nameEnd + 5 !== end) throw new ProtocolViolation('Execute has the wrong length');
     const name = nameAt(bytes, start + 5, nameEnd);
-    if (this.#portals.isAmbiguous(name, this.#segment)) return this.#waitForServer();
-    const portal = isAscii(name) ? this.#portals.get(name) : null;
+    if (this.#pipeline.portals.isAmbiguous(name, this.#pipeline.segment)) return this.#waitForServer();
+    const portal = isAscii(name) ? this.#pipeline.portals.get(name) : null;
     const prepared = portal?.prepared ?? this.#unknown(`portal ${JSON.stringify(name)}`);
     prepared.judgement = this.start.judge.again(prepared.judgement);
     const judgement = prepared.judgement;
@@ -414,23 +346,19 @@ export class PostgresSession implements FrameSink, TurnMember {
     }
     this.#toUpstream.add(bytes, start, end);
     const execution = statements.length === 0 ? null : this.#recorder.attempted('execute', statements, binds);
-    this.#expected.push(EXPECT.execute, execution);
     this.#noteSent(judgement);
-    this.#segmentOpen = true;
+    this.#pipeline.sentExecute(execution);
     return true;
   }
 
   #sync(bytes: Buffer, start: number, end: number): void {
     this.#forward(bytes, start, end);
-    // "Flush and Sync are ignored during COPY FROM STDIN" (Message Flow, COPY Operations), unless the COPY has failed meanwhile.
-    this.#expected.push(this.#copyIn ? EXPECT.maybeSync : EXPECT.sync, null);
-    this.#segment++;
-    if (!this.#copyIn) this.#segmentOpen = false;
+    this.#pipeline.sentSync();
   }
 
   #syncAfterSkip(bytes: Buffer, start: number, end: number): void {
-    const skip = this.#skip;
-    this.#skip = SKIP.none;
+    const skip = this.#pipeline.skip;
+    this.#pipeline.skip = SKIP.none;
     if (skip === SKIP.thenForward) {
       this.#sync(bytes, start, end);
       return;
@@ -440,24 +368,23 @@ export class PostgresSession implements FrameSink, TurnMember {
   }
 
   #copyEnd(bytes: Buffer, start: number, end: number): void {
-    if (this.isIdle()) return;
+    if (this.#pipeline.isIdle) return;
     this.#forward(bytes, start, end);
-    if (this.#copyIn) this.#copyIn = false;
-    else if (this.#expected.length > 0) this.#expected.push(EXPECT.copyEnd, null);
+    this.#pipeline.sentCopyEnd();
   }
 
   // --- Judging ---------------------------------------------------------------------------------------------------
 
   /** The judgement of a text, or `null` if it has to be waited for. */
   #judge(bytes: Buffer, from: number, to: number): Judgement | null {
-    const text = this.#reading.read(bytes, from, to, this.#ended);
+    const text = this.#reading.read(bytes, from, to, this.#pipeline.ended);
     if (text === null) return this.#opaque(bytes.toString('latin1', from, to), 'not readable in its client_encoding');
     if (this.#analysed !== null) {
       const judgement = this.#analysed;
       this.#analysed = null;
       if (judgement.text === text) return this.start.judge.again(judgement);
     }
-    const judgement = this.start.judge.judge(text, this.#reading.lexing(this.#ended));
+    const judgement = this.start.judge.judge(text, this.#reading.lexing(this.#pipeline.ended));
     if (!(judgement instanceof Promise)) return judgement;
     this.#waiting = 'analysis';
     judgement.then(
@@ -475,7 +402,7 @@ export class PostgresSession implements FrameSink, TurnMember {
   }
 
   #preparedNamed(name: string): Prepared | null {
-    return isAscii(name) ? this.#prepared.get(name) : null;
+    return isAscii(name) ? this.#pipeline.prepared.get(name) : null;
   }
 
   /** Something the server may know by a name that Sluice has not seen defined. */
@@ -485,7 +412,7 @@ export class PostgresSession implements FrameSink, TurnMember {
 
   /** True while a statement is in flight, or a name undecided, that a statement with names depends on. */
   #namesUnsettled(): boolean {
-    return this.#namesInFlight > 0 || this.#expected.length > 0;
+    return this.#pipeline.namesInFlight > 0 || this.#pipeline.owesAnswers;
   }
 
   /** Judges a text whose statements define prepared statements or run them by name, in the order of the text. */
@@ -534,72 +461,36 @@ export class PostgresSession implements FrameSink, TurnMember {
     return null;
   }
 
-  // --- What becomes of statements -----------------------------------------------------------------------------------
-
-  #outcome(execution: Execution, status: OutcomeStatus, fields: string): void {
-    const { facts } = execution.statements[execution.done]!;
-    this.#recorder.outcome(execution, status, fields);
-    if (facts.nameChange !== null) this.#settleName(facts.nameChange, status === 'ok');
-  }
-
-  /** The statements of an execution that are not done will not be. */
-  #abandon(execution: Execution, status: 'skipped' | 'lost'): void {
-    while (!execution.isDone) this.#outcome(execution, status, '');
-  }
-
   #noteSent(judgement: Judgement): void {
-    if (judgement.changesLexing) this.#reading.unsureUntil = this.#segment;
-    if (judgement.changesPortals) this.#portals.forgetAllBut('');
-    if (!judgement.usesNames) return;
-    for (const { facts } of judgement.statements) if (facts.nameChange !== null) this.#namesInFlight++;
-  }
-
-  /** PREPARE, DEALLOCATE and DISCARD ALL take effect when the server says they did. */
-  #settleName(change: NameChange, succeeded: boolean): void {
-    this.#namesInFlight--;
-    if (!succeeded) return;
-    if (change.op === 'prepare') {
-      const facts = change.inner;
-      const judgement = this.start.judge.judgeFacts('', { statements: [{ ...facts, start: 0, end: 0 }] });
-      this.#prepared.set(nameInText(change.name), { judgement, recorded: true });
-    } else if (change.op === 'deallocate') this.#prepared.set(nameInText(change.name), null);
-    else this.#prepared.clear('');
+    if (judgement.changesLexing) this.#reading.unsureUntil = this.#pipeline.segment;
+    if (judgement.changesPortals) this.#pipeline.portals.forgetAllBut('');
   }
 
   // --- Refusing --------------------------------------------------------------------------------------------------
-
-  /** True if the server has nothing of this session in hand: an answer from here cannot come out of turn. */
-  isIdle(): boolean {
-    return this.#status === IDLE && this.#head() === 0 && !this.#segmentOpen;
-  }
 
   /**
    * Refuses a simple Query. In a transaction, or with answers outstanding, the server itself is made to fail in its
    * place, so that the transaction's state is the server's own doing.
    */
   #refuseSimple(refusal: Refusal): void {
-    if (this.isIdle()) {
+    if (this.#pipeline.isIdle) {
       this.#answers.addMessage(refusalResponse(refusal));
       this.#answers.addMessage(READY_IDLE);
       return;
     }
     this.#toUpstream.addMessage(encodeQuery(`sluice_refused_this by ${refusal.by}`));
-    this.#expected.push(EXPECT.refusedQuery, new Refused(refusal));
-    this.#segment++;
-    this.#segmentOpen = false;
+    this.#pipeline.sentRefusedQuery(refusal);
   }
 
   /** Refuses a message of the extended protocol: everything up to the next Sync is skipped, as the server would. */
   #refuseExtended(refusal: Refusal): void {
-    if (this.isIdle()) {
+    if (this.#pipeline.isIdle) {
       this.#answers.addMessage(refusalResponse(refusal));
-      this.#skip = SKIP.thenAnswer;
+      this.#pipeline.skip = SKIP.thenAnswer;
       return;
     }
     this.#toUpstream.addMessage(encodeExecute({ portal: `${NONCE} sluice refused this by ${refusal.by}`, maxRows: 0 }));
-    this.#expected.push(EXPECT.refusedExecute, new Refused(refusal));
-    this.#skip = SKIP.thenForward;
-    this.#segmentOpen = true;
+    this.#pipeline.sentRefusedExecute(refusal);
   }
 
   // --- The end of a turn -----------------------------------------------------------------------------------------
@@ -613,16 +504,10 @@ export class PostgresSession implements FrameSink, TurnMember {
   #markOnce(): void {
     if (this.#marked) return;
     this.#marked = true;
-    const mark = this.#mark;
     this.#toUpstream.mark();
     this.#answers.mark();
-    mark.expected = this.#expected.tail;
-    mark.segment = this.#segment;
-    mark.segmentOpen = this.#segmentOpen;
-    mark.skip = this.#skip;
-    mark.unsureUntil = this.#reading.unsureUntil;
-    mark.statements = this.#recorder.statements;
-    mark.copyIn = this.#copyIn;
+    this.#pipeline.mark();
+    this.#markUnsureUntil = this.#reading.unsureUntil;
   }
 
   beforeFlush(): void {
@@ -642,6 +527,7 @@ export class PostgresSession implements FrameSink, TurnMember {
     if (this.#marked) {
       this.#marked = false;
       this.#sinceMark.clear();
+      this.#pipeline.unmark();
     }
     if (!this.#client.destroyed) {
       if (!this.#answers.isEmpty && !this.#answers.writeTo(this.#client)) {
@@ -665,7 +551,6 @@ export class PostgresSession implements FrameSink, TurnMember {
     }
     // Nothing since the mark has left: take it back, and judge it again now that nothing can be recorded.
     this.#marked = false;
-    const mark = this.#mark;
     this.#toUpstream.cutBack();
     this.#answers.cutBack();
     this.#parsed = [];
@@ -676,17 +561,8 @@ export class PostgresSession implements FrameSink, TurnMember {
       this.release();
       return;
     }
-    this.#expected.truncate(mark.expected, (_kind, value) => {
-      if (value instanceof NameChangeSent) undoChange(value);
-      else if (value instanceof Execution)
-        for (const s of value.statements) if (s.facts.nameChange !== null) this.#namesInFlight--;
-    });
-    this.#segment = mark.segment;
-    this.#segmentOpen = mark.segmentOpen;
-    this.#skip = mark.skip;
-    this.#reading.unsureUntil = mark.unsureUntil;
-    this.#recorder.statements = mark.statements;
-    this.#copyIn = mark.copyIn;
+    this.#pipeline.takeBack();
+    this.#reading.unsureUntil = this.#markUnsureUntil;
     const messages = Buffer.concat(this.#sinceMark.take());
     try {
       for (let at = 0; at < messages.length; ) {
@@ -728,15 +604,15 @@ export class PostgresSession implements FrameSink, TurnMember {
     }
     if (!this.#toClient.isEmpty && !this.#toClient.writeTo(this.#client)) this.#upstream.pause();
     if (this.#waiting === 'server') this.#resume();
-    if (this.#draining && this.isIdle()) this.#drainNow();
+    if (this.#draining && this.#pipeline.isIdle) this.#drainNow();
   }
 
   #serverPiece(type: number, bytes: Buffer, start: number, end: number, opens: boolean, closes: boolean): void {
     this.#toClient.add(bytes, start, end);
-    const value = this.#expected.value();
-    if (value instanceof Execution) {
-      value.bytes += end - start;
-      if (opens && type === BACKEND.dataRow) value.rows++;
+    const running = this.#pipeline.running;
+    if (running !== null) {
+      running.bytes += end - start;
+      if (opens && type === BACKEND.dataRow) running.rows++;
     }
     // What needs no content is settled when it is whole.
     if (closes && type !== BACKEND.dataRow && type !== BACKEND.copyData) this.#completed(type);
@@ -745,24 +621,24 @@ export class PostgresSession implements FrameSink, TurnMember {
   #serverMessage(type: number, bytes: Buffer, start: number, end: number): boolean {
     switch (type) {
       case BACKEND.dataRow: {
-        const value = this.#expected.value();
-        if (value instanceof Execution) {
-          value.rows++;
-          value.bytes += end - start;
+        const running = this.#pipeline.running;
+        if (running !== null) {
+          running.rows++;
+          running.bytes += end - start;
         }
         break;
       }
       case BACKEND.copyData: {
-        const value = this.#expected.value();
-        if (value instanceof Execution) value.bytes += end - start;
+        const running = this.#pipeline.running;
+        if (running !== null) running.bytes += end - start;
         break;
       }
       case BACKEND.commandComplete:
-        this.#commandComplete(bytes.toString('latin1', start + 5, end - 1));
+        this.#pipeline.settleCommandComplete(bytes.toString('latin1', start + 5, end - 1));
         break;
       case BACKEND.readyForQuery:
         this.#toClient.add(bytes, start, end);
-        this.#readyForQuery(bytes[start + 5]!);
+        this.#pipeline.settleReadyForQuery(bytes[start + 5]!);
         return true;
       case BACKEND.errorResponse:
         this.#errorResponse(bytes, start, end);
@@ -781,31 +657,28 @@ export class PostgresSession implements FrameSink, TurnMember {
   #completed(type: number): void {
     switch (type) {
       case BACKEND.parseComplete:
-        this.#confirm(EXPECT.parse);
+        this.#pipeline.settle(EXPECT.parse);
         return;
       case BACKEND.bindComplete:
-        this.#confirm(EXPECT.bind);
+        this.#pipeline.settle(EXPECT.bind);
         return;
       case BACKEND.closeComplete:
-        this.#confirm(EXPECT.close);
+        this.#pipeline.settle(EXPECT.close);
         return;
       case BACKEND.noData:
-        this.#confirm(EXPECT.describe);
+        this.#pipeline.settle(EXPECT.describe);
         return;
       case BACKEND.rowDescription:
-        if (this.#head() === EXPECT.describe) this.#confirm(EXPECT.describe);
+        this.#pipeline.settleIfNext(EXPECT.describe);
         return;
       case BACKEND.emptyQueryResponse:
-        if (this.#head() === EXPECT.execute) this.#confirm(EXPECT.execute);
+        this.#pipeline.settleIfNext(EXPECT.execute);
         return;
-      case BACKEND.portalSuspended: {
-        const value = this.#expected.value();
-        if (value instanceof Execution) this.#outcome(value, 'ok', ',"suspended":true');
-        this.#confirm(EXPECT.execute);
+      case BACKEND.portalSuspended:
+        this.#pipeline.settlePortalSuspended();
         return;
-      }
       case BACKEND.copyInResponse:
-        this.#beginCopyIn();
+        this.#pipeline.settleCopyInResponse();
         return;
       default:
         // ParameterDescription, NoticeResponse, NotificationResponse, CopyOutResponse, CopyDone: nothing to settle.
@@ -813,118 +686,17 @@ export class PostgresSession implements FrameSink, TurnMember {
     }
   }
 
-  /** Kind of the oldest thing the server owes, past ends of copies that never began. */
-  #head(): Expectation | 0 {
-    let kind = this.#expected.kind();
-    while (kind === EXPECT.copyEnd) {
-      this.#expected.shift();
-      kind = this.#expected.kind();
-    }
-    return kind;
-  }
-
-  #confirm(kind: Expectation): void {
-    if (this.#head() !== kind) throw new ProtocolViolation('the upstream answered what it was not asked');
-    const value = this.#expected.value();
-    if (value instanceof NameChangeSent) confirmChange(value);
-    this.#expected.shift();
-  }
-
-  #commandComplete(tag: string): void {
-    const head = this.#head();
-    const value = this.#expected.value();
-    if (head === EXPECT.execute) {
-      if (value instanceof Execution) {
-        this.#outcome(value, 'ok', tagField(tag));
-        this.#abandon(value, 'skipped');
-      }
-      this.#expected.shift();
-      // The COPY ended well, so the server has ignored the Syncs that came before its end.
-      while (this.#head() === EXPECT.maybeSync) this.#syncIgnored();
-    } else if (head !== EXPECT.query) {
-      throw new ProtocolViolation('the upstream completed what it was not asked');
-    } else if (value instanceof Execution) {
-      // The last statement of the text is settled by ReadyForQuery: text we could not read may hold more than we know of.
-      if (value.done < value.statements.length - 1) this.#outcome(value, 'ok', tagField(tag));
-      else value.tag = tag;
-    }
-    this.#copyIn = false;
-  }
-
-  #syncIgnored(): void {
-    this.#expected.shift();
-    this.#ended++;
-  }
-
-  #readyForQuery(status: number): void {
-    if (this.#head() === EXPECT.maybeSync) {
-      // A COPY failed. Where another Sync was sent behind, it is the one that is answered: the server had ignored this one.
-      if (this.#expected.has(EXPECT.sync)) while (this.#head() === EXPECT.maybeSync) this.#syncIgnored();
-      else if (this.#expected.length === 1) this.#segmentOpen = false;
-    }
-    const head = this.#head();
-    const value = this.#expected.value();
-    if (head !== EXPECT.query && head !== EXPECT.sync && head !== EXPECT.maybeSync && head !== EXPECT.refusedQuery) {
-      throw new ProtocolViolation('the upstream is ready for a query while it owes answers');
-    }
-    if (value instanceof Execution && !value.isDone) {
-      this.#outcome(value, 'ok', tagField(value.tag));
-      this.#abandon(value, 'skipped');
-    }
-    this.#expected.shift();
-    this.#ended++;
-    this.#status = status;
-    this.#copyIn = false;
-    // The end of a transaction destroys its portals (Message Flow, Extended Query); so an idle session keeps no bytes of Binds.
-    if (status === IDLE && this.#expected.length === 0) this.#portals.clear();
-  }
-
   #errorResponse(bytes: Buffer, start: number, end: number): void {
-    const fields = decodeErrorResponse(bytes.subarray(start + 5, end));
-    const head = this.#head();
-    const value = this.#expected.value();
-    const severity = fields.severityNonLocalized ?? fields.severity;
-    if (severity === 'FATAL' || severity === 'PANIC') this.#endReason ||= `upstream: ${fields.code}`;
-    else if (value instanceof Refused) {
-      this.#toClient.addMessage(refusalResponse(value.refusal));
-      if (head === EXPECT.refusedExecute) this.#expected.shift();
+    const { severity, severityNonLocalized, code } = decodeErrorResponse(bytes.subarray(start + 5, end));
+    const word = severityNonLocalized ?? severity;
+    if (word === 'FATAL' || word === 'PANIC') {
+      this.#endReason ||= `upstream: ${code}`;
+      this.#toClient.add(bytes, start, end);
       return;
     }
-    this.#toClient.add(bytes, start, end);
-    this.#copyIn = false;
-    if (value instanceof Execution) {
-      if (!value.isDone) this.#outcome(value, 'error', `,"sqlstate":${JSON.stringify(fields.code)}`);
-      this.#abandon(value, 'skipped');
-    }
-    if (head === 0 || head === EXPECT.query || head === EXPECT.refusedQuery || isSync(head)) return;
-    this.#discardToSync();
-  }
-
-  /** After an error in the extended protocol the server skips to the next Sync: so does what it owes. */
-  #discardToSync(): void {
-    // A name may have been changed several times: the latest change is undone first.
-    const undone: NameChangeSent<unknown>[] = [];
-    for (let head = this.#head(); head !== 0 && !isSync(head); head = this.#head()) {
-      const value = this.#expected.value();
-      if (value instanceof NameChangeSent) undone.push(value);
-      else if (value instanceof Execution) this.#abandon(value, 'skipped');
-      this.#expected.shift();
-    }
-    for (let i = undone.length - 1; i >= 0; i--) undoChange(undone[i]!);
-    if (this.#expected.length === 0) this.#skip = SKIP.thenForward;
-    // If what is staged has to be taken back, that does not undo what the server has done.
-    if (this.#marked && this.#expected.head >= this.#mark.expected) {
-      this.#mark.expected = this.#expected.head;
-      this.#mark.skip = SKIP.thenForward;
-    }
-  }
-
-  #beginCopyIn(): void {
-    const extended = this.#head() === EXPECT.execute;
-    // Syncs sent before the client ended the copy are ignored by the server, unless the COPY fails before it reads them.
-    const ended = this.#expected.beginCopyIn(extended);
-    this.#copyIn = !ended;
-    if (extended && !ended) this.#segmentOpen = true;
+    const refusal = this.#pipeline.settleError(code);
+    if (refusal === null) this.#toClient.add(bytes, start, end);
+    else this.#toClient.addMessage(refusalResponse(refusal));
   }
 
   #parameterStatus(body: Buffer): void {
@@ -933,24 +705,6 @@ export class PostgresSession implements FrameSink, TurnMember {
     if (name === 'client_encoding' && isUnsafeEncoding(value)) {
       this.#fatal('22023', `client_encoding ${value} cannot be used through Sluice.`, 'unsafe client_encoding');
     }
-  }
-
-  // --- Text ------------------------------------------------------------------------------------------------------
-
-  /** Position of the next NUL. */
-  #nul(bytes: Buffer, from: number, end: number): number {
-    for (let at = from; at < end; at++) if (bytes[at] === 0) return at;
-    throw new ProtocolViolation('a string without its end');
-  }
-
-  /** Name in a Describe or Close, whose form it checks. */
-  #target(bytes: Buffer, start: number, end: number): string {
-    const kind = bytes[start + 5];
-    if (kind !== 0x53 && kind !== 0x50)
-      throw new ProtocolViolation('Describe or Close of neither a statement nor a portal');
-    const nameEnd = this.#nul(bytes, start + 6, end);
-    if (nameEnd + 1 !== end) throw new ProtocolViolation('Describe or Close has bytes after its last field');
-    return nameAt(bytes, start + 6, nameEnd);
   }
 
   // --- The ends --------------------------------------------------------------------------------------------------
@@ -968,12 +722,12 @@ export class PostgresSession implements FrameSink, TurnMember {
     this.#readOn();
   }
 
-  /** The client sent its last byte. The server answers what it has in hand and ends the session, as it would without us. */
   /** True while the server owes nothing and the client says nothing, in a transaction or not. */
   isSilentSince(time: number): boolean {
-    return this.#head() === 0 && this.lastActivity < time;
+    return !this.#pipeline.owesAnswers && this.lastActivity < time;
   }
 
+  /** The client sent its last byte. The server answers what it has in hand and ends the session, as it would without us. */
   clientEnded(): void {
     if (this.#closed) return;
     this.#clientGone = true;
@@ -1003,7 +757,7 @@ export class PostgresSession implements FrameSink, TurnMember {
   /** Ends the session as soon as no transaction is open. */
   drain(): void {
     this.#draining = true;
-    if (this.isIdle()) this.#drainNow();
+    if (this.#pipeline.isIdle) this.#drainNow();
   }
 
   #drainNow(): void {
@@ -1047,42 +801,10 @@ export class PostgresSession implements FrameSink, TurnMember {
   #finish(): void {
     if (this.#finished) return;
     this.#finished = true;
-    this.#expected.forEach((_kind, value) => {
-      if (value instanceof Execution) this.#abandon(value, 'lost');
-    });
+    this.#pipeline.settleLost();
     this.#recorder.sessionEnded(this.#endReason);
     endSocket(this.#client);
     endSocket(this.#upstream, encodeTerminate());
     this.#services.ended(this);
   }
-  #finished = false;
-}
-
-function isSync(expectation: Expectation | 0): boolean {
-  return expectation === EXPECT.sync || expectation === EXPECT.maybeSync;
-}
-
-/** The server compares names of prepared statements and portals by this many bytes: NAMEDATALEN - 1. */
-const NAME_BYTES = 63;
-
-/** A name in a message, as the server tells names apart; its bytes as Latin-1. */
-function nameAt(bytes: Buffer, from: number, to: number): string {
-  return from === to ? '' : bytes.toString('latin1', from, Math.min(to, from + NAME_BYTES));
-}
-
-/** False for names whose meaning depends on client_encoding: the same bytes may be two names, so they stay unknown. */
-function isAscii(name: string): boolean {
-  for (let i = 0; i < name.length; i++) if (name.charCodeAt(i) > 0x7f) return false;
-  return true;
-}
-
-/** The same for a name in SQL text. */
-function nameInText(name: string): string {
-  const bytes = Buffer.from(name, 'utf8');
-  return nameAt(bytes, 0, bytes.length);
-}
-
-/** The tag of a CommandComplete as a field of a record. */
-function tagField(tag: string): string {
-  return `,"tag":${JSON.stringify(tag)}`;
 }
