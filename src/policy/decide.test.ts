@@ -3,9 +3,9 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Identity } from '../identity/identity.ts';
 import type { Effect, EffectName, ObjectName } from '../statements/facts.ts';
-import { RuleSet, type Subject } from './decide.ts';
+import { type Moment, RuleSet, type Subject } from './decide.ts';
 import type { Condition, RuleSource } from './rule-schema.ts';
-import type { DenyVerdict, Verdict } from './verdict.ts';
+import type { DenyVerdict, HoldVerdict, Verdict } from './verdict.ts';
 
 const AGENT: Identity = { subject: 'agent-7', kind: 'agent', groups: ['agents'] };
 
@@ -94,6 +94,206 @@ test('what is not known about an object counts against the statement', () => {
   assert.equal(decide([rule({ match: { functions: ['f'] } })], [effect('opaque')]).action, 'deny');
   assert.equal(decide([rule({ match: { settings: ['role'] } })], [effect('set-session')]).action, 'deny');
   assert.equal(decide([rule({ match: { settings: ['role'] } })], [effect('transaction')]).action, 'allow');
+});
+
+test('a name without schema matches an allow rule only where its schema does not matter', () => {
+  const allowed = (tables: string[], object: ObjectName, also: ObjectName[] = []) =>
+    decide([rule({ action: 'allow', match: { tables } })], [{ ...effect('read', object), also }], { default: 'deny' })
+      .action === 'allow';
+  assert.ok(!allowed(['public.customers'], relation('customers')));
+  assert.ok(allowed(['public.customers'], relation('customers', 'public')));
+  assert.ok(allowed(['customers'], relation('customers')));
+  assert.ok(allowed(['*'], relation('customers')));
+  assert.ok(!allowed(['parent'], relation('child', 'public'), [relation('parent', 'public')]));
+  const denied = (tables: string[], also: ObjectName[]) =>
+    decide([rule({ match: { tables } })], [{ ...effect('read', relation('child', 'public')), also }]).action === 'deny';
+  assert.ok(denied(['public.parent'], [relation('parent', 'public')]));
+  assert.ok(!denied(['public.other'], [relation('parent', 'public')]));
+});
+
+test('a deny rule needs one of its columns to be touched, an allow rule that no other one is', () => {
+  const read = (columns: string[] | null, used: string[] | null = []) => ({
+    effects: [{ ...effect('read', relation('t', 's')), ...(columns === null ? {} : { columns }) }],
+    ...(used === null
+      ? {}
+      : { uses: used.map((column) => ({ schema: 's', relation: 't', column, use: 'condition' as const })) }),
+  });
+  const denied = (facts: ReturnType<typeof read>) =>
+    new RuleSet([rule({ match: { columns: ['s.t.email'] } })], 'v').decide(facts, subject()).action === 'deny';
+  const allowed = (facts: ReturnType<typeof read>, columns = ['s.t.id', 't.name']) =>
+    new RuleSet([rule({ action: 'allow', match: { columns } })], 'v').decide(facts, subject({ default: 'deny' }))
+      .action === 'allow';
+  assert.deepEqual(
+    [denied(read(['id'])), denied(read(['id', 'email'])), denied(read(['id'], ['email']))],
+    [false, true, true],
+  );
+  assert.deepEqual([denied(read(null)), denied(read(['id'], null)), denied(read(['id'], ['*']))], [true, true, true]);
+  assert.deepEqual(
+    [allowed(read(['id'])), allowed(read(['id', 'name'], ['id'])), allowed(read([]))],
+    [true, true, true],
+  );
+  assert.deepEqual([allowed(read(['id', 'email'])), allowed(read(['id'], ['email']))], [false, false]);
+  assert.deepEqual(
+    [allowed(read(null)), allowed(read(['id'], null)), allowed(read(['id'], ['*']))],
+    [false, false, false],
+  );
+  assert.deepEqual([allowed(read(null), ['s.t.*']), allowed(read(null), ['s.u.*'])], [true, false]);
+});
+
+const MOMENT: Moment = {
+  now: Date.parse('2026-11-23T13:00:00Z'),
+  claimed: new Map([['intent', 'cleaning up']]),
+  binds: [],
+  session: { id: 's', address: '::1', tls: false, inTransaction: false, settings: new Map() },
+  estimate: null,
+};
+
+/** The action at {@link MOMENT} and where the moment is not known, and whether the verdict is stable. */
+function atMoments(change: Partial<RuleSource>, fallback: 'allow' | 'deny' = 'allow') {
+  const rules = new RuleSet([rule(change)], 'v');
+  const facts = { effects: [effect('read', relation('t'))] };
+  const [now, unknown] = [MOMENT, null].map((moment) => rules.decide(facts, subject({ default: fallback }), moment));
+  assert.equal(now?.stable, unknown?.stable);
+  return [now?.action, unknown?.action, now?.stable];
+}
+
+test('time, claims and expressions are asked at the moment; where it is not known the stricter answer counts', () => {
+  const noon = { hours: ['12:00-14:00'], zone: 'UTC' };
+  assert.deepEqual(atMoments({ match: { during: noon } }), ['deny', 'deny', false]);
+  assert.deepEqual(atMoments({ match: { outside: noon } }), ['allow', 'deny', false]);
+  assert.deepEqual(atMoments({ match: { missing: ['intent'] } }), ['allow', 'deny', false]);
+  assert.deepEqual(atMoments({ match: { missing: ['intent', 'traceparent'] } }), ['deny', 'deny', false]);
+  assert.deepEqual(atMoments({ match: { during: noon }, action: 'allow' }, 'deny'), ['allow', 'deny', false]);
+  assert.deepEqual(atMoments({ match: {}, unless: { during: noon } }), ['allow', 'deny', false]);
+  assert.deepEqual(atMoments({ match: {}, unless: { until: '2026-11-23' } }), ['allow', 'deny', false]);
+  assert.deepEqual(atMoments({ match: {}, unless: { until: '2026-11-22' } }), ['deny', 'deny', false]);
+  assert.deepEqual(atMoments({ match: {}, if: 'claimed.intent == "x"' }), ['allow', 'deny', false]);
+  assert.deepEqual(atMoments({ match: {}, if: 'claimed.nothing == "x"' }), ['deny', 'deny', false]);
+  assert.deepEqual(atMoments({ match: {}, if: 'claimed.nothing == "x"', action: 'allow' }, 'deny'), [
+    'deny',
+    'deny',
+    false,
+  ]);
+  assert.deepEqual(atMoments({ match: {}, if: 'identity.kind == "human"' }), ['allow', 'allow', true]);
+  assert.deepEqual(
+    atMoments({ match: { effects: ['drop'], during: noon } }),
+    ['allow', 'allow', true],
+    'it is not about this',
+  );
+});
+
+test('an expression is asked for each effect, and no more often than it may', () => {
+  const reads = (count: number) => Array.from({ length: count }, (_, i) => effect('read', relation(`t${i}`, 's')));
+  const one = rule({ if: 'effect.object == "t3"' });
+  assert.equal(decide([one], reads(3)).action, 'allow');
+  assert.equal(decide([one], reads(4)).action, 'deny');
+  assert.equal(decide([rule({ if: 'effect.object == "x"' })], reads(20_000)).action, 'deny', 'too many to ask');
+});
+
+const HOLD: Required<Pick<RuleSource, 'action' | 'approval'>> = {
+  action: 'hold',
+  approval: { from: { groups: ['dba'] }, count: 2, within: '15m', wait: '0s' },
+};
+
+function held(verdict: Verdict): HoldVerdict {
+  assert.equal(verdict.action, 'hold');
+  return verdict as HoldVerdict;
+}
+
+test('holds add up, and deny is stricter', () => {
+  const read = [effect('read', relation('t'))];
+  const other = rule({
+    id: 'q',
+    action: 'hold',
+    approval: { stages: [{ from: { subjects: ['ann'] } }], grant: 'session' },
+  });
+  const verdict = held(decide([rule({ id: 's', ...HOLD }), other, rule({ id: 'a', action: 'allow' })], read));
+  assert.deepEqual(
+    [verdict.rule, verdict.rules, verdict.retry, verdict.stable, verdict.message],
+    ['q', ['a', 'q', 's'], 'after_approval', true, 'Reading t needs approval (rule q).'],
+  );
+  const rest = { grantForMs: null, tolerancePercent: 0 };
+  assert.deepEqual(verdict.approvals, [
+    {
+      rule: 'q',
+      stages: [{ groups: [], subjects: ['ann'], count: 1 }],
+      withinMs: 3_600_000,
+      waitMs: 60_000,
+      grant: 'session',
+      ...rest,
+    },
+    {
+      rule: 's',
+      stages: [{ groups: ['dba'], subjects: [], count: 2 }],
+      withinMs: 900_000,
+      waitMs: 0,
+      grant: 'once',
+      ...rest,
+    },
+  ]);
+  assert.equal(decide([rule({ id: 's', ...HOLD }), rule({ id: 'd' })], read).action, 'deny');
+});
+
+test('under default hold what no rule allows is held, and under default deny a hold allows nothing', () => {
+  const read = [effect('read', relation('t'))];
+  assert.deepEqual(
+    held(decide([], read, { default: 'hold' })).approvals.map(({ rule: by }) => by),
+    ['default'],
+  );
+  assert.equal(decide([rule({ action: 'allow' })], read, { default: 'hold' }).action, 'allow');
+  assert.equal(decide([rule({ ...HOLD })], read, { default: 'deny' }).action, 'deny');
+  assert.equal(
+    decide([rule({ ...HOLD }), rule({ id: 'a', action: 'allow' })], read, { default: 'deny' }).action,
+    'hold',
+  );
+  const shadowAllow = rule({ id: 'a', action: 'allow', shadow: true });
+  assert.deepEqual(decide([shadowAllow], read, { default: 'hold' }).shadow, ['a']);
+});
+
+test('a limit is handed on for what matches, and decides nothing by itself', () => {
+  const rules = [rule({ match: { effects: ['read'] }, limit: { rows: 10, bytes: '1MiB', per: '1h' } })];
+  const verdict = decide(rules, [effect('read', relation('t'))]);
+  assert.deepEqual([verdict.action, verdict.rules], ['allow', ['r']]);
+  assert.deepEqual(
+    verdict.limits.map(({ of, most, windowMs, action }) => [of, most, windowMs, action]),
+    [
+      ['rows', 10, 3_600_000, 'deny'],
+      ['bytes', 1_048_576, 3_600_000, 'deny'],
+    ],
+  );
+  assert.deepEqual(decide(rules, [effect('drop', relation('t'))]).limits, []);
+});
+
+test('an explanation says of every rule whether it matched, and else the first key that failed', () => {
+  const rules = new RuleSet(
+    [
+      rule({ id: 'a', match: { connections: ['billing'] } }),
+      rule({ id: 'b', match: { identities: { groups: ['dba'] } } }),
+      rule({ id: 'c', match: { effects: ['delete'], predicate: ['none'], tables: ['hr.*'] } }),
+      rule({ id: 'd', match: { missing: ['intent'] } }),
+      rule({ id: 'e', unless: { tables: ['t'] } }),
+      rule({ id: 'f', if: 'identity.kind == "human"' }),
+      rule({ id: 'g', match: { effects: ['delete'] } }),
+      rule({ id: 'h', match: { columns: ['hr.staff.salary'] }, shadow: true }),
+    ],
+    'v',
+  );
+  const deletion = effect('delete', relation('t', 's'), { predicate: 'bounded', columns: [] });
+  const { verdict, rules: explained } = rules.explain({ effects: [deletion], uses: [] }, subject(), MOMENT);
+  assert.equal(verdict.action, 'deny');
+  assert.deepEqual(
+    explained.map(({ id, key, because, effects }) => [id, key, because, effects.length]),
+    [
+      ['a', 'connections', 'the connection is not billing', 0],
+      ['b', 'identities.groups', 'the identity is not in the group dba', 0],
+      ['c', 'predicate', 'the predicate is not none', 0],
+      ['d', 'missing', 'the client claims intent', 0],
+      ['e', 'unless', 'it is excepted by unless', 0],
+      ['f', 'if', 'the expression of if is not true', 0],
+      ['g', null, null, 1],
+      ['h', 'columns', 'it does not touch hr.staff.salary', 0],
+    ],
+  );
 });
 
 test('settings match whatever their case', () => {
@@ -194,6 +394,7 @@ const effectArbitrary: fc.Arbitrary<Effect> = fc.record({
   ),
   predicate: fc.constantFrom('none' as const, 'open' as const, null),
   via: fc.constant(null),
+  columns: fc.subarray(['id', 'email']),
 });
 
 const conditionArbitrary: fc.Arbitrary<Condition> = fc.record<Condition>(
@@ -204,7 +405,9 @@ const conditionArbitrary: fc.Arbitrary<Condition> = fc.record<Condition>(
     tables: fc.subarray(['t', 'public.*', 'hr.u', '*'], { minLength: 1 }),
     functions: fc.constantFrom<string[][]>(['f'], ['g', '*.h']),
     settings: fc.constantFrom<string[][]>(['role'], ['*']),
-    predicate: fc.subarray(['none' as const, 'present' as const], { minLength: 1 }),
+    predicate: fc.subarray(['none' as const, 'bounded' as const, 'present' as const], { minLength: 1 }),
+    columns: fc.constantFrom<string[][]>(['t.email'], ['t.*'], ['public.t.id']),
+    missing: fc.constantFrom<string[][]>(['intent'], ['traceparent']),
   },
   { requiredKeys: [] },
 );
@@ -214,15 +417,27 @@ const rulesArbitrary = fc
     fc.record({
       match: conditionArbitrary,
       unless: fc.option(conditionArbitrary, { nil: undefined }),
-      action: fc.constantFrom('allow' as const, 'deny' as const),
+      action: fc.constantFrom('allow' as const, 'hold' as const, 'deny' as const),
+      expression: fc.constantFrom(
+        undefined,
+        'effect.name == "read"',
+        'claimed.intent == "x"',
+        '"agents" in identity.groups',
+      ),
       shadow: fc.boolean(),
     }),
     { maxLength: 6 },
   )
-  .map((rules) => rules.map((one, i) => rule({ ...one, unless: one.unless, id: `rule-${i}` } as Partial<RuleSource>)));
+  .map((rules) =>
+    rules.map(({ expression, ...one }, i) =>
+      rule({ ...one, ...(one.action === 'hold' ? HOLD : {}), if: expression, id: `rule-${i}` } as Partial<RuleSource>),
+    ),
+  );
 
 const effectsArbitrary = fc.array(effectArbitrary, { maxLength: 4 });
-const defaultArbitrary = fc.constantFrom('allow' as const, 'deny' as const);
+const defaultArbitrary = fc.constantFrom('allow' as const, 'hold' as const, 'deny' as const);
+
+const STRICTNESS = { allow: 0, hold: 1, deny: 2 } as const;
 
 test('the order of rules and of effects never matters', () => {
   fc.assert(
@@ -236,7 +451,7 @@ test('the order of rules and of effects never matters', () => {
   );
 });
 
-test('one more deny rule never allows more, one more allow rule never denies more', () => {
+test('one more deny or hold rule never allows more, one more allow rule never refuses more', () => {
   fc.assert(
     fc.property(
       rulesArbitrary,
@@ -244,33 +459,104 @@ test('one more deny rule never allows more, one more allow rule never denies mor
       effectsArbitrary,
       defaultArbitrary,
       (rules, match, effects, fallback) => {
-        const change = { default: fallback };
-        const before = decide(rules, effects, change).action;
-        const withDeny = decide([...rules, rule({ id: 'more', match })], effects, change).action;
-        const withAllow = decide([...rules, rule({ id: 'more', match, action: 'allow' })], effects, change).action;
-        if (before === 'deny') assert.equal(withDeny, 'deny');
-        if (before === 'allow') assert.equal(withAllow, 'allow');
+        const strictness = (more: Partial<RuleSource>[]) =>
+          STRICTNESS[
+            decide([...rules, ...more.map((one) => rule({ id: 'more', match, ...one }))], effects, {
+              default: fallback,
+            }).action
+          ];
+        const before = strictness([]);
+        assert.ok(strictness([{ action: 'deny' }]) >= before);
+        assert.ok(strictness([HOLD]) >= before);
+        assert.ok(strictness([{ action: 'allow' }]) <= before);
       },
     ),
   );
 });
+
+test('what is allowed when the moment is not known is allowed at every moment', () => {
+  fc.assert(
+    fc.property(
+      rulesArbitrary,
+      effectsArbitrary,
+      defaultArbitrary,
+      fc.boolean(),
+      (loaded, effects, fallback, claims) => {
+        const rules = new RuleSet(loaded, 'v');
+        const moment = claims ? MOMENT : { ...MOMENT, claimed: new Map() };
+        const unknown = rules.decide({ effects }, subject({ default: fallback }));
+        const known = rules.decide({ effects }, subject({ default: fallback }), moment);
+        assert.ok(STRICTNESS[known.action] <= STRICTNESS[unknown.action]);
+        if (known.stable) assert.deepEqual(known, unknown);
+      },
+    ),
+  );
+});
+
+test('unless takes away exactly the effects it holds for', () => {
+  fc.assert(
+    fc.property(conditionArbitrary, conditionArbitrary, effectArbitrary, (match, unless, one) => {
+      // Where something is not known match and unless answer differently, on purpose.
+      if (one.object === null || one.object.schema === null) return;
+      const matches = (condition: Condition) =>
+        new RuleSet([rule({ match: condition })], 'v').decide({ effects: [one], uses: [] }, subject(), MOMENT)
+          .action === 'deny';
+      const { columns: _, ...known } = unless;
+      fc.pre(Object.keys(known).length > 0);
+      const both = new RuleSet([rule({ match, unless: known })], 'v').decide(
+        { effects: [one], uses: [] },
+        subject(),
+        MOMENT,
+      );
+      assert.equal(both.action === 'deny', matches(match) && !matches(known));
+    }),
+  );
+});
+
+test('an explanation agrees with the verdict', () => {
+  fc.assert(
+    fc.property(rulesArbitrary, effectsArbitrary, defaultArbitrary, (loaded, effects, fallback) => {
+      const { verdict, rules } = new RuleSet(loaded, 'v').explain(
+        { effects, uses: [] },
+        subject({ default: fallback }),
+        MOMENT,
+      );
+      const matched = rules.filter((one) => one.effects.length > 0);
+      assert.deepEqual(
+        matched.filter(({ shadow }) => !shadow).map(({ id }) => id),
+        verdict.rules,
+      );
+      for (const one of rules) assert.equal(one.because === null, one.effects.length > 0, one.id);
+      const strictest = Math.max(0, ...matched.filter(({ shadow }) => !shadow).map(({ action }) => STRICTNESS[action]));
+      assert.ok(STRICTNESS[verdict.action] >= strictest);
+      const allowed = new Set(
+        matched.filter(({ action, shadow }) => action === 'allow' && !shadow).flatMap((one) => one.effects),
+      );
+      const isCovered = fallback === 'allow' || effects.every((one) => allowed.has(one));
+      assert.equal(verdict.action, isCovered ? ACTIONS[strictest] : ACTIONS[Math.max(strictest, STRICTNESS[fallback])]);
+    }),
+  );
+});
+
+const ACTIONS = ['allow', 'hold', 'deny'] as const;
 
 test('a shadow rule never changes the action, the rules or the words of a verdict', () => {
   fc.assert(
     fc.property(
       rulesArbitrary,
       conditionArbitrary,
-      fc.boolean(),
+      fc.constantFrom<Pick<RuleSource, 'action' | 'approval'>[]>({ action: 'allow' }, HOLD, { action: 'deny' }),
       effectsArbitrary,
       defaultArbitrary,
-      (rules, match, denies, effects, fallback) => {
+      (rules, match, action, effects, fallback) => {
         const change = { default: fallback };
-        const shadow = rule({ id: 'shadow', match, action: denies ? 'deny' : 'allow', shadow: true });
-        const { shadow: _, ...before } = decide(rules, effects, change);
-        const { shadow: named, ...after } = decide([...rules, shadow], effects, change);
+        const shadow = rule({ id: 'shadow', match, ...action, shadow: true });
+        const { shadow: _, stable: __, ...before } = decide(rules, effects, change);
+        const { shadow: named, stable: ___, ...after } = decide([...rules, shadow], effects, change);
         assert.deepEqual(after, before);
-        if (denies && named.includes('shadow')) {
-          assert.equal(decide([...rules, { ...shadow, shadow: false }], effects, change).action, 'deny');
+        if (action.action === 'deny' && named.includes('shadow')) {
+          const enforced = decide([...rules, { ...shadow, shadow: false }], effects, change).action;
+          assert.ok(enforced === 'deny');
         }
       },
     ),
@@ -282,7 +568,7 @@ test('under default deny a statement passes only if each of its effects would pa
     fc.property(rulesArbitrary, effectsArbitrary, (rules, effects) => {
       const alone = effects.map((one) => decide(rules, [one], { default: 'deny' }).action);
       const together = decide(rules, effects, { default: 'deny' }).action;
-      assert.equal(together, alone.every((action) => action === 'allow') ? 'allow' : 'deny');
+      assert.equal(together, ACTIONS[Math.max(0, ...alone.map((action) => STRICTNESS[action]))]);
     }),
   );
 });
@@ -295,9 +581,8 @@ test('a statement with more effects is never allowed where one with fewer is ref
       effectArbitrary,
       defaultArbitrary,
       (rules, effects, one, fallback) => {
-        if (decide(rules, effects, { default: fallback }).action === 'deny') {
-          assert.equal(decide(rules, [...effects, one], { default: fallback }).action, 'deny');
-        }
+        const more = decide(rules, [...effects, one], { default: fallback }).action;
+        assert.ok(STRICTNESS[more] >= STRICTNESS[decide(rules, effects, { default: fallback }).action]);
       },
     ),
   );

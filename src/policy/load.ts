@@ -208,7 +208,7 @@ type Positions = Pick<Source, 'path' | 'document' | 'lines'>;
 function describe(issue: z.core.$ZodIssue, source: Positions, value: unknown): RuleProblem[] {
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => ({
-      ...placeOf(source, [...issue.path, key]),
+      ...placeOf(source, [...issue.path, key], 'key'),
       message: `unknown key "${key}"${inRule(issue.path, value)}.${suggestion(key, keysAt(issue.path))}`,
     }));
   }
@@ -235,8 +235,12 @@ function inRule(path: readonly PropertyKey[], value: unknown): string {
   return typeof id === 'string' ? ` (${KINDS[section]} ${id})` : '';
 }
 
-/** Where the value at a path stands; for one that was left out, where its parent does. */
-function placeOf(source: Positions, path: readonly PropertyKey[]): Omit<RuleProblem, 'message'> {
+/** Where the value at a path stands, or its key; for one that was left out, where its parent does. */
+function placeOf(
+  source: Positions,
+  path: readonly PropertyKey[],
+  of: 'value' | 'key' = 'value',
+): Omit<RuleProblem, 'message'> {
   let node: unknown = source.document.contents;
   let offset = isNode(node) ? (node.range?.[0] ?? 0) : 0;
   for (const [depth, step] of path.entries()) {
@@ -247,7 +251,7 @@ function placeOf(source: Positions, path: readonly PropertyKey[]): Omit<RuleProb
       if (pair === undefined) break;
       next = pair.value;
       // A key is the place of a key that is unknown, and of what is below it until that has a place of its own.
-      const shown = depth === path.length - 1 && isScalar(next) ? next : pair.key;
+      const shown = of === 'value' && depth === path.length - 1 && isScalar(next) ? next : pair.key;
       if (isNode(shown)) offset = shown.range?.[0] ?? offset;
     } else if (isSeq(node)) {
       next = node.items[Number(step)];
