@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import type { TextFacts } from '../facts.ts';
 import { PostgresAnalyzer } from './analyzer.ts';
 import { textWithoutLiterals } from './literals.ts';
+import { Names } from './names.ts';
 import { PostgresParser } from './parser.ts';
 import { analyseText } from './text-facts.ts';
 
@@ -12,10 +13,12 @@ const OFF = { standardConformingStrings: false };
 
 let analyzer: PostgresAnalyzer;
 let parser: PostgresParser;
+let names: Names;
 
 before(async () => {
   analyzer = await PostgresAnalyzer.create();
   parser = await PostgresParser.create();
+  names = new Names(null, [], null, parser);
 });
 
 after(() => analyzer.close());
@@ -117,7 +120,7 @@ test('facts that depend on a literal are not given to a text with another', () =
   ]) {
     const key = textWithoutLiterals(text);
     assert.notEqual(key, null, text);
-    assert.equal(analyseText(parser, text).literalsAreFree, false, text);
+    assert.equal(analyseText(names, text).literalsAreFree, false, text);
   }
   assert.equal(atOnce("SELECT nextval('a')").statements[0]!.effects[1]!.object?.name, 'a');
   assert.equal(atOnce("SELECT nextval('b')").statements[0]!.effects[1]!.object?.name, 'b');
@@ -244,7 +247,7 @@ test('facts of a text with known form are those a full parse of it gives', () =>
         for (const filling of fillings) {
           let next = 0;
           const text = template.replace(/\?/g, () => filling[next++ % filling.length]!);
-          assert.deepEqual(atOnce(text), analyseText(parser, text).facts, text);
+          assert.deepEqual(atOnce(text), analyseText(names, text).facts, text);
         }
       },
     ),

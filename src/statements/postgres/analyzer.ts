@@ -1,7 +1,10 @@
+import type { CatalogueLookup, NameContext } from '../catalogue.ts';
 import { type LexingState, opaqueText, type TextFacts } from '../facts.ts';
 import { type CacheStats, FactsCache } from './facts-cache.ts';
+import type { KnownNames } from './functions.ts';
 import { textWithoutLiterals } from './literals.ts';
 import { LongTexts } from './long-texts.ts';
+import { Names, Readings } from './names.ts';
 import { PostgresParser } from './parser.ts';
 import { analyseText } from './text-facts.ts';
 
@@ -15,6 +18,21 @@ export interface AnalyzerOptions {
   readonly cacheEntries?: number;
   /** Most bytes kept, estimated; default 32 MB. */
   readonly cacheBytes?: number;
+  /** What is known of functions and operators by name. Without it every function is named and none is judged. */
+  readonly known?: KnownNames;
+}
+
+const NO_NAMES: NameContext = { catalogue: null, searchPath: [] };
+
+/** Catalogues and search paths that are told apart at a time; older ones are looked at afresh. */
+const MOST_CONTEXTS = 1000;
+
+/** What the facts of a text depend on besides the text. */
+interface Context {
+  /** Begins the cache's keys: no text begins with it. */
+  readonly prefix: string;
+  readonly names: Names;
+  readonly context: NameContext;
 }
 
 /**
@@ -25,11 +43,19 @@ export interface AnalyzerOptions {
  */
 export class PostgresAnalyzer {
   readonly #parser: PostgresParser;
-  readonly #longTexts = new LongTexts();
+  readonly #known: KnownNames | null;
+  readonly #longTexts: LongTexts;
   readonly #cache: FactsCache;
+  readonly #readings = new WeakMap<CatalogueLookup, Readings>();
+  /** By the object, which sessions share, and by what is in it. */
+  #contextOf = new WeakMap<NameContext, Context>();
+  readonly #contexts = new Map<string, Context>();
+  #contextsMade = 0;
 
   private constructor(parser: PostgresParser, options: AnalyzerOptions) {
     this.#parser = parser;
+    this.#known = options.known ?? null;
+    this.#longTexts = new LongTexts(this.#known);
     this.#cache = new FactsCache(options.cacheEntries ?? 10_000, options.cacheBytes ?? 32 * 1024 * 1024);
   }
 
@@ -40,30 +66,67 @@ export class PostgresAnalyzer {
   /**
    * The facts of one Query or Parse text. At once if the text was seen before or is short, otherwise a promise. Never
    * throws and never rejects: a text that cannot be read is one opaque statement, whose effect says why in `via`.
+   *
+   * Facts are kept for each text, catalogue version and search path. A session that passes the same `names` object each
+   * time saves the look-up of the latter two. Without a catalogue, what needs one counts as the wider or the unknown.
    */
-  analyze(text: string, lexing: LexingState): TextFacts | Promise<TextFacts> {
+  analyze(text: string, lexing: LexingState, names: NameContext = NO_NAMES): TextFacts | Promise<TextFacts> {
     // The parser reads strings the standard way. Without a backslash both ways are the same.
     if (!lexing.standardConformingStrings && text.includes('\\')) {
       return opaqueText(text.length, 'backslash with standard_conforming_strings off');
     }
-    const known = this.#cache.byText(text);
+    const context = this.#contextOf.get(names) ?? this.#contextFor(names);
+    const { prefix } = context;
+    const known = this.#cache.byText(prefix + text);
     if (known !== undefined) return known;
     // A key means printable ASCII throughout, so the questions after it need no asking.
-    const key = text.length > SHORT_TEXT ? null : textWithoutLiterals(text);
-    const similar = this.#cache.byPattern(key, text);
+    const form = text.length > SHORT_TEXT ? null : textWithoutLiterals(text);
+    const key = form === null ? null : prefix + form;
+    const similar = this.#cache.byPattern(key, prefix + text, text.length);
     if (similar !== undefined) return similar;
     const bytes = Buffer.byteLength(text);
     if (bytes > LONGEST_TEXT) return opaqueText(text.length, 'too large');
     if (!text.isWellFormed() || text.includes('\0')) return opaqueText(text.length, 'invalid encoding');
     if (bytes > SHORT_TEXT) {
-      return this.#longTexts.analyse(text).then((facts) => {
-        if (!wasNotRead(facts)) this.#cache.add(text, null, facts);
+      return this.#longTexts.analyse(text, context.context).then((facts) => {
+        if (!wasNotRead(facts)) this.#cache.add(prefix + text, null, facts, text.length);
         return facts;
       });
     }
-    const { facts, literalsAreFree } = analyseText(this.#parser, text);
-    if (!wasNotRead(facts)) this.#cache.add(text, literalsAreFree ? key : null, facts);
+    const { facts, literalsAreFree } = analyseText(context.names, text);
+    if (!wasNotRead(facts)) this.#cache.add(prefix + text, literalsAreFree ? key : null, facts, text.length);
     return facts;
+  }
+
+  #contextFor(names: NameContext): Context {
+    const { catalogue, searchPath } = names;
+    const key = JSON.stringify([catalogue?.version ?? null, searchPath]);
+    let context = this.#contexts.get(key);
+    if (context === undefined) {
+      if (this.#contexts.size >= MOST_CONTEXTS) {
+        this.#contexts.clear();
+        this.#contextOf = new WeakMap();
+      }
+      this.#contextsMade += 1;
+      context = {
+        prefix: `${this.#contextsMade.toString(36)}\0`,
+        names: new Names(this.#readingsOf(catalogue), searchPath, this.#known, this.#parser),
+        context: names,
+      };
+      this.#contexts.set(key, context);
+    }
+    this.#contextOf.set(names, context);
+    return context;
+  }
+
+  #readingsOf(catalogue: CatalogueLookup | null): Readings | null {
+    if (catalogue === null) return null;
+    let readings = this.#readings.get(catalogue);
+    if (readings === undefined) {
+      readings = new Readings(catalogue);
+      this.#readings.set(catalogue, readings);
+    }
+    return readings;
   }
 
   /** Look-ups that found the text, that found a text with other literals, and that found neither. */

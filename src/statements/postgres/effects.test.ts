@@ -1,17 +1,20 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import type { Effect, StatementFacts } from '../facts.ts';
+import { Names } from './names.ts';
 import { PostgresParser } from './parser.ts';
 import { analyseText } from './text-facts.ts';
 
 let parser: PostgresParser;
+let names: Names;
 
 before(async () => {
   parser = await PostgresParser.create();
+  names = new Names(null, [], null, parser);
 });
 
 function factsOf(text: string): StatementFacts {
-  const { statements } = analyseText(parser, text).facts;
+  const { statements } = analyseText(names, text).facts;
   assert.equal(statements.length, 1, text);
   return statements[0]!;
 }
@@ -28,9 +31,9 @@ const CASES: readonly (readonly [string, ...string[]])[] = [
   ['SELECT 1'],
   ["SELECT 'DELETE FROM t' AS delete -- TRUNCATE t\n"],
   ['SELECT a FROM t', 'read t [none]'],
-  ['SELECT a FROM s.t WHERE b = 1', 'read s.t [open]'],
+  ['SELECT a FROM s.t WHERE b = 1', 'read s.t [bounded]'],
   ['TABLE t', 'read t [none]'],
-  ['SELECT 1 FROM "T" JOIN u ON true', 'read T [none]', 'read u [none]'],
+  ['SELECT 1 FROM "T" JOIN u ON true', 'read T [tautology]', 'read u [tautology]'],
   ['SELECT a FROM t WHERE b IN (SELECT c FROM u)', 'read t [open]', 'read u [none]'],
   ['SELECT a FROM t WHERE x UNION SELECT b FROM u', 'read t [open]', 'read u [none]'],
   [
@@ -50,7 +53,7 @@ const CASES: readonly (readonly [string, ...string[]])[] = [
   ['WITH t AS (SELECT 1) SELECT * FROM t'],
   ['WITH t AS (SELECT * FROM t) SELECT * FROM t', 'read t [none] via cte'],
   ['WITH t AS (SELECT 1) SELECT * FROM s.t', 'read s.t [none]'],
-  ['WITH RECURSIVE t AS (SELECT 1 UNION ALL SELECT * FROM t) SELECT * FROM t'],
+  ['WITH RECURSIVE t AS (SELECT 1 UNION ALL SELECT * FROM t) SELECT * FROM t', 'resource via unbounded recursion'],
   ['WITH a AS (SELECT * FROM b), b AS (SELECT 1) SELECT * FROM a, b', 'read b [none] via cte'],
   ['WITH t AS (SELECT 1) DELETE FROM t', 'delete t [none]'],
   ['SELECT * FROM (WITH t AS (SELECT 1) SELECT * FROM t) x, t', 'read t [none]'],
@@ -59,7 +62,7 @@ const CASES: readonly (readonly [string, ...string[]])[] = [
   ['INSERT INTO t SELECT a FROM u WHERE b', 'insert t', 'read u [open]'],
   ['INSERT INTO t VALUES (1) RETURNING a', 'insert t', 'read t [none] via returning'],
   ['INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING', 'insert t'],
-  ['INSERT INTO t VALUES (1) ON CONFLICT (a) DO UPDATE SET b = 1', 'insert t', 'update t [open] via on conflict'],
+  ['INSERT INTO t VALUES (1) ON CONFLICT (a) DO UPDATE SET b = 1', 'insert t', 'update t [bounded] via on conflict'],
   [
     'INSERT INTO t SELECT a FROM t ON CONFLICT (a) DO UPDATE SET b = 1',
     'insert t',
@@ -89,8 +92,8 @@ const CASES: readonly (readonly [string, ...string[]])[] = [
   [
     'MERGE INTO t USING u ON true WHEN MATCHED THEN UPDATE SET a = 1',
     'merge t',
-    'update t [none] via merge',
-    'read u [none]',
+    'update t [tautology] via merge',
+    'read u [tautology]',
   ],
   [
     'MERGE INTO t USING u ON t.a = u.a WHEN NOT MATCHED BY SOURCE THEN DELETE',
@@ -140,26 +143,30 @@ const CASES: readonly (readonly [string, ...string[]])[] = [
     "SELECT * FROM dblink('x', 'y') AS t(a int)",
     'call-function function:dblink',
     'network function:dblink via opens a second connection',
-    'opaque via runs SQL text: dblink',
+    'opaque function:dblink via runs SQL text: dblink',
   ],
   [
     "SELECT query_to_xml('DELETE FROM t', true, true, '')",
     'call-function function:query_to_xml',
-    'opaque via runs SQL text: query_to_xml',
+    'opaque function:query_to_xml via runs SQL text: query_to_xml',
   ],
   [
     "SELECT cursor_to_xml('c', 1, true, true, '')",
     'call-function function:cursor_to_xml',
-    'opaque via runs SQL text: cursor_to_xml',
+    'opaque function:cursor_to_xml via runs SQL text: cursor_to_xml',
   ],
-  ["SELECT ts_stat('SELECT 1')", 'call-function function:ts_stat', 'opaque via runs SQL text: ts_stat'],
+  [
+    "SELECT ts_stat('SELECT 1')",
+    'call-function function:ts_stat',
+    'opaque function:ts_stat via runs SQL text: ts_stat',
+  ],
   [
     'SELECT pg_reload_conf()',
     'call-function function:pg_reload_conf',
     'admin function:pg_reload_conf via acts on the server itself',
   ],
-  ["SELECT nextval('S.q'::regclass)", 'call-function function:nextval', 'update s.q [open] via nextval'],
-  ['SELECT setval($1, 1)', 'call-function function:setval', 'update [open] via setval'],
+  ["SELECT nextval('S.q'::regclass)", 'call-function function:nextval', 'update s.q [keyed] via nextval'],
+  ['SELECT setval($1, 1)', 'call-function function:setval', 'update [keyed] via setval'],
   ["SELECT pg_notify('c', 'x')", 'call-function function:pg_notify', 'notify other:c via sends a notification'],
   [
     'SELECT pg_advisory_lock(1)',
@@ -264,7 +271,7 @@ test('a prepared statement brings the facts of what it runs, and names are kept 
   const { nameChange } = factsOf('PREPARE p AS SELECT * FROM t WHERE a = $1');
   assert.ok(nameChange?.op === 'prepare');
   assert.equal(nameChange.name, 'p');
-  assert.deepEqual(nameChange.inner.effects.map(inWords), ['read t [open]']);
+  assert.deepEqual(nameChange.inner.effects.map(inWords), ['read t [bounded]']);
   assert.deepEqual(factsOf('EXECUTE "P" (1)').executes, ['P']);
   assert.deepEqual(factsOf('EXPLAIN EXECUTE p').executes, ['p']);
   assert.deepEqual(factsOf('DEALLOCATE p').nameChange, { op: 'deallocate', name: 'p' });

@@ -1,17 +1,35 @@
-import type { Effect, EffectName, NameChange, ObjectName, Predicate, StatementFacts } from '../facts.ts';
-import { isSafeEncoding, isUnsafeEncoding } from './encodings.ts';
+import type { CatalogueFunction, CatalogueName } from '../catalogue.ts';
+import type {
+  ColumnUse,
+  Effect,
+  EffectName,
+  Lineage,
+  NameChange,
+  ObjectName,
+  OutputColumn,
+  Predicate,
+  StatementFacts,
+} from '../facts.ts';
+import { deleteFrom, insert, merge, update } from './changes.ts';
+import { isSafeEncoding } from './encodings.ts';
+import { evaluate, typedValue } from './expressions.ts';
 import { fingerprint } from './fingerprint.ts';
-import { effectsOfFunction } from './functions.ts';
 import { statementKind } from './kinds.ts';
+import type { Names } from './names.ts';
 import { FIXED_TYPES, NODE_DECISIONS } from './nodes.ts';
 import type { TreeNode } from './parser.ts';
+import { type CommonTable, outputsOf, select } from './queries.ts';
+import { type Scope, Shape, Source } from './scope.ts';
+import { isEmpty, isWrapped, literal, nameParts, nodesIn, only, text } from './tree.ts';
+import { readsThrough, shapeOf } from './views.ts';
+import { truncatesReferencing, written } from './written.ts';
 
 /**
  * From the syntax tree of one statement to its effects.
  *
  * One walk over the whole tree: every node type has a decision (nodes.ts), so an effect counts wherever it hides. What
- * the walk does not know becomes an `opaque` effect, never silence. No catalogue yet: names are as written, operators,
- * casts and `a.b` (which may be the function call b(a)) are taken as harmless, functions are named, not judged.
+ * the walk does not know becomes an `opaque` effect, never silence. Queries are read by queries.ts and changes.ts, which
+ * know what names mean; everything else is here.
  */
 
 /** The facts of one statement, and whether a literal of the text decided any of them. */
@@ -21,18 +39,19 @@ export interface AnalysedStatement {
   readonly literalsAreFree: boolean;
 }
 
-/** Analyses the tree of one statement (`RawStmt.stmt`). `start` and `end` are passed through. */
-export function analyseStatement(statement: TreeNode, start: number, end: number): AnalysedStatement {
-  const walk = new EffectWalk();
-  walk.node(statement, TOP);
+/**
+ * Analyses the tree of one statement (`RawStmt.stmt`). `start` and `end` are passed through.
+ *
+ * @throws {TooComplex} if reading it takes more steps than a statement of its length may
+ */
+export function analyseStatement(statement: TreeNode, start: number, end: number, names: Names): AnalysedStatement {
+  const walk = new EffectWalk(names, FEWEST_STEPS + 8 * (end - start));
+  const found = walk.statement(statement);
   return {
     facts: {
       kind: statementKind(statement),
-      effects: walk.effects(),
-      executes: walk.executes,
+      ...found,
       nameChange: walk.nameChange,
-      changesLexing: walk.changesLexing,
-      refuses: walk.refuses,
       fingerprint: fingerprint(statement),
       start,
       end,
@@ -41,19 +60,30 @@ export function analyseStatement(statement: TreeNode, start: number, end: number
   };
 }
 
-/** What surrounds a node: the CTE names it can see, the WHERE of its query, and the construct it hides in. */
-interface Place {
+/** Nodes a statement may be read in, besides those its length allows for: views and recursion read some more than once. */
+const FEWEST_STEPS = 100_000;
+
+/** A statement that means more work than its length shows. */
+export class TooComplex extends Error {}
+
+/** What surrounds a node. */
+export interface Place {
+  /** The names WITH has given. */
   readonly ctes: CteScope | null;
-  readonly predicate: Predicate;
+  /** What columns can be named; `null` outside of queries. */
+  readonly scope: Scope | null;
+  /** The construct it hides in. */
   readonly via: string | null;
+  /** Set for the query of a WITH RECURSIVE name: its set operation feeds on itself. */
+  readonly recursion: { readonly table: CommonTable; readonly names: readonly string[] } | null;
 }
 
-interface CteScope {
-  readonly names: ReadonlySet<string>;
+export interface CteScope {
+  readonly names: ReadonlyMap<string, CommonTable>;
   readonly outer: CteScope | null;
 }
 
-const TOP: Place = { ctes: null, predicate: 'none', via: null };
+const TOP: Place = { ctes: null, scope: null, via: null, recursion: null };
 
 /** Settings that move the borders of strings or characters in later text. */
 const LEXING_SETTINGS = new Set(['client_encoding', 'standard_conforming_strings', 'backslash_quote']);
@@ -62,16 +92,74 @@ const ROLE_SETTINGS = new Set(['role', 'session_authorization']);
 
 type Handler = (walk: EffectWalk, body: TreeNode, place: Place, type: string) => void;
 
-class EffectWalk {
+/** What the facts of a statement hold besides its name, its place and its hash. */
+type Found = Pick<StatementFacts, 'effects' | 'executes' | 'changesLexing' | 'refuses' | 'outputs' | 'uses'>;
+
+export class EffectWalk {
+  readonly names: Names;
+  readonly top = TOP;
   readonly executes: string[] = [];
   nameChange: NameChange | null = null;
   changesLexing = false;
   refuses: string | null = null;
   literalsAreFree = true;
+  /** The columns of the result; `null` if they cannot be told. */
+  outputs: readonly OutputColumn[] | null = [];
+  /** True in bodies of functions, where a name can be a variable. */
+  hasVariables = false;
+  /** Where relations that are named are noted, while a condition is read. */
+  mentions: Set<Source> | null = null;
+  /** Decimal logarithm of the rows of the query that was read last. */
+  magnitude = 0;
   #effects = new Map<string, Effect>();
+  #uses: Map<string, ColumnUse> | null = new Map();
+  #done = new Set<string>();
+  #stepsLeft: number;
+
+  constructor(names: Names, steps: number) {
+    this.names = names;
+    this.#stepsLeft = steps;
+  }
+
+  /** Reads a whole statement. */
+  statement(statement: TreeNode): Found {
+    const [type, body] = only(statement);
+    if (QUERIES[type] !== undefined) this.outputs = outputsOf(QUERIES[type](this, body, TOP)) ?? null;
+    else this.node(statement, TOP);
+    return this.found();
+  }
+
+  found(): Found {
+    return {
+      effects: this.effects(),
+      executes: this.executes,
+      changesLexing: this.changesLexing,
+      refuses: this.refuses,
+      ...(this.outputs === null ? {} : { outputs: this.outputs }),
+      ...(this.#uses === null ? {} : { uses: [...this.#uses.values()] }),
+    };
+  }
 
   effects(): Effect[] {
     return [...this.#effects.values()];
+  }
+
+  /** For text the catalogue holds: what it does is read apart from what the statement does. */
+  another(names: Names): EffectWalk {
+    return new EffectWalk(names, FEWEST_STEPS);
+  }
+
+  /** @throws {TooComplex} */
+  step(steps = 1): void {
+    this.#stepsLeft -= steps;
+    if (this.#stepsLeft < 0) throw new TooComplex('too complex');
+  }
+
+  /** True the first time it is asked with a key. */
+  firstTime(key: string): boolean {
+    if (this.#done.has(key)) return false;
+    this.#done.add(key);
+    return true;
   }
 
   add(effect: EffectName, object: ObjectName | null, place: Place, predicate: Predicate | null = null): void {
@@ -79,14 +167,166 @@ class EffectWalk {
   }
 
   addVia(effect: EffectName, object: ObjectName | null, via: string | null, predicate: Predicate | null = null): void {
-    const name = object === null ? '' : `${object.kind}\0${object.schema ?? '\0'}\0${object.name}`;
-    const key = `${effect}\0${predicate}\0${via}\0${name}`;
-    if (!this.#effects.has(key)) this.#effects.set(key, { effect, object, predicate, via });
+    this.addEffect({ effect, object, predicate, via });
   }
 
-  opaque(why: string): void {
-    this.addVia('opaque', null, why);
+  /** Adds an effect; one that differs from another in its columns only is one with the columns of both. */
+  addEffect(given: Effect): void {
+    const added = { ...given, object: this.#resolved(given) };
+    const { effect, object, predicate, via, value } = added;
+    const name = object === null ? '' : `${object.kind}\0${object.schema ?? '\0'}\0${object.name}`;
+    const key = `${effect}\0${predicate}\0${via}\0${name}\0${value ?? ''}`;
+    const known = this.#effects.get(key);
+    if (known === undefined) {
+      this.#effects.set(key, added);
+    } else if (known.columns !== undefined) {
+      const { columns, ...rest } = known;
+      const both = added.columns === undefined ? null : [...new Set([...columns, ...added.columns])];
+      this.#effects.set(key, both === null ? rest : { ...rest, columns: both });
+    }
+  }
+
+  /** The object by the name the server finds it by. What is created is not there yet. */
+  #resolved({ effect, object }: Effect): ObjectName | null {
+    if (object?.kind !== 'relation' || object.schema !== null || effect === 'create') return object;
+    return this.names.relation({ relname: object.name }).object;
+  }
+
+  /** Adds the effects of code that this statement sets off. */
+  takesCode(effects: readonly Effect[], via: string): void {
+    for (const one of effects)
+      this.addEffect(one.effect === 'opaque' || one.effect === 'resource' ? one : { ...one, via });
+    if (effects.some((one) => one.effect === 'opaque')) this.changesLexing = true;
+  }
+
+  opaque(why: string, object: ObjectName | null = null): void {
+    this.addVia('opaque', object, why);
     this.changesLexing = true;
+  }
+
+  /** What is run costs more than the text shows. */
+  resource(why: string, _place: Place): void {
+    this.addVia('resource', null, why);
+  }
+
+  /** Notes that stored columns are used other than for output. */
+  use(lineage: Lineage, use: ColumnUse['use']): void {
+    if (lineage.from === 'unknown') this.#uses = null;
+    if (this.#uses === null) return;
+    for (const column of lineage.columns) {
+      const key = `${use}\0${column.schema}\0${column.relation}\0${column.column}`;
+      if (!this.#uses.has(key)) this.#uses.set(key, { ...column, use });
+    }
+  }
+
+  mention(source: Source): void {
+    this.mentions?.add(source);
+  }
+
+  /** Reads what has rows: a query, or a statement with RETURNING. */
+  query(node: unknown, place: Place): Shape {
+    const [type, body] = only(node);
+    const read = QUERIES[type];
+    if (read !== undefined) return read(this, body, place);
+    this.node(node, place);
+    return new Shape([], { from: 'unknown', columns: [] });
+  }
+
+  /** The effect of reading a relation of a query. */
+  reads(source: Source, predicate: Predicate, place: Place): void {
+    const { object, relation, only: alone, read } = source;
+    const also = relation === null ? [] : this.names.also(relation, alone);
+    this.addEffect({
+      effect: 'read',
+      object,
+      predicate,
+      via: place.via,
+      ...(read === null ? {} : { columns: [...read] }),
+      ...(also.length === 0 ? {} : { also }),
+    });
+    readsThrough(this, source);
+  }
+
+  /** Rows go somewhere else than to the client. */
+  copies({ columns, rest }: Shape): void {
+    for (const { lineage } of columns) this.use(lineage, 'copy');
+    if (rest !== null) this.use(rest, 'copy');
+  }
+
+  merges({ object }: Source, place: Place): void {
+    this.add('merge', object, place);
+  }
+
+  /** A function of a user runs. */
+  callsUserFunction({ schema, name, volatility }: CatalogueFunction, place: Place): void {
+    const declared = this.names.known?.functions.get(`${schema}.${name}`);
+    if (declared === 'pure' || declared === 'volatile') return;
+    const object: ObjectName = { kind: 'function', schema, name };
+    if (declared === 'resource') {
+      this.addVia('resource', object, name);
+      return;
+    }
+    this.add('call-function', object, place);
+    if (volatility === 'volatile') this.opaque(`volatile function ${name}`, object);
+  }
+
+  /** A function runs that an operator, a cast or a type stands for. @param evenHarmless false if an extension's may pass */
+  runsFunction({ schema, name }: CatalogueName, place: Place, evenHarmless = false): void {
+    if (schema === 'pg_catalog') {
+      if (this.names.known !== null && this.names.known.functions.get(name) === 'other') {
+        this.add('call-function', { kind: 'function', schema, name }, place);
+      }
+      return;
+    }
+    const found = this.names.catalogue?.functionsNamed(schema, name) ?? [];
+    if (found.length === 0) this.opaque(`unknown function ${name}`, { kind: 'function', schema, name });
+    for (const one of found) {
+      // Types of extensions are made of such functions.
+      if (!evenHarmless && one.extension !== null && one.volatility !== 'volatile') continue;
+      this.callsUserFunction(one, place);
+    }
+  }
+
+  /** SQL of the catalogue runs: the constraint of a domain. */
+  runsText(sql: string, via: string): void {
+    const statement = this.parse(sql);
+    if (statement === null) {
+      this.opaque(`unread ${via}`);
+      return;
+    }
+    const inner = this.another(this.names.withoutPath());
+    inner.hasVariables = true;
+    inner.node(statement, TOP);
+    this.takesCode(inner.effects(), via);
+  }
+
+  /** The tree of one statement of the catalogue's; `null` if it cannot be read. */
+  parse(sql: string): TreeNode | null {
+    const parsed = this.names.parser.parse(sql);
+    if (parsed.outcome !== 'parsed' || parsed.statements.length !== 1) return null;
+    return parsed.statements[0]!.stmt;
+  }
+
+  /** True for the call of a function that only the server has, by that name. */
+  isBuiltIn(call: TreeNode): boolean {
+    const parts = nameParts(call.funcname);
+    const name = parts.at(-1) ?? '';
+    const schema = parts.length > 1 ? parts.at(-2)! : null;
+    const { known } = this.names;
+    if (known === null || (schema !== null && schema !== 'pg_catalog')) return false;
+    return known.functions.has(name) && this.names.userFunctions(schema, name).length === 0;
+  }
+
+  /** True if `=` on a type is what it looks like. */
+  equalsAsBuiltIn(type: string | null): boolean {
+    if (this.names.catalogue === null || type === null) return true;
+    return this.names.catalogue.operatorsNamed('=').every((one) => {
+      if (one.left !== type && one.right !== type) return true;
+      const found = this.names.catalogue!.functionsNamed(one.function.schema, one.function.name);
+      return (
+        one.function.schema === 'pg_catalog' || (found.length > 0 && found.every((f) => f.volatility !== 'volatile'))
+      );
+    });
   }
 
   /** A node with its type as its only key, or a list of such. */
@@ -136,29 +376,16 @@ class EffectWalk {
     }
   }
 
-  /** The WITH clause of a statement; gives the place its body is read in. */
-  withClause(clause: TreeNode | undefined, place: Place): Place {
-    if (clause === undefined) return place;
-    const ctes = nodesIn(clause.ctes, 'CommonTableExpr');
-    const via = place.via ?? 'cte';
-    let scope = place.ctes;
-    if (clause.recursive === true) {
-      scope = { names: new Set(ctes.map((cte) => text(cte.ctename))), outer: scope };
-      for (const cte of ctes) this.inside('CommonTableExpr', cte, { ctes: scope, predicate: 'none', via });
-    } else {
-      // Each sees the ones before it: WITH t AS (SELECT * FROM t) reads the table t.
-      for (const cte of ctes) {
-        this.inside('CommonTableExpr', cte, { ctes: scope, predicate: 'none', via });
-        scope = { names: new Set([text(cte.ctename)]), outer: scope };
-      }
-    }
-    return { ...place, ctes: scope };
-  }
-
   /** Setting a session setting, whichever way it is written. `value` is null where it is not a literal or is the default. */
   setting(name: string, value: string | null | undefined, place: Place): void {
     const folded = name.toLowerCase();
-    this.add(ROLE_SETTINGS.has(folded) ? 'set-role' : 'set-session', setting(folded), place);
+    this.addEffect({
+      effect: ROLE_SETTINGS.has(folded) ? 'set-role' : 'set-session',
+      object: setting(folded),
+      predicate: null,
+      via: place.via,
+      ...(typeof value === 'string' ? { value } : {}),
+    });
     if (!LEXING_SETTINGS.has(folded)) return;
     this.changesLexing = true;
     if (folded !== 'client_encoding' || value === undefined) return;
@@ -169,16 +396,20 @@ class EffectWalk {
 
   explain(body: TreeNode, place: Place): void {
     this.add('explain', null, place);
+    this.outputs = [{ name: 'QUERY PLAN', from: 'none', columns: [] }];
     if (explainExecutes(body.options)) {
       this.node(body.query, { ...place, via: place.via ?? 'explain analyze' });
       return;
     }
     // Planning does not run the statement, but it reads the relations' statistics and evaluates stable functions.
-    const inner = new EffectWalk();
+    const inner = new EffectWalk(this.names, this.#stepsLeft);
     inner.node(body.query, { ...place, via: place.via ?? 'explain' });
     for (const one of inner.effects()) {
-      if (WRITES_EXPLAIN_ONLY_READS.has(one.effect)) this.addVia('read', one.object, one.via, one.predicate ?? 'none');
-      else if (!NOT_DONE_BY_EXPLAIN.has(one.effect)) this.addVia(one.effect, one.object, one.via, one.predicate);
+      const { also } = one;
+      if (WRITES_EXPLAIN_ONLY_READS.has(one.effect)) {
+        const read: Effect = { effect: 'read', object: one.object, predicate: one.predicate ?? 'none', via: one.via };
+        this.addEffect(also === undefined ? read : { ...read, also });
+      } else if (!NOT_DONE_BY_EXPLAIN.has(one.effect)) this.addEffect(one);
     }
     this.#take(inner);
   }
@@ -187,18 +418,15 @@ class EffectWalk {
     const name = text(body.name);
     const query = body.query as TreeNode;
     this.add('prepare', { kind: 'other', schema: null, name }, place);
-    const inner = new EffectWalk();
-    inner.node(query, TOP);
+    const inner = new EffectWalk(this.names, this.#stepsLeft);
+    const found = inner.statement(query);
     this.nameChange = {
       op: 'prepare',
       name,
       inner: {
         kind: statementKind(query),
-        effects: inner.effects(),
-        executes: inner.executes,
+        ...found,
         nameChange: null,
-        changesLexing: inner.changesLexing,
-        refuses: inner.refuses,
         fingerprint: fingerprint(query),
         start: 0,
         end: 0,
@@ -206,12 +434,14 @@ class EffectWalk {
     };
     // The inner effects count at PREPARE as well: a statement that may not run may not be prepared.
     for (const one of inner.effects()) {
-      this.addVia(one.effect, one.object, one.effect === 'opaque' ? one.via : (one.via ?? 'prepare'), one.predicate);
+      this.addEffect(one.effect === 'opaque' ? one : { ...one, via: one.via ?? 'prepare' });
     }
     this.#take(inner);
   }
 
   #take(inner: EffectWalk): void {
+    if (inner.#uses === null) this.#uses = null;
+    else for (const [key, use] of inner.#uses) this.#uses?.set(key, use);
     this.executes.push(...inner.executes);
     this.changesLexing ||= inner.changesLexing;
     this.refuses ??= inner.refuses;
@@ -248,48 +478,6 @@ function optionValue(value: unknown): string | null {
   return literal(value);
 }
 
-/** The text of a literal, through casts: `'a'`, `'a'::text`, `1`, `on`. `null` if the expression is not one literal. */
-function literal(value: unknown): string | null {
-  const [type, body] = only(value);
-  if (type === 'TypeCast') return literal(body.arg);
-  if (type !== 'A_Const' || body.isnull === true) return null;
-  if (body.sval !== undefined) return text((body.sval as TreeNode).sval);
-  if (body.ival !== undefined) return String((body.ival as TreeNode).ival ?? 0);
-  if (body.fval !== undefined) return text((body.fval as TreeNode).fval);
-  if (body.boolval !== undefined) return String((body.boolval as TreeNode).boolval ?? false);
-  return null;
-}
-
-function only(value: unknown): [string, TreeNode] {
-  if (typeof value === 'object' && value !== null) {
-    for (const type in value) return [type, (value as TreeNode)[type] as TreeNode];
-  }
-  return ['', {}];
-}
-
-function isWrapped(value: object): boolean {
-  for (const key in value) {
-    const first = key.charCodeAt(0);
-    return first >= 65 && first <= 90;
-  }
-  return false;
-}
-
-function isEmpty(value: object): boolean {
-  for (const _ in value) return false;
-  return true;
-}
-
-/** The bodies of the nodes of one type in a list. */
-function nodesIn(list: unknown, type: string): TreeNode[] {
-  if (!Array.isArray(list)) return [];
-  return list.flatMap((item: TreeNode) => (item[type] === undefined ? [] : [item[type] as TreeNode]));
-}
-
-function text(value: unknown): string {
-  return typeof value === 'string' ? value : '';
-}
-
 function relation(range: unknown): ObjectName | null {
   if (typeof range !== 'object' || range === null) return null;
   const body = range as TreeNode;
@@ -308,26 +496,6 @@ function role(spec: unknown): ObjectName | null {
   const body = (spec ?? {}) as TreeNode;
   const name = text(body.rolename) || text(body.roletype).replace('ROLESPEC_', '').toLowerCase();
   return name === '' ? null : { kind: 'role', schema: null, name };
-}
-
-/** The parts of a dotted name: a list of String nodes, a List node of them, a String, a TypeName, an ObjectWithArgs or a RangeVar. */
-function nameParts(value: unknown): string[] {
-  if (Array.isArray(value)) return value.flatMap(nameParts);
-  const [type, body] = only(value);
-  switch (type) {
-    case 'String':
-      return [text(body.sval)];
-    case 'List':
-      return nameParts(body.items);
-    case 'TypeName':
-      return nameParts(body.names);
-    case 'ObjectWithArgs':
-      return nameParts(body.objname);
-    case 'RangeVar':
-      return [body.schemaname, body.relname].filter((part) => typeof part === 'string');
-    default:
-      return [];
-  }
 }
 
 function named(kind: ObjectName['kind'], parts: readonly string[]): ObjectName | null {
@@ -360,156 +528,57 @@ function objectOf(type: unknown, value: unknown): ObjectName | null {
   return named('other', parts);
 }
 
-/** Relations of a FROM clause with the names they go by, sub-selects included: FOR UPDATE reaches into those. */
-function relationsIn(
-  from: unknown,
-  found: { alias: string; range: TreeNode }[],
-  underAlias: string | null = null,
-): void {
-  if (Array.isArray(from)) {
-    for (const item of from) relationsIn(item, found, underAlias);
-    return;
-  }
-  const [type, body] = only(from);
-  const aliasOf = () => underAlias ?? (text((body.alias as TreeNode | undefined)?.aliasname) || null);
-  if (type === 'RangeVar') found.push({ alias: aliasOf() ?? text(body.relname), range: body });
-  else if (type === 'JoinExpr') {
-    relationsIn(body.larg, found, aliasOf());
-    relationsIn(body.rarg, found, aliasOf());
-  } else if (type === 'RangeTableSample') relationsIn(body.relation, found, underAlias);
-  else if (type === 'RangeSubselect') {
-    const [, select] = only(body.subquery);
-    for (const arm of selectArms(select)) relationsIn(arm.fromClause, found, aliasOf() ?? '');
-  }
-}
-
-function selectArms(select: TreeNode): TreeNode[] {
-  const { larg, rarg } = select;
-  if (larg === undefined || rarg === undefined) return [select];
-  return [...selectArms(larg as TreeNode), ...selectArms(rarg as TreeNode)];
-}
-
-/** True if the expression names no column, so that it cannot tie one relation to another. */
-function namesNoColumn(expression: unknown): boolean {
-  if (typeof expression !== 'object' || expression === null) return true;
-  for (const key in expression) {
-    if (key === 'ColumnRef' || !namesNoColumn((expression as TreeNode)[key])) return false;
-  }
-  return true;
-}
-
-function present(clause: unknown): Predicate {
-  return clause === undefined ? 'none' : 'open';
-}
-
-/** Writing a relation and, where RETURNING shows the written rows, reading it. */
-function target(walk: EffectWalk, effect: EffectName, body: TreeNode, place: Place, predicate: Predicate | null): void {
-  const object = relation(body.relation);
-  walk.add(effect, object, place, predicate);
-  if (body.returningClause !== undefined) walk.addVia('read', object, place.via ?? 'returning', predicate ?? 'none');
-}
-
-function insert(walk: EffectWalk, body: TreeNode, outer: Place): void {
-  const place = walk.withClause(body.withClause as TreeNode | undefined, outer);
-  target(walk, 'insert', body, place, null);
-  const conflict = body.onConflictClause as TreeNode | undefined;
-  if (conflict?.action === 'ONCONFLICT_UPDATE') {
-    // The rows an upsert updates are the ones its source collides with: VALUES bounds them by the text, a query does not.
-    const [, source] = only(body.selectStmt);
-    const bounded = source.valuesLists !== undefined || conflict.whereClause !== undefined;
-    walk.addVia('update', relation(body.relation), place.via ?? 'on conflict', bounded ? 'open' : 'none');
-  }
-  walk.inside('InsertStmt', body, { ...place, predicate: 'none' }, ['withClause', 'relation']);
-}
-
-function merge(walk: EffectWalk, body: TreeNode, outer: Place): void {
-  const place = walk.withClause(body.withClause as TreeNode | undefined, outer);
-  target(walk, 'merge', body, place, null);
-  const object = relation(body.relation);
-  const via = place.via ?? 'merge';
-  // ON is required by the syntax, so that it is there says nothing; one without columns joins everything to everything.
-  const joined: Predicate = namesNoColumn(body.joinCondition) ? 'none' : 'open';
-  for (const when of nodesIn(body.mergeWhenClauses, 'MergeWhenClause')) {
-    const matched = when.matchKind === 'MERGE_WHEN_MATCHED' ? joined : 'none';
-    const predicate = when.condition === undefined ? matched : 'open';
-    if (when.commandType === 'CMD_INSERT') walk.addVia('insert', object, via);
-    else if (when.commandType === 'CMD_UPDATE') walk.addVia('update', object, via, predicate);
-    else if (when.commandType === 'CMD_DELETE') walk.addVia('delete', object, via, predicate);
-    else if (when.commandType !== 'CMD_NOTHING') walk.opaque(`not analysed: MERGE ${text(when.commandType)}`);
-  }
-  walk.inside('MergeStmt', body, { ...place, predicate: joined }, ['withClause', 'relation']);
-}
-
-function select(walk: EffectWalk, body: TreeNode, outer: Place): void {
-  const scoped = walk.withClause(body.withClause as TreeNode | undefined, outer);
-  const place: Place = { ...scoped, predicate: present(body.whereClause) };
-  const into = body.intoClause as TreeNode | undefined;
-  if (into !== undefined) walk.addVia('create', relation(into.rel), place.via ?? 'select into');
-  const locking = nodesIn(body.lockingClause, 'LockingClause');
-  if (locking.length > 0) lockRows(walk, body, locking, place);
-  // The arms of a set operation have their own WHERE; ORDER BY and LIMIT of the whole have none.
-  walk.inside('SelectStmt', body, place, ['withClause', 'intoClause', 'lockingClause']);
-}
-
-function lockRows(walk: EffectWalk, body: TreeNode, locking: readonly TreeNode[], place: Place): void {
-  const found: { alias: string; range: TreeNode }[] = [];
-  for (const arm of selectArms(body)) relationsIn(arm.fromClause, found);
-  for (const clause of locking) {
-    const named = nodesIn(clause.lockedRels, 'RangeVar').map((range) => text(range.relname));
-    const locked = named.length === 0 ? found : found.filter(({ alias }) => named.includes(alias));
-    if (locked.length === 0) walk.add('lock', null, place);
-    for (const { range } of locked) walk.add('lock', relation(range), place);
-  }
-}
-
-function functionCall(walk: EffectWalk, body: TreeNode, place: Place): void {
-  const object = named('function', nameParts(body.funcname));
-  walk.add('call-function', object, place);
-  const name = object?.name ?? '';
-  const args = Array.isArray(body.args) ? body.args : [];
-  // Named notation (f(value => ...)) can reorder, so only the plain form tells which argument is which.
-  const first = args.length > 0 && !args.some((arg) => 'NamedArgExpr' in arg) ? literal(args[0]) : null;
-  if (name === 'set_config') {
-    walk.literalsAreFree = false;
-    if (first !== null) walk.setting(first, literal(args[1]), { ...place, via: place.via ?? 'set_config' });
-    else {
-      walk.addVia('set-session', null, place.via ?? 'set_config');
-      walk.addVia('set-role', null, place.via ?? 'set_config');
-      walk.changesLexing = true;
-      // With both from binds nothing is known here; the session sees a changed client_encoding in ParameterStatus.
-      const value = literal(args[1]);
-      if (value !== null && isUnsafeEncoding(value)) walk.refuses = `may set the client_encoding ${value}`;
-    }
-  } else if (name === 'nextval' || name === 'setval') {
-    walk.literalsAreFree = false;
-    walk.addVia('update', first === null ? null : sequence(first), place.via ?? name, 'open');
-  } else {
-    for (const { effect, via } of effectsOfFunction(name)) {
-      if (effect === 'opaque') walk.opaque(`runs SQL text: ${name}`);
-      else if (effect === 'notify') {
-        walk.literalsAreFree = false;
-        walk.addVia('notify', first === null ? null : other(first), via);
-      } else walk.addVia(effect, object, via);
-    }
-  }
-  walk.inside('FuncCall', body, place, ['funcname']);
-}
-
-/** A sequence's name as regclass reads it from text; `null` where it is quoted or odd and so not plainly readable. */
-function sequence(name: string): ObjectName | null {
-  const match = /^\s*(?:([A-Za-z_][\w$]*)\s*\.\s*)?([A-Za-z_][\w$]*)\s*$/.exec(name);
-  if (match === null) return null;
-  return { kind: 'relation', schema: match[1]?.toLowerCase() ?? null, name: match[2]!.toLowerCase() };
-}
-
 function copy(walk: EffectWalk, body: TreeNode, place: Place): void {
-  if (body.is_from === true) walk.add('copy-in', relation(body.relation), place);
-  // The relations a query reads are counted one by one; the query itself is no relation.
-  else if (body.relation === undefined) walk.add('copy-out', other('query'), place);
-  else walk.add('copy-out', relation(body.relation), place, 'none');
+  const via: Place = { ...place, via: place.via ?? 'copy' };
+  const range = body.relation as TreeNode | undefined;
+  if (range === undefined) {
+    // The relations a query reads are counted one by one; the query itself is no relation.
+    walk.add('copy-out', other('query'), place);
+    copiesOut(walk, body, walk.query(body.query, via));
+  } else {
+    const target = targetOf(walk, range);
+    const names = nameParts(body.attlist);
+    const columns = names.length === 0 ? null : names;
+    if (body.is_from === true) {
+      written(walk, 'copy-in', target, null, columns, place);
+      if (body.whereClause !== undefined) conditionOn(walk, body.whereClause, target, via);
+    } else {
+      const { object, relation: found, only: alone, shape } = target;
+      const also = found === null ? [] : walk.names.also(found, alone);
+      walk.addEffect({
+        effect: 'copy-out',
+        object,
+        predicate: 'none',
+        via: place.via,
+        ...(columns === null ? {} : { columns }),
+        ...(also.length === 0 ? {} : { also }),
+      });
+      const copied = names.flatMap((name) => shape.column(name) ?? shape.unlisted(name) ?? []);
+      copiesOut(walk, body, columns === null ? shape : new Shape(copied, null));
+    }
+  }
   if (body.is_program === true) walk.add('program', null, place);
   else if (body.filename !== undefined) walk.add('file', null, place);
-  walk.inside('CopyStmt', body, { ...place, via: place.via ?? 'copy' }, ['relation']);
+}
+
+/** Rows go to the client, or to a file or program. */
+function copiesOut(walk: EffectWalk, body: TreeNode, rows: Shape): void {
+  if (body.filename !== undefined) walk.copies(rows);
+  else walk.outputs = outputsOf(rows) ?? null;
+}
+
+function conditionOn(walk: EffectWalk, node: unknown, target: Source, place: Place): void {
+  const scope: Scope = { columns: [target], named: [target], outer: null };
+  walk.use(evaluate(walk, node, { ...place, scope }).lineage, 'condition');
+}
+
+function targetOf(walk: EffectWalk, range: TreeNode): Source {
+  const found = walk.names.relation(range);
+  return new Source(found.object.name, shapeOf(walk, found), {
+    object: found.object,
+    relation: found.relation,
+    only: range.inh !== true,
+  });
 }
 
 function variableSet(walk: EffectWalk, body: TreeNode, place: Place): void {
@@ -612,33 +681,54 @@ function doesToEach(
 
 const rangeItem = (item: unknown) => relation(only(item)[1]);
 
-const HANDLERS: Readonly<Record<string, Handler>> = {
-  SelectStmt: select,
+/** What has rows. */
+const QUERIES: Readonly<Record<string, (walk: EffectWalk, body: TreeNode, place: Place) => Shape>> = {
+  SelectStmt: (walk, body, place) => {
+    const into = intoOf(body);
+    if (into === undefined) return select(walk, body, place);
+    walk.addVia('create', relation(into.rel), place.via ?? 'select into');
+    walk.copies(select(walk, body, place));
+    return new Shape([], null);
+  },
   InsertStmt: insert,
-  UpdateStmt: (walk, body, outer) => {
-    const place = walk.withClause(body.withClause as TreeNode | undefined, outer);
-    const predicate = present(body.whereClause);
-    target(walk, 'update', body, place, predicate);
-    walk.inside('UpdateStmt', body, { ...place, predicate }, ['withClause', 'relation']);
-  },
-  DeleteStmt: (walk, body, outer) => {
-    const place = walk.withClause(body.withClause as TreeNode | undefined, outer);
-    const predicate = present(body.whereClause);
-    target(walk, 'delete', body, place, predicate);
-    walk.inside('DeleteStmt', body, { ...place, predicate }, ['withClause', 'relation']);
-  },
+  UpdateStmt: update,
+  DeleteStmt: deleteFrom,
   MergeStmt: merge,
+};
+
+/** INTO stands in the first arm of a set operation. */
+function intoOf(body: TreeNode): TreeNode | undefined {
+  if (body.intoClause !== undefined) return body.intoClause as TreeNode;
+  return body.larg === undefined ? undefined : intoOf(body.larg as TreeNode);
+}
+
+const HANDLERS: Readonly<Record<string, Handler>> = {
+  ...Object.fromEntries(
+    ['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt'].map((type): [string, Handler] => [
+      type,
+      (walk, body, place) => void QUERIES[type]!(walk, body, place),
+    ]),
+  ),
+  ...Object.fromEntries(
+    ['FuncCall', 'A_Expr', 'TypeCast', 'SubLink'].map((type): [string, Handler] => [
+      type,
+      (walk, body, place) => void typedValue(walk, type, body, place),
+    ]),
+  ),
   RangeVar: (walk, body, place) => {
-    if (body.schemaname === undefined && body.catalogname === undefined) {
-      const name = text(body.relname);
-      for (let scope = place.ctes; scope !== null; scope = scope.outer) if (scope.names.has(name)) return;
-    }
-    walk.add('read', relation(body), place, place.predicate);
+    const found = walk.names.relation(body);
+    const source = new Source(null, shapeOf(walk, found), { object: found.object, relation: found.relation });
+    source.readsAll();
+    walk.reads(source, 'none', place);
   },
-  FuncCall: functionCall,
-  LockingClause: (walk, _body, place) => walk.add('lock', null, place),
   CopyStmt: copy,
-  TruncateStmt: doesToEach('truncate', 'relations', rangeItem),
+  TruncateStmt: (walk, body, place) => {
+    for (const range of nodesIn(body.relations, 'RangeVar')) {
+      const target = targetOf(walk, range);
+      written(walk, 'truncate', target, null, null, place);
+      if (body.behavior === 'DROP_CASCADE' && target.relation !== null) truncatesReferencing(walk, target.relation);
+    }
+  },
   LockStmt: doesToEach('lock', 'relations', rangeItem),
 
   ExplainStmt: (walk, body, place) => walk.explain(body, place),
@@ -646,6 +736,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   ExecuteStmt: (walk, body, place) => {
     const name = text(body.name);
     walk.executes.push(name);
+    walk.outputs = null;
     walk.add('execute', other(name), place);
     walk.node(body.params, place);
   },
@@ -656,13 +747,17 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   },
   DeclareCursorStmt: (walk, body, place) => {
     walk.add('cursor', other(body.portalname), place);
-    walk.node(body.query, { ...place, via: place.via ?? 'cursor' });
+    walk.outputs = outputsOf(walk.query(body.query, { ...place, via: place.via ?? 'cursor' })) ?? null;
   },
-  FetchStmt: does('cursor', onOther('portalname')),
+  FetchStmt: (walk, body, place) => {
+    walk.outputs = null;
+    walk.add('cursor', other(body.portalname), place);
+  },
   ClosePortalStmt: does('cursor', onOther('portalname')),
   DoStmt: (walk) => walk.opaque('anonymous code'),
   CallStmt: (walk, body, place) => {
     const call = (body.funccall ?? {}) as TreeNode;
+    walk.outputs = null;
     walk.add('call-procedure', named('function', nameParts(call.funcname)), place);
     walk.changesLexing = true;
     walk.inside('FuncCall', call, place, ['funcname']);
@@ -674,7 +769,11 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   },
   ConstraintsSetStmt: (walk, _body, place) => walk.add('transaction', null, place),
   VariableSetStmt: variableSet,
-  VariableShowStmt: (walk, body, place) => walk.add('read', setting(text(body.name).toLowerCase()), place, 'none'),
+  VariableShowStmt: (walk, body, place) => {
+    const name = text(body.name).toLowerCase();
+    walk.outputs = [{ name, from: 'none', columns: [] }];
+    walk.add('read', setting(name), place, 'none');
+  },
   DiscardStmt: (walk, body, place) => {
     walk.add('set-session', null, place);
     if (body.target !== 'DISCARD_ALL') return;
@@ -722,9 +821,12 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   CreateTableAsStmt: (walk, body, place) => {
     const into = (body.into ?? {}) as TreeNode;
     walk.add('create', relation(into.rel), place);
-    walk.node(body.query, { ...place, via: place.via ?? 'create table as' });
+    walk.copies(walk.query(body.query, { ...place, via: place.via ?? 'create table as' }));
   },
-  ViewStmt: does('create', (body) => relation(body.view), 'view'),
+  ViewStmt: (walk, body, place) => {
+    walk.add('create', relation(body.view), place);
+    walk.copies(walk.query(body.query, { ...place, via: place.via ?? 'view' }));
+  },
   CreateSeqStmt: does('create', (body) => relation(body.sequence)),
   CreateSchemaStmt: does('create', (body) => namedAs('schema', body.schemaname ?? roleName(body.authrole))),
   IndexStmt: does('create', onRelation, 'index'),

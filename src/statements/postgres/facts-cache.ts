@@ -42,14 +42,15 @@ export class FactsCache {
     };
   }
 
+  /** Keys begin with what the facts depend on besides the text. */
   byText(text: string): TextFacts | undefined {
     const facts = this.#texts.get(text);
     if (facts !== undefined) this.#hits1 += 1;
     return facts;
   }
 
-  /** The facts another text with the same key had, at this text's places. */
-  byPattern(key: string | null, text: string): TextFacts | undefined {
+  /** The facts another text with the same key had, at the places of this text, which has `length` code units. */
+  byPattern(key: string | null, text: string, length: number): TextFacts | undefined {
     const pattern = key === null ? undefined : this.#patterns.get(key);
     if (pattern === undefined) {
       this.#misses += 1;
@@ -61,15 +62,9 @@ export class FactsCache {
     const facts: TextFacts = {
       statements: [
         {
-          kind: known.kind,
-          effects: known.effects,
-          executes: known.executes,
-          nameChange: known.nameChange,
-          changesLexing: known.changesLexing,
-          refuses: known.refuses,
-          fingerprint: known.fingerprint,
+          ...known,
           start: known.start,
-          end: text.length - pattern.tail,
+          end: length - pattern.tail,
         },
       ],
     };
@@ -78,12 +73,12 @@ export class FactsCache {
   }
 
   /** @param key the text without literals, `null` where other literals could give other facts */
-  add(text: string, key: string | null, facts: TextFacts): void {
+  add(text: string, key: string | null, facts: TextFacts, length: number): void {
     const bytes = factsBytes(facts);
     this.#texts.set(text, facts, text.length * 2 + bytes);
     const only = facts.statements[0];
     if (key !== null && only !== undefined) {
-      this.#patterns.set(key, { facts: only, tail: text.length - only.end }, key.length * 2 + bytes);
+      this.#patterns.set(key, { facts: only, tail: length - only.end }, key.length * 2 + bytes);
     }
   }
 }
@@ -91,15 +86,23 @@ export class FactsCache {
 /** A StatementFacts that shares its effects with a pattern. */
 const SHARED_FACTS_BYTES = 250;
 const EFFECT_BYTES = 200;
+/** A column that is used or shown. */
+const COLUMN_BYTES = 100;
 
 function factsBytes(facts: TextFacts): number {
   let bytes = 100;
   for (const statement of facts.statements) {
-    bytes += SHARED_FACTS_BYTES + statement.effects.length * EFFECT_BYTES;
-    if (statement.nameChange?.op === 'prepare') {
-      bytes += SHARED_FACTS_BYTES + statement.nameChange.inner.effects.length * EFFECT_BYTES;
-    }
+    bytes += statementBytes(statement);
+    if (statement.nameChange?.op === 'prepare') bytes += statementBytes(statement.nameChange.inner);
   }
+  return bytes;
+}
+
+function statementBytes({ effects, outputs = [], uses = [] }: StatementFacts): number {
+  let bytes = SHARED_FACTS_BYTES + (outputs.length + uses.length) * COLUMN_BYTES;
+  for (const { columns = [], also = [] } of effects) bytes += EFFECT_BYTES + (columns.length + also.length) * 20;
+  // The columns themselves are shared; the lists of them are not.
+  for (const output of outputs) bytes += output.columns.length * 8;
   return bytes;
 }
 

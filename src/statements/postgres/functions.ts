@@ -1,6 +1,25 @@
 import type { EffectName } from '../facts.ts';
 
 /**
+ * What is known of a function by its name alone. Read from the data files under `rules/data/`, which a DBA can extend.
+ *
+ * - `pure`: computes a value from its arguments and the state of the session, the same all through a statement; no effect.
+ * - `volatile`: the same, but a new value for each call (random(), gen_random_uuid()).
+ * - `resource`: computes a value, and can take time or memory out of all proportion to its arguments.
+ * - `other`: the server has it, and nothing good is known of it.
+ */
+export type FunctionClass = 'pure' | 'volatile' | 'resource' | 'other';
+
+/** The allow-lists. Names without a schema are pg_catalog's; a function elsewhere is listed as `schema.name`. */
+export interface KnownNames {
+  readonly functions: ReadonlyMap<string, FunctionClass>;
+  /** Columns of the rows that a function returns, for those that return more than one value. */
+  readonly rowFunctions: ReadonlyMap<string, readonly string[]>;
+  /** Operators of pg_catalog. */
+  readonly operators: ReadonlySet<string>;
+}
+
+/**
  * What PostgreSQL's own functions, and those of the extensions it ships with, do beyond computing a value.
  *
  * A function not listed here gets the effect `call-function` alone: rules that have to be safe list the functions they

@@ -1,5 +1,7 @@
 import { Worker } from 'node:worker_threads';
+import type { CatalogueData, NameContext } from '../catalogue.ts';
 import { opaqueText, type TextFacts } from '../facts.ts';
+import type { KnownNames } from './functions.ts';
 
 /**
  * CPU time the thread may take over one text before it is ended, in milliseconds. Not time on the clock: on a busy machine
@@ -11,8 +13,22 @@ const LAST_DEADLINE = 10_000;
 /** Sixteen times what the main thread has: the parser recurses once per operator of a chain. */
 const STACK_MEGABYTES = 64;
 
+/** Catalogues the thread keeps; when there are more, it forgets them all. */
+export const MOST_CATALOGUES = 8;
+
+/** What the thread is sent for one text. */
+export interface LongText {
+  readonly text: string;
+  readonly searchPath: readonly string[];
+  /** `null` without a catalogue. */
+  readonly catalogueVersion: string | null;
+  /** Only where the thread does not have this version yet. */
+  readonly catalogue: CatalogueData | null;
+}
+
 interface Job {
   readonly text: string;
+  readonly names: NameContext;
   readonly done: (facts: TextFacts) => void;
 }
 
@@ -24,13 +40,20 @@ export class LongTexts {
   #worker: Worker | null = null;
   #ready = false;
   #closed = false;
+  /** Versions of the catalogues the thread has. */
+  #sent = new Set<string>();
+  readonly #known: KnownNames | null;
   #deadline: NodeJS.Timeout | null = null;
   readonly #jobs: Job[] = [];
 
-  analyse(text: string): Promise<TextFacts> {
+  constructor(known: KnownNames | null) {
+    this.#known = known;
+  }
+
+  analyse(text: string, names: NameContext): Promise<TextFacts> {
     if (this.#closed) return Promise.resolve(opaqueText(text.length, 'parser failed'));
     return new Promise((done) => {
-      this.#jobs.push({ text, done });
+      this.#jobs.push({ text, names, done });
       if (this.#worker === null) this.#start();
       else if (this.#ready && this.#jobs.length === 1) this.#send();
     });
@@ -44,11 +67,13 @@ export class LongTexts {
 
   #start(): void {
     const worker = new Worker(new URL('./long-text-worker.ts', import.meta.url), {
+      workerData: this.#known,
       resourceLimits: { stackSizeMb: STACK_MEGABYTES },
     });
     worker.unref();
     this.#worker = worker;
     this.#ready = false;
+    this.#sent = new Set();
     this.#watch(worker, null);
     // What an ended thread still says is about a text that has its answer already.
     worker.on('message', (facts: TextFacts | null) => {
@@ -70,7 +95,7 @@ export class LongTexts {
     const job = this.#jobs[0];
     const worker = this.#worker;
     if (job === undefined || worker === null) return;
-    worker.postMessage(job.text);
+    worker.postMessage(this.#message(job));
     this.#watch(worker, null);
     // Asked for before the thread has got far with the text: what it used until then is another text's.
     worker.cpuUsage().then(
@@ -81,6 +106,17 @@ export class LongTexts {
         // It ended; its `exit` says so as well.
       },
     );
+  }
+
+  #message({ text, names: { catalogue, searchPath } }: Job): LongText {
+    if (catalogue === null) return { text, searchPath, catalogueVersion: null, catalogue: null };
+    const { version, data } = catalogue;
+    const isNew = !this.#sent.has(version);
+    if (isNew) {
+      if (this.#sent.size >= MOST_CATALOGUES) this.#sent.clear();
+      this.#sent.add(version);
+    }
+    return { text, searchPath, catalogueVersion: version, catalogue: isNew ? data : null };
   }
 
   /** Ends the thread if it uses its time up. @param before its CPU time at the start of the text; null while not known */

@@ -26,10 +26,10 @@ const LISTS: Record<NodeDecision, string> = {
     ExplainStmt CreateTableAsStmt RefreshMatViewStmt CheckPointStmt DiscardStmt LockStmt ConstraintsSetStmt ReindexStmt
     CreateConversionStmt CreateCastStmt CreateTransformStmt PrepareStmt ExecuteStmt DeallocateStmt DropOwnedStmt
     ReassignOwnedStmt AlterTSDictionaryStmt AlterTSConfigurationStmt CreatePublicationStmt AlterPublicationStmt
-    CreateSubscriptionStmt AlterSubscriptionStmt DropSubscriptionStmt CreateSchemaStmt PartitionCmd LockingClause`,
+    CreateSubscriptionStmt AlterSubscriptionStmt DropSubscriptionStmt CreateSchemaStmt PartitionCmd A_Expr TypeCast SubLink`,
   contains: `
-    List GroupingFunc NamedArgExpr BoolExpr SubLink CaseExpr CaseWhen RowExpr CoalesceExpr MinMaxExpr XmlExpr
-    JsonValueExpr JsonIsPredicate JsonBehavior NullTest BooleanTest CollateClause TypeName A_Expr TypeCast
+    List GroupingFunc NamedArgExpr BoolExpr LockingClause CaseExpr CaseWhen RowExpr CoalesceExpr MinMaxExpr XmlExpr
+    JsonValueExpr JsonIsPredicate JsonBehavior NullTest BooleanTest CollateClause TypeName
     A_Indices A_Indirection A_ArrayExpr ResTarget MultiAssignRef SortBy WindowDef RangeSubselect RangeFunction
     RangeTableFunc RangeTableFuncCol RangeTableSample ColumnDef TableLikeClause IndexElem DefElem XmlSerialize
     PartitionElem PartitionSpec PartitionBoundSpec PartitionRangeDatum GroupingSet WithClause InferClause

@@ -32,6 +32,8 @@ interface PgQueryModule {
   _free(pointer: number): void;
   _wasm_parse_query_raw(text: number): number;
   _wasm_free_parse_result(result: number): void;
+  _wasm_parse_plpgsql(text: number): number;
+  _wasm_free_string(text: number): void;
   getValue(pointer: number, type: 'i32'): number;
   UTF8ToString(pointer: number): string;
   stringToUTF8(text: string, pointer: number, capacity: number): void;
@@ -113,6 +115,26 @@ export class PostgresParser {
     }
   }
 
+  /**
+   * The tree of a CREATE FUNCTION ... LANGUAGE plpgsql, as plpgsql's own compiler makes it; `null` if it rejects the text or
+   * fails. The same conditions on the text. Never throws.
+   */
+  parsePlpgsql(text: string): TreeNode | null {
+    const instance = this.#live;
+    if (instance === null) {
+      this.#replace();
+      return null;
+    }
+    try {
+      return parsePlpgsqlWith(instance, text);
+    } catch {
+      this.#live = this.#spare;
+      this.#spare = null;
+      this.#replace();
+      return null;
+    }
+  }
+
   #replace(): void {
     this.#instances += 1;
     createInstance().then(
@@ -127,11 +149,27 @@ export class PostgresParser {
   }
 }
 
-function parseWith(instance: PgQueryModule, text: string): ParseOutcome {
+function copyIn(instance: PgQueryModule, text: string): number {
   const capacity = Buffer.byteLength(text) + 1;
-  const textPointer = instance._malloc(capacity);
-  if (textPointer === 0) throw new Error('out of memory');
-  instance.stringToUTF8(text, textPointer, capacity);
+  const pointer = instance._malloc(capacity);
+  if (pointer === 0) throw new Error('out of memory');
+  instance.stringToUTF8(text, pointer, capacity);
+  return pointer;
+}
+
+function parsePlpgsqlWith(instance: PgQueryModule, text: string): TreeNode | null {
+  const textPointer = copyIn(instance, text);
+  const result = instance._wasm_parse_plpgsql(textPointer);
+  if (result === 0) throw new Error('out of memory');
+  const answer = instance.UTF8ToString(result);
+  instance._free(textPointer);
+  instance._wasm_free_string(result);
+  // Anything but an object is an error message.
+  return answer.startsWith('{') ? (JSON.parse(answer) as TreeNode) : null;
+}
+
+function parseWith(instance: PgQueryModule, text: string): ParseOutcome {
+  const textPointer = copyIn(instance, text);
   const result = instance._wasm_parse_query_raw(textPointer);
   if (result === 0) throw new Error('out of memory');
   const errorPointer = instance.getValue(result + PARSE_ERROR, 'i32');

@@ -1,7 +1,7 @@
 import { opaqueText, type StatementFacts, type TextFacts } from '../facts.ts';
-import { analyseStatement } from './effects.ts';
+import { analyseStatement, TooComplex } from './effects.ts';
+import type { Names } from './names.ts';
 import { tooDeep } from './nesting.ts';
-import type { PostgresParser } from './parser.ts';
 
 export interface AnalysedText {
   readonly facts: TextFacts;
@@ -13,9 +13,9 @@ export interface AnalysedText {
 const LITERALS_ARE_VALUES = new Set(['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt']);
 
 /** Parses and analyses a text, whatever it is. Never throws; what cannot be read is opaque. */
-export function analyseText(parser: PostgresParser, text: string): AnalysedText {
+export function analyseText(names: Names, text: string): AnalysedText {
   if (tooDeep(text)) return opaque(text, 'too deep');
-  const parsed = parser.parse(text);
+  const parsed = names.parser.parse(text);
   if (parsed.outcome === 'failed') return opaque(text, 'parser failed');
   if (parsed.outcome === 'rejected') return opaque(text, `unparsed: ${parsed.message}`);
   try {
@@ -24,12 +24,13 @@ export function analyseText(parser: PostgresParser, text: string): AnalysedText 
     let literalsAreFree = parsed.statements.length === 1;
     for (const { stmt, stmt_location: location = 0, stmt_len: bytes = 0 } of parsed.statements) {
       const start = places.at(location);
-      const analysed = analyseStatement(stmt, start, bytes === 0 ? text.length : places.at(location + bytes));
+      const analysed = analyseStatement(stmt, start, bytes === 0 ? text.length : places.at(location + bytes), names);
       statements.push(analysed.facts);
       for (const type in stmt) literalsAreFree &&= analysed.literalsAreFree && LITERALS_ARE_VALUES.has(type);
     }
     return { facts: { statements }, literalsAreFree };
-  } catch {
+  } catch (error) {
+    if (error instanceof TooComplex) return opaque(text, 'too complex');
     // A tree deeper than our own stack. The text was read, but nothing is known about it.
     return opaque(text, 'too deep');
   }

@@ -1,0 +1,254 @@
+import type { CatalogueFunction } from '../catalogue.ts';
+import type { Lineage, ObjectName } from '../facts.ts';
+import type { EffectWalk, Place } from './effects.ts';
+import { isUnsafeEncoding } from './encodings.ts';
+import { computed, evaluate, evaluateAll, typedValue, type Value } from './expressions.ts';
+import { effectsOfFunction, type FunctionClass } from './functions.ts';
+import { computedFrom } from './lineage.ts';
+import { checkPattern } from './operators.ts';
+import type { TreeNode } from './parser.ts';
+import { findSource } from './scope.ts';
+import { listOf, literal, nameParts, nodesIn, only, text } from './tree.ts';
+
+/** The arguments of a call, evaluated. */
+interface Call {
+  readonly schema: string | null;
+  readonly name: string;
+  readonly object: ObjectName;
+  readonly nodes: readonly unknown[];
+  readonly values: readonly Value[];
+  readonly lineage: Lineage;
+}
+
+/** Evaluates a FuncCall node. */
+export function callFunction(walk: EffectWalk, body: TreeNode, place: Place): Value {
+  const parts = nameParts(body.funcname);
+  const name = parts.at(-1) ?? '';
+  const schema = parts.length > 1 ? parts.at(-2)! : null;
+  const nodes = listOf(body.args);
+  const values = evaluateAll(walk, nodes, place);
+  const lineage = computedFrom(values.map((one) => one.lineage));
+  const decides = [
+    ...nodesIn(body.agg_order, 'SortBy').map((sort) => evaluate(walk, sort.node, place).lineage),
+    ...(body.agg_filter === undefined ? [] : [evaluate(walk, body.agg_filter, place).lineage]),
+    ...(body.agg_distinct === true ? [lineage] : []),
+    ...(body.over === undefined ? [] : [typedValue(walk, 'WindowDef', body.over as TreeNode, place).lineage]),
+  ];
+  for (const one of decides) walk.use(one, 'condition');
+  const object: ObjectName = { kind: 'function', schema, name };
+  const call: Call = { schema, name, object, nodes, values, lineage: computedFrom([lineage, ...decides]) };
+  const found = judge(walk, call, place);
+  if (found === null) return rowField(walk, call, place) ?? unknownFunction(walk, call, place);
+  if (found !== 'pure' && found !== 'volatile' && found !== 'resource') {
+    // What such a function does with its arguments is its own affair.
+    walk.use(call.lineage, 'copy');
+    const from = found === 'user' ? 'unknown' : call.lineage.from;
+    return computed(from === call.lineage.from ? call.lineage : { from, columns: call.lineage.columns });
+  }
+  return computed(call.lineage, found === 'pure' && values.every((one) => one.constant));
+}
+
+/**
+ * What a call may run: the class of a built-in function, `user` for a user's, `null` if nothing of this name is known.
+ * Effects are added.
+ */
+function judge(walk: EffectWalk, call: Call, place: Place): FunctionClass | 'user' | null {
+  const { known } = walk.names;
+  const { schema, name } = call;
+  if (known === null) {
+    walk.add('call-function', call.object, place);
+    knownEffects(walk, call, place);
+    return 'other';
+  }
+  const builtIn = schema === null || schema === 'pg_catalog' ? known.functions.get(name) : undefined;
+  const declared = schema === null ? undefined : known.functions.get(`${schema}.${name}`);
+  const users = schema === 'pg_catalog' ? [] : walk.names.userFunctions(schema, name).filter((one) => takes(one, call));
+  if (declared !== undefined) return classEffects(walk, declared, call, place);
+  // An extension's overload of a built-in function is for the extension's own types.
+  const counted = builtIn === undefined ? users : users.filter((one) => !isHarmlessExtension(one));
+  for (const one of counted) {
+    walk.callsUserFunction(one, place);
+    knownEffects(walk, call, place);
+  }
+  if (builtIn !== undefined) {
+    const result = classEffects(walk, builtIn, call, place);
+    return counted.length > 0 ? 'user' : result;
+  }
+  return counted.length > 0 ? 'user' : null;
+}
+
+function isHarmlessExtension(one: CatalogueFunction): boolean {
+  return one.extension !== null && one.volatility !== 'volatile';
+}
+
+/** False if it has too few arguments. Defaults make fewer possible, VARIADIC more. */
+function takes(one: CatalogueFunction, { nodes }: Call): boolean {
+  const last = one.arguments.at(-1) ?? '';
+  return nodes.length <= one.arguments.length || last.endsWith('[]') || last === '"any"';
+}
+
+function classEffects(walk: EffectWalk, found: FunctionClass, call: Call, place: Place): FunctionClass {
+  if (found === 'resource') {
+    estimate(walk, call, place);
+  } else if (found === 'pure') {
+    if (PATTERN_FUNCTIONS.has(call.name)) checkPattern(walk, call.nodes[1], place);
+  } else if (found === 'other') {
+    walk.add('call-function', { ...call.object, schema: call.schema ?? 'pg_catalog' }, place);
+    knownEffects(walk, call, place);
+  }
+  return found;
+}
+
+const PATTERN_FUNCTIONS = new Set(
+  'regexp_match regexp_matches regexp_replace regexp_split_to_array regexp_split_to_table regexp_count regexp_instr regexp_like regexp_substr'.split(
+    ' ',
+  ),
+);
+
+/** `f(t)` is `t.f` where f is a column and no function. */
+function rowField(walk: EffectWalk, { name, nodes }: Call, place: Place): Value | null {
+  if (walk.names.catalogue === null || nodes.length !== 1) return null;
+  const [type, argument] = only(nodes[0]);
+  if (type !== 'ColumnRef') return null;
+  const parts = nameParts(argument.fields);
+  const source = parts.length === 1 ? findSource(place.scope, null, parts[0]!) : null;
+  if (source?.shape.column(name) === undefined) return null;
+  return typedValue(walk, 'ColumnRef', { fields: [...listOf(argument.fields), { String: { sval: name } }] }, place);
+}
+
+function unknownFunction(walk: EffectWalk, call: Call, place: Place): Value {
+  walk.add('call-function', call.object, place);
+  knownEffects(walk, call, place);
+  walk.opaque(`unknown function ${call.name}`, call.object);
+  walk.use(call.lineage, 'copy');
+  return computed({ from: 'unknown', columns: call.lineage.columns });
+}
+
+/** The effects of functions of which more is known than that they have some. */
+function knownEffects(walk: EffectWalk, { name, object, nodes }: Call, place: Place): void {
+  // Named notation (f(value => ...)) can reorder, so only the plain form tells which argument is which.
+  const first = nodes.length > 0 && !nodes.some((node) => only(node)[0] === 'NamedArgExpr') ? literal(nodes[0]) : null;
+  if (name === 'set_config') {
+    walk.literalsAreFree = false;
+    if (first !== null) {
+      walk.setting(first, literal(nodes[1]), { ...place, via: place.via ?? 'set_config' });
+      return;
+    }
+    walk.addVia('set-session', null, place.via ?? 'set_config');
+    walk.addVia('set-role', null, place.via ?? 'set_config');
+    walk.changesLexing = true;
+    // With both from binds nothing is known here; the session sees a changed client_encoding in ParameterStatus.
+    const value = literal(nodes[1]);
+    if (value !== null && isUnsafeEncoding(value)) walk.refuses = `may set the client_encoding ${value}`;
+    return;
+  }
+  if (name === 'nextval' || name === 'setval') {
+    walk.literalsAreFree = false;
+    walk.addVia('update', first === null ? null : sequence(walk, first), place.via ?? name, 'keyed');
+    return;
+  }
+  for (const { effect, via } of effectsOfFunction(name)) {
+    if (effect === 'opaque') walk.opaque(`runs SQL text: ${name}`, object);
+    else if (effect === 'notify') {
+      walk.literalsAreFree = false;
+      walk.addVia('notify', first === null ? null : { kind: 'other', schema: null, name: first }, via);
+    } else walk.addVia(effect, object, via);
+  }
+}
+
+/** A sequence's name as regclass reads it from text; `null` where it is quoted or odd and so not plainly readable. */
+function sequence(walk: EffectWalk, name: string): ObjectName | null {
+  const match = /^\s*(?:([A-Za-z_][\w$]*)\s*\.\s*)?([A-Za-z_][\w$]*)\s*$/.exec(name);
+  if (match === null) return null;
+  const range = {
+    relname: match[2]!.toLowerCase(),
+    ...(match[1] === undefined ? {} : { schemaname: match[1].toLowerCase() }),
+  };
+  return walk.names.relation(range).object;
+}
+
+/** Numbers from which a result that is as long as a number says is out of proportion. */
+const LONG_RESULT = 100_000;
+const LARGE_FORMAT = /\d{6}/;
+
+/** Functions that cost as much as their arguments say; those whose arguments do not say it cost too much. */
+function estimate(walk: EffectWalk, call: Call, place: Place): void {
+  walk.literalsAreFree = false;
+  const { name, nodes, values } = call;
+  const bounded = (index: number, most: number): boolean => {
+    const value = literal(nodes[index]);
+    if (value !== null) return Number(value) <= most;
+    const argument = values[index];
+    // Bounded by what is stored. A bind or a computed value can be anything.
+    return argument !== undefined && argument.lineage.from !== 'none';
+  };
+  switch (name) {
+    case 'repeat':
+    case 'lpad':
+    case 'rpad':
+      if (bounded(1, LONG_RESULT)) return;
+      break;
+    case 'generate_series':
+      if (seriesMagnitude(call) < TOO_MANY_ROWS) return;
+      break;
+    case 'format': {
+      const pattern = literal(nodes[0]);
+      if (pattern !== null && !LARGE_FORMAT.test(pattern) && !pattern.includes('*')) return;
+      if (pattern === null && values[0]?.lineage.from !== 'none') return;
+      break;
+    }
+    case 'power':
+    case 'pow':
+      if (bounded(1, 1000)) return;
+      break;
+    case 'exp':
+      if (bounded(0, 1000)) return;
+      break;
+    case 'factorial':
+      if (bounded(0, 1000)) return;
+      break;
+    case 'array_fill': {
+      const [type, array] = only(nodes[1]);
+      const sizes = listOf(array.elements).map((size) => Number(literal(size) ?? Number.NaN));
+      if (type === 'A_ArrayExpr' && sizes.reduce((a, b) => a * b, 1) <= LONG_RESULT) return;
+      break;
+    }
+    default:
+  }
+  walk.resource(name, place);
+}
+
+/** Decimal logarithm of the rows from which a relation costs too much. */
+export const TOO_MANY_ROWS = 8;
+const DAY_STEPS = /day|week|mon|year|hour|decade|centur/i;
+
+/** Decimal logarithm of the rows of generate_series with these arguments. */
+export function seriesMagnitude({
+  nodes,
+  values,
+}: {
+  readonly nodes: readonly unknown[];
+  readonly values: readonly Value[];
+}): number {
+  const [from, to, step] = nodes.map((node) => literal(node));
+  if (nodes.length > 2 && step !== null && step !== undefined && !isNumber(step)) return DAY_STEPS.test(step) ? 4 : 9;
+  if (isNumber(from) && isNumber(to)) {
+    const width = (Number(to) - Number(from)) / Math.abs(Number(isNumber(step) ? step : 1));
+    return Math.log10(Math.max(1, Math.abs(width)));
+  }
+  const isBoundByData = values[1] !== undefined && (isSizeOf(nodes[1]) || values[1].lineage.from !== 'none');
+  return isBoundByData ? 3 : 9;
+}
+
+function isNumber(value: string | null | undefined): value is string {
+  return typeof value === 'string' && value.trim() !== '' && Number.isFinite(Number(value));
+}
+
+const SIZES = new Set(
+  'array_upper array_length cardinality length char_length jsonb_array_length json_array_length'.split(' '),
+);
+
+function isSizeOf(node: unknown): boolean {
+  const [type, body] = only(node);
+  return type === 'FuncCall' && SIZES.has(text(nameParts(body.funcname).at(-1)));
+}

@@ -1,0 +1,77 @@
+import type { CatalogueType } from '../catalogue.ts';
+import type { EffectWalk, Place } from './effects.ts';
+import type { TreeNode } from './parser.ts';
+import { nameParts } from './tree.ts';
+
+/** Names of the grammar for types that are printed otherwise. */
+const PRINTED: Readonly<Record<string, string>> = {
+  int2: 'smallint',
+  int4: 'integer',
+  int8: 'bigint',
+  float4: 'real',
+  float8: 'double precision',
+  bool: 'boolean',
+  bpchar: 'character',
+  varchar: 'character varying',
+  varbit: 'bit varying',
+  time: 'time without time zone',
+  timetz: 'time with time zone',
+  timestamp: 'timestamp without time zone',
+  timestamptz: 'timestamp with time zone',
+};
+
+/** Kinds of types whose values come to be without code of a user. */
+const WITHOUT_CODE = new Set<CatalogueType['kind']>(['enum', 'range']);
+
+/**
+ * Adds what a conversion to a type does: constraints of domains, input functions, casts.
+ *
+ * @param from the type of the value, as the catalogue prints it; `null` if not known
+ * @returns true if the type is built in, or its values are what they look like
+ */
+export function useType(walk: EffectWalk, type: TreeNode | undefined, from: string | null, place: Place): boolean {
+  const parts = nameParts(type?.names);
+  const name = parts.at(-1) ?? '';
+  const schema = parts.length > 1 ? parts.at(-2)! : null;
+  const { catalogue, searchPath, known } = walk.names;
+  if (schema === 'pg_catalog' || schema === 'information_schema') {
+    runsCasts(walk, PRINTED[name] ?? name, from, place);
+    return true;
+  }
+  if (catalogue === null) return schema === null;
+  const found = catalogue.typesNamed(schema, name).filter((one) => schema !== null || searchPath.includes(one.schema));
+  if (found.length === 0) {
+    const row = schema === null ? catalogue.resolve(name, searchPath) : catalogue.relation(schema, name);
+    if (row === null && schema !== null && known !== null) walk.opaque(`unknown type ${schema}.${name}`);
+    runsCasts(walk, name, from, place);
+    return row === null && schema === null;
+  }
+  for (const one of found) {
+    for (const code of one.functions) walk.runsFunction(code, place);
+    for (const check of one.checks) walk.runsText(`SELECT ${check}`, `type ${one.name}`);
+    runsCasts(walk, `${one.schema}.${one.name}`, from, place);
+  }
+  return found.every((one) => WITHOUT_CODE.has(one.kind));
+}
+
+function runsCasts(walk: EffectWalk, target: string, from: string | null, place: Place): void {
+  for (const cast of walk.names.catalogue?.data.casts ?? []) {
+    if (cast.function === null || cast.target !== target) continue;
+    const given = from === null || from === 'unknown' ? null : withoutModifier(from);
+    if (given === null || given === cast.source) walk.runsFunction(cast.function, place);
+  }
+}
+
+/** True for a type of the catalogue; types are told as the server prints them, with their schema. */
+export function isUserType(walk: EffectWalk, printed: string): boolean {
+  const [schema, name] = withoutModifier(printed)
+    .replace(/(\[\])+$/, '')
+    .split('.');
+  if (name === undefined) return false;
+  return (walk.names.catalogue?.typesNamed(schema!, name).length ?? 0) > 0;
+}
+
+/** `character varying(20)` as `character varying`. */
+export function withoutModifier(printed: string): string {
+  return printed.replace(/\(\d+(?:,-?\d+)?\)/, '');
+}
