@@ -45,18 +45,19 @@ export const VARIABLES: Readonly<Record<string, Field>> = {
     },
   },
   effect: {
-    means: 'The effect that is being matched; what does not apply is the empty text.',
+    means:
+      'The effect that is being matched. What does not apply is the empty text; what is not known makes the expression fail.',
     type: {
       fields: {
         name: { type: 'string', means: 'Such as `update`.' },
-        schema: { type: 'string', means: 'Of its object, empty if it is not known.' },
+        schema: { type: 'string', means: 'Of its object.' },
         object: { type: 'string', means: 'The name of its object.' },
         kind: {
           type: 'string',
           means: 'What the object is: `relation`, `function`, `setting`, `schema`, `database`, `role`, `other`.',
         },
         predicate: { type: 'string', means: '`none`, `tautology`, `open`, `bounded` or `keyed`.' },
-        columns: { type: STRINGS, means: 'The columns it reads or writes, as far as they are known.' },
+        columns: { type: STRINGS, means: 'The columns it reads or writes.' },
         value: { type: 'string', means: 'What a setting is set to, where that is a constant.' },
       },
     },

@@ -54,7 +54,7 @@ export const PREDICATES: Readonly<Record<Predicate | 'present', string>> = {
   none: 'There is no WHERE.',
   tautology:
     'There is one, and it keeps every or nearly every row: `1=1`, `id = id`, or only another table is constrained.',
-  open: 'Ranges, LIKE, inequalities, sub-selects: how many rows is anybody’s guess.',
+  open: "Ranges, LIKE, inequalities, sub-selects: how many rows is anybody's guess.",
   bounded: 'A column of the table equals, or is IN, constants or parameters.',
   keyed: 'Bounded on all columns of a unique key: at most one row per value.',
   present: 'Any of the above but `none`.',
@@ -115,7 +115,7 @@ function notEmpty<Shape extends z.ZodObject>(object: Shape) {
 
 const identities = z.strictObject({
   subjects: oneOrMore(text).optional().describe('Names of identities, with `*` for anything.'),
-  groups: oneOrMore(text).optional().describe('Groups, with `*` for anything; one of the identity’s has to match.'),
+  groups: oneOrMore(text).optional().describe("Groups, with `*` for anything; one of the identity's has to match."),
   kind: oneOrMore(z.enum(['human', 'agent', 'service']))
     .optional()
     .describe('What the identity is.'),
@@ -300,7 +300,7 @@ const rule = z
 const sessionRule = z
   .strictObject({
     ...about,
-    match: whoCondition.describe('Whose sessions; `{}` is everybody’s.'),
+    match: whoCondition.describe("Whose sessions; `{}` is everybody's."),
     unless: notEmpty(whoCondition).optional().describe('Whose sessions not.'),
     read_only: z.literal(true).optional().describe('Transactions are read-only, and cannot be made writable.'),
     statement_timeout: duration.optional().describe('The server ends statements after this time.'),
@@ -362,7 +362,7 @@ const masker = z
 
 const mask = z.strictObject({
   ...about,
-  match: whoCondition.optional().describe('Whose results; everybody’s if left out.'),
+  match: whoCondition.optional().describe("Whose results; everybody's if left out."),
   columns: oneOrMore(maskedColumn).describe(
     'Columns, written as in `match`; for a part of JSON the path after a colon.',
   ),
@@ -405,7 +405,7 @@ export const DETECTIONS = [
 
 const detector = z.strictObject({
   ...about,
-  match: whoCondition.optional().describe('Whose results; everybody’s if left out.'),
+  match: whoCondition.optional().describe("Whose results; everybody's if left out."),
   find: oneOrMore(z.enum(DETECTIONS)).describe('What to look for in the values.'),
   columns: oneOrMore(
     checked(
