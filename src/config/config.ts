@@ -29,7 +29,7 @@ export interface ConnectionConfig {
   readonly protocol: 'postgres';
   readonly upstream: UpstreamConfig;
   /** The verdict where no rule matches. */
-  readonly default: 'allow' | 'deny';
+  readonly default: 'allow' | 'hold' | 'deny';
 }
 
 export interface UserConfig {

@@ -134,7 +134,7 @@ const connection = z.strictObject({
     .describe('What clients ask for as the database.'),
   protocol: z.literal('postgres').describe('Its protocol.'),
   upstream: upstream.describe('The server behind it.'),
-  default: z.enum(['allow', 'deny']).describe('The verdict for statements that no rule matches.'),
+  default: z.enum(['allow', 'hold', 'deny']).describe('The verdict for statements that no rule matches.'),
 });
 
 const user = z.strictObject({

@@ -17,7 +17,7 @@ import { fatal } from './postgres/errors.ts';
 import { frontendRules } from './postgres/frame-rules.ts';
 import { hangUp, type LoggedIn, LoginRefused, type LoginServices, login } from './postgres/login.ts';
 import { PostgresSession } from './postgres/session.ts';
-import { judgeStartup } from './postgres/startup.ts';
+import { judgeStartup, pinStartup } from './postgres/startup.ts';
 import { cancelUpstream, connectUpstream, type Upstream, UpstreamError } from './postgres/upstream.ts';
 import { Counters, type SessionServices } from './services.ts';
 import { Turn } from './turn.ts';
@@ -72,6 +72,7 @@ export class Gateway {
   readonly #housekeeping: NodeJS.Timeout;
   #rules: RuleSet;
   #draining = false;
+  #lastParameters: ReadonlyMap<string, string> = new Map();
   #onEmpty: (() => void) | null = null;
 
   constructor(options: GatewayOptions) {
@@ -239,6 +240,16 @@ export class Gateway {
     const judge = this.#judgeOf(client.identity, connection);
     const startup = await judgeStartup(client.parameters, judge);
     if (!startup.ok) throw new LoginRefused(startup.fields.message, startup.fields);
+    const { identity } = client;
+    const pins = this.#rules.pinsFor({ identity, connection: connection.name, default: connection.default });
+    if (pins.conflict !== null) {
+      const fields = fatal('28000', 'The session cannot begin: the rules for it contradict each other.');
+      throw new LoginRefused(pins.conflict, {
+        ...fields,
+        hint: 'Tell the people who write the rules of this connection.',
+      });
+    }
+    pinStartup(startup.parameters, pins);
 
     if (this.#draining) throw new LoginRefused('draining', SHUTTING_DOWN);
     if (this.#sessions.size + this.#beginning >= this.#options.config.limits.sessions) {
@@ -260,12 +271,28 @@ export class Gateway {
       return;
     }
     const id = randomBytes(8).toString('hex');
-    const start = { id, identity: client.identity, connection, judge };
-    const session = new PostgresSession(this.#services, client.socket, upstream.socket, start, upstream.parameters);
+    const application = client.parameters.get('application_name');
+    const claimed = new Map(application === undefined ? [] : [['application_name', application]]);
+    const start = {
+      id,
+      identity,
+      connection,
+      judge,
+      address: client.socket.remoteAddress ?? '',
+      tls: client.tls,
+      claimed,
+    };
+    const session = new PostgresSession(
+      this.#services,
+      client.socket,
+      upstream.socket,
+      start,
+      this.#shared(upstream.parameters),
+    );
     journal.append(
-      `"session.start","session":"${id}","identity":${JSON.stringify(client.identity)},"connection":${JSON.stringify(connection.name)},` +
+      `"session.start","session":"${id}","identity":${JSON.stringify(identity)},"connection":${JSON.stringify(connection.name)},` +
         `"upstream":{"pid":${upstream.processId}},"client":{"address":${JSON.stringify(from)},"tls":${client.tls}},` +
-        `"claimed":${JSON.stringify({ application_name: client.parameters.get('application_name') ?? null })},` +
+        `"claimed":${JSON.stringify({ application_name: application ?? null })},` +
         `"parameters":${JSON.stringify(Object.fromEntries(client.parameters))}`,
       true,
     );
@@ -300,6 +327,14 @@ export class Gateway {
     socket.on('data', (chunk: Buffer) => session.fromClient(chunk));
     socket.resume();
     if (socket.destroyed) session.clientClosed('client lost');
+  }
+
+  /** Most sessions begin with the same parameters: they share one map. */
+  #shared(parameters: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
+    const last = this.#lastParameters;
+    const same = parameters.size === last.size && [...parameters].every(([name, value]) => last.get(name) === value);
+    if (!same) this.#lastParameters = parameters;
+    return this.#lastParameters;
   }
 
   #judgeOf(identity: Identity, connection: ConnectionConfig): Judge {

@@ -1,12 +1,15 @@
 import type { ConnectionConfig } from '../config/config.ts';
 import type { Identity } from '../identity/identity.ts';
-import type { RuleSet } from '../policy/decide.ts';
+import type { Moment, RuleSet } from '../policy/decide.ts';
 import type { Verdict } from '../policy/verdict.ts';
 import type { Effect, LexingState, StatementFacts, TextFacts } from '../statements/facts.ts';
 
 /** One statement of a text with its verdict, and what a record says of both. */
 export interface JudgedStatement {
+  readonly text: string;
   readonly facts: StatementFacts;
+  /** Those of the facts, and of what it runs by name. */
+  readonly effects: readonly Effect[];
   readonly verdict: Verdict;
   /** The record's fields `text` to `rules`, as JSON text. */
   readonly record: string;
@@ -109,19 +112,25 @@ export class Judge {
   judgeStatement(text: string, facts: StatementFacts, effects: readonly Effect[]): JudgedStatement {
     let decided = this.#byEffects.get(effects);
     if (decided === undefined || decided.kind !== facts.kind || decided.fingerprint !== facts.fingerprint) {
-      const verdict = this.#rules.decide(
-        { ...facts, effects },
-        { identity: this.#identity, connection: this.#connection.name, default: this.#connection.default },
-      );
-      decided = {
-        kind: facts.kind,
-        fingerprint: facts.fingerprint,
-        verdict,
-        record: recordOf(facts, effects, verdict),
-      };
+      decided = this.#decide(facts, effects, null);
       this.#byEffects.set(effects, decided);
     }
-    return { facts, verdict: decided.verdict, record: `"text":${JSON.stringify(text)},${decided.record}` };
+    return { text, facts, effects, verdict: decided.verdict, record: recordWithText(text, decided.record) };
+  }
+
+  /** The statement as it is judged at one execution. */
+  atMoment(statement: JudgedStatement, moment: Moment): JudgedStatement {
+    if (statement.verdict.stable) return statement;
+    const { text, facts, effects } = statement;
+    const { verdict, record } = this.#decide(facts, effects, moment);
+    return { text, facts, effects, verdict, record: recordWithText(text, record) };
+  }
+
+  #decide(facts: StatementFacts, effects: readonly Effect[], moment: Moment | null): Decided {
+    const { name: connection, default: otherwise } = this.#connection;
+    const subject = { identity: this.#identity, connection, default: otherwise };
+    const verdict = this.#rules.decide({ ...facts, effects }, subject, moment);
+    return { kind: facts.kind, fingerprint: facts.fingerprint, verdict, record: recordOf(facts, effects, verdict) };
   }
 
   #forget(): void {
@@ -133,6 +142,10 @@ export class Judge {
 function mayChangePortals(facts: StatementFacts): boolean {
   if (facts.executes.length > 0) return true;
   return facts.kind !== 'FETCH' && facts.effects.some(({ effect }) => effect === 'cursor' || effect === 'opaque');
+}
+
+function recordWithText(text: string, record: string): string {
+  return `"text":${JSON.stringify(text)},${record}`;
 }
 
 function recordOf(facts: StatementFacts, effects: readonly Effect[], verdict: Verdict): string {

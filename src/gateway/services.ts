@@ -41,4 +41,9 @@ export interface SessionStart {
   readonly identity: Identity;
   readonly connection: ConnectionConfig;
   readonly judge: Judge;
+  /** Where the client connects from, without port. */
+  readonly address: string;
+  readonly tls: boolean;
+  /** What the client said about itself at its start. */
+  readonly claimed: ReadonlyMap<string, string>;
 }

@@ -1,3 +1,4 @@
+import { decodeBind } from '../../../protocols/postgres/frontend.ts';
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 
 /**
@@ -38,6 +39,21 @@ export function bindsAsJson(bytes: Buffer, at: number, end: number): string {
 function int16(bytes: Buffer, at: number, end: number): number {
   if (at + 2 > end) throw new ProtocolViolation('Bind ends too early');
   return (bytes[at]! << 8) | bytes[at + 1]!;
+}
+
+/**
+ * The parameters of a whole Bind message (from `start` to `end`) as text, for rules that look at values: `null` for NULL,
+ * values in binary format as `\\x` and their bytes in hexadecimal.
+ *
+ * @throws ProtocolViolation if it is malformed
+ */
+export function bindsAsText(bytes: Buffer, start: number, end: number): (string | null)[] {
+  const { parameters, parameterFormats } = decodeBind(bytes.subarray(start + 5, end));
+  return parameters.map((value, i) => {
+    const format = parameterFormats.length === 1 ? parameterFormats[0] : parameterFormats[i];
+    if (value === null) return null;
+    return format === 1 ? `\\x${value.toString('hex')}` : value.toString('utf8');
+  });
 }
 
 /** Longer values are recorded with their beginning and their length only. */

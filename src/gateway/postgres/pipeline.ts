@@ -14,10 +14,11 @@ export interface Prepared {
   recorded: boolean;
 }
 
-/** A bound statement: `bytes` holds its Bind message, the parameters begin at `at`. */
+/** A bound statement: `bytes` holds its Bind message from `start` to `end`, the parameters begin at `at`. */
 export interface Portal {
   readonly prepared: Prepared;
   readonly bytes: Buffer;
+  readonly start: number;
   readonly at: number;
   readonly end: number;
 }
@@ -93,6 +94,10 @@ export class Pipeline {
   /** True if the server has nothing of this session in hand: an answer from here cannot come out of turn. */
   get isIdle(): boolean {
     return this.#status === IDLE && !this.owesAnswers && !this.isSegmentOpen;
+  }
+
+  get isInTransaction(): boolean {
+    return this.#status !== IDLE;
   }
 
   get owesAnswers(): boolean {

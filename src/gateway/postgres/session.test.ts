@@ -161,6 +161,9 @@ function startSession(ruleId = 'no-delete', Session = PostgresSession) {
       identity,
       connection,
       judge: new Judge({ analyze }, identity, connection, rules),
+      address: '127.0.0.1',
+      tls: false,
+      claimed: new Map(),
     },
     new Map(),
   );

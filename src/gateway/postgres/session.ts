@@ -17,8 +17,10 @@ import {
   FRONTEND,
 } from '../../../protocols/postgres/frontend.ts';
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
+import type { Moment } from '../../policy/moment.ts';
 import { opaqueText, type StatementFacts } from '../../statements/facts.ts';
 import { isUnsafeEncoding } from '../../statements/postgres/encodings.ts';
+import { claimsInComment } from '../claims.ts';
 import { endSocket } from '../end-socket.ts';
 import type { JudgedStatement, Judgement } from '../judge.ts';
 import { Outbox } from '../outbox.ts';
@@ -26,12 +28,12 @@ import { notRecorded, type Refusal, refusedByRule, unsafeEncoding } from '../ref
 import type { SessionServices, SessionStart } from '../services.ts';
 import { StatementRecorder } from '../statement-recorder.ts';
 import type { TurnMember } from '../turn.ts';
-import { bindsAsJson } from './binds.ts';
+import { bindsAsJson, bindsAsText } from './binds.ts';
 import { fatal, refusalResponse } from './errors.ts';
 import { EXPECT } from './expected.ts';
 import { BACKEND_RULES } from './frame-rules.ts';
 import { isAscii, nameAt, nameInText, nulAt, targetOf } from './message-names.ts';
-import { Pipeline, type Prepared, SKIP } from './pipeline.ts';
+import { Pipeline, type Portal, type Prepared, SKIP } from './pipeline.ts';
 import { TextReading } from './text-reading.ts';
 
 const READY_IDLE = encodeReadyForQuery('I');
@@ -235,7 +237,7 @@ export class PostgresSession implements FrameSink, TurnMember {
     if (judgement.usesNames && this.#namesUnsettled()) return this.#waitForServer();
     this.#sinceMark.add(bytes, start, end);
 
-    const statements = judgement.usesNames ? this.#withNames(judgement) : judgement.statements;
+    const statements = this.#atMoment(judgement, null);
     const refusal = this.#refusalOf(statements);
     if (refusal !== null) {
       this.#recorder.refused('query', statements, null, refusal);
@@ -281,7 +283,7 @@ export class PostgresSession implements FrameSink, TurnMember {
     this.#sinceMark.add(bytes, start, end);
 
     const statements = judgement.usesNames ? this.#withNames(judgement) : judgement.statements;
-    const refusal = this.#refusalOf(statements);
+    const refusal = this.#refusalOf(statements, isRefusedAlways);
     if (refusal !== null) {
       this.#recorder.refused('parse', statements, null, refusal);
       this.#refuseExtended(refusal);
@@ -303,7 +305,7 @@ export class PostgresSession implements FrameSink, TurnMember {
     const portal = nameAt(bytes, start + 5, portalEnd);
     const prepared = this.#preparedNamed(name) ?? this.#unknown(`prepared statement ${JSON.stringify(name)}`);
     this.#forward(bytes, start, end);
-    this.#pipeline.sentBind(portal, { prepared, bytes, at: nameEnd + 1, end });
+    this.#pipeline.sentBind(portal, { prepared, bytes, start, at: nameEnd + 1, end });
     return true;
   }
 
@@ -335,7 +337,7 @@ export class PostgresSession implements FrameSink, TurnMember {
     if (judgement.usesNames && this.#namesUnsettled()) return this.#waitForServer();
     this.#sinceMark.add(bytes, start, end);
 
-    const statements = judgement.usesNames ? this.#withNames(judgement) : judgement.statements;
+    const statements = this.#atMoment(judgement, portal);
     const refusal = this.#refusalOf(statements);
     const binds = portal === null || statements.length === 0 ? null : bindsAsJson(portal.bytes, portal.at, portal.end);
     prepared.recorded = true;
@@ -447,13 +449,35 @@ export class PostgresSession implements FrameSink, TurnMember {
     });
   }
 
+  /** The statements of a text as they are judged at this execution of it. @param portal holds its bind values */
+  #atMoment(judgement: Judgement, portal: Portal | null): readonly JudgedStatement[] {
+    const statements = judgement.usesNames ? this.#withNames(judgement) : judgement.statements;
+    if (statements.every(({ verdict }) => verdict.stable)) return statements;
+    const moment = this.#moment(judgement.text, portal);
+    return statements.map((statement) => this.start.judge.atMoment(statement, moment));
+  }
+
+  #moment(text: string, portal: Portal | null): Moment {
+    const { id, address, tls, claimed } = this.start;
+    const inText = claimsInComment(text);
+    const settings = new Map([...this.#reading.settings].map(([name, value]) => [name.toLowerCase(), value]));
+    return {
+      now: Date.now(),
+      claimed: inText === null ? claimed : new Map([...claimed, ...inText]),
+      binds: portal === null ? [] : bindsAsText(portal.bytes, portal.start, portal.end),
+      session: { id, address, tls, inTransaction: this.#pipeline.isInTransaction, settings },
+      estimate: null,
+    };
+  }
+
   /** Why these statements may not run, or `null`. */
-  #refusalOf(statements: readonly JudgedStatement[]): Refusal | null {
+  #refusalOf(statements: readonly JudgedStatement[], counts = isRefused): Refusal | null {
     const first = statements[0];
     if (first === undefined) return null;
     const failure = this.#services.journal.failure;
     if (failure !== null) return notRecorded(failure, first.facts.kind);
     for (let i = 0; i < statements.length; i++) {
+      if (!counts(statements[i]!)) continue;
       const { verdict, facts } = statements[i]!;
       if (verdict.action !== 'allow') return refusedByRule(verdict, facts.kind);
       if (facts.refuses !== null) return unsafeEncoding(facts.refuses, facts.kind);
@@ -807,4 +831,13 @@ export class PostgresSession implements FrameSink, TurnMember {
     endSocket(this.#upstream, encodeTerminate());
     this.#services.ended(this);
   }
+}
+
+function isRefused({ verdict, facts }: JudgedStatement): boolean {
+  return facts.refuses !== null || verdict.action !== 'allow';
+}
+
+/** True if no values and no moment can make the statement pass: then it need not reach the server to be parsed. */
+function isRefusedAlways({ verdict, facts }: JudgedStatement): boolean {
+  return facts.refuses !== null || (verdict.action === 'deny' && verdict.stable);
 }

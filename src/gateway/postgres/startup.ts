@@ -1,4 +1,5 @@
 import type { ErrorFields } from '../../../protocols/postgres/backend.ts';
+import type { SessionPins } from '../../policy/session-rules.ts';
 import { isSafeEncoding } from '../../statements/postgres/encodings.ts';
 import type { Judge } from '../judge.ts';
 import { fatal } from './errors.ts';
@@ -65,6 +66,17 @@ export async function judgeStartup(
     }
   }
   return { ok: true, parameters: forwarded };
+}
+
+/** Sets what the session is pinned to, whatever the client asked for. Changes `parameters`. */
+export function pinStartup(parameters: Map<string, string>, pins: SessionPins): void {
+  const pinned = new Map(pins.settings);
+  if (pins.readOnly) pinned.set('default_transaction_read_only', 'on');
+  if (pins.statementTimeoutMs !== null) pinned.set('statement_timeout', String(pins.statementTimeoutMs));
+  if (pins.role !== null) pinned.set('role', pins.role);
+  for (const name of [...parameters.keys()]) if (pinned.has(name.toLowerCase())) parameters.delete(name);
+  // After `options`, which the server reads first, wherever it stands.
+  for (const [name, value] of pinned) parameters.set(name, value);
 }
 
 /**

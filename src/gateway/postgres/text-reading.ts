@@ -10,18 +10,22 @@ const CAUTIOUS: LexingState = { standardConformingStrings: false };
  * servers since PostgreSQL 14 report changes no earlier.
  */
 export class TextReading {
+  /** Settings the server reports, as it last did; named as it does. Shared between sessions until one changes. */
+  settings: ReadonlyMap<string, string>;
   #encoding: string;
   #lexing: LexingState;
   /** The last segment with a statement that may change the two. */
   unsureUntil = 0;
 
   constructor(parameters: ReadonlyMap<string, string>) {
+    this.settings = parameters;
     this.#encoding = parameters.get('client_encoding') ?? 'UTF8';
     this.#lexing = parameters.get('standard_conforming_strings') === 'off' ? CAUTIOUS : STRICT;
   }
 
   /** A ParameterStatus. */
   report(name: string, value: string): void {
+    this.settings = new Map(this.settings).set(name, value);
     if (name === 'standard_conforming_strings') this.#lexing = value === 'off' ? CAUTIOUS : STRICT;
     else if (name === 'client_encoding') this.#encoding = value;
   }
