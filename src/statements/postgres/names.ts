@@ -161,7 +161,7 @@ export class Names {
 }
 
 export function objectOf({ schema, name }: CatalogueName): ObjectName {
-  return { kind: 'relation', schema, name };
+  return { kind: 'relation', schema, name, catalogued: true };
 }
 
 function unresolved(schema: string | null, name: string): ResolvedRelation {

@@ -1,7 +1,7 @@
 import type { CatalogueOperator } from '../catalogue.ts';
 import type { EffectWalk, Place } from './effects.ts';
 import type { TreeNode } from './parser.ts';
-import { literal } from './tree.ts';
+import { literal, text } from './tree.ts';
 import { isUserType, withoutModifier } from './types.ts';
 
 /** Types of the operands, left and right; `null` where there is none or it is not known, `unknown` for string literals. */
@@ -19,6 +19,11 @@ export function checkOperator(
   place: Place,
   body: TreeNode = {},
 ): void {
+  // BETWEEN is written as a name of its own, and means two others.
+  if (text(body.kind).includes('BETWEEN')) {
+    for (const bound of ['>=', '<=']) checkOperator(walk, [bound], types, place);
+    return;
+  }
   const operator = name.at(-1) ?? '';
   const schema = name.length > 1 ? name.at(-2)! : null;
   const { known, catalogue, searchPath } = walk.names;

@@ -344,11 +344,15 @@ function functionSource(
     ];
     const rows = callType === 'FuncCall' ? walk.names.known?.rowFunctions.get(name) : undefined;
     if (defined.length > 0) columns.push(...defined.map((one) => column(text(one.colname), lineage)));
-    else if (rows !== undefined) columns.push(...rows.map((one) => column(one, lineage)));
-    else if (callType === 'FuncCall' && walk.isBuiltIn(callBody)) {
+    else if (rows !== undefined) {
+      columns.push(...rows.map((one) => column(one, lineage)));
+      if (rows.length === 0) rest = lineage;
+    } else if (callType === 'FuncCall' && walk.isBuiltIn(callBody)) {
       // The elements of an array that stands in the statement stand in the statement.
       const constant = name === 'unnest' && value.constant;
-      columns.push(column(alias ?? name, lineage, constant));
+      const arrays = name === 'unnest' ? listOf(callBody.args).length : 1;
+      for (let at = 0; at < arrays; at += 1)
+        columns.push(column(arrays > 1 ? name : (alias ?? name), lineage, constant));
     } else {
       columns = columns.concat(column(alias ?? name, lineage));
       rest = lineage;

@@ -1,0 +1,66 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { parse } from 'yaml';
+import { z } from 'zod';
+import type { FunctionClass, KnownNames } from '../statements/postgres/functions.ts';
+
+/**
+ * The lists of functions and operators under `rules/data/`, for the analysis of PostgreSQL statements. What they mean is
+ * in their own first lines, and at {@link FunctionClass}.
+ */
+
+const names = z.array(z.string().min(1)).default([]);
+
+const fileSchema = z.strictObject({
+  version: z.literal(1),
+  pure: names,
+  volatile: names,
+  resource: names,
+  other: names,
+  rows: z.record(z.string(), z.array(z.string())).default({}),
+  operators: names,
+});
+
+const CLASSES: readonly FunctionClass[] = ['pure', 'volatile', 'resource', 'other'];
+
+const SHIPPED = ['postgres-functions.yaml', 'postgres-operators.yaml'].map((name) =>
+  fileURLToPath(new URL(`../../rules/data/${name}`, import.meta.url)),
+);
+
+/**
+ * Reads the lists that ship and then those given: where a function is in several, the last file counts.
+ *
+ * @throws Error naming the file, if one cannot be read or is not of this form
+ */
+export function loadKnownNames(more: readonly string[] = []): KnownNames {
+  const functions = new Map<string, FunctionClass>();
+  const rowFunctions = new Map<string, readonly string[]>();
+  const operators = new Set<string>();
+  for (const path of [...SHIPPED, ...more]) {
+    const file = readList(path);
+    const here = new Set<string>();
+    for (const kind of CLASSES) {
+      for (const name of file[kind]) {
+        if (here.has(name)) throw new Error(`${path}: ${name} is listed twice`);
+        here.add(name);
+        functions.set(name, kind);
+      }
+    }
+    for (const [name, columns] of Object.entries(file.rows)) rowFunctions.set(name, columns);
+    for (const name of file.operators) operators.add(name);
+  }
+  return { functions, rowFunctions, operators };
+}
+
+function readList(path: string): z.infer<typeof fileSchema> {
+  let content: unknown;
+  try {
+    content = parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    throw new Error(`${path}: ${(error as Error).message}`);
+  }
+  const read = fileSchema.safeParse(content);
+  if (read.success) return read.data;
+  const [issue] = read.error.issues;
+  throw new Error(`${path}: ${issue!.path.join('.')} ${issue!.message}`);
+}
