@@ -122,6 +122,12 @@ function addProcessMetrics(registry: AnyRegistry, eventLoop: EventLoopDelay): vo
     return [[{}, (user + system) / 1e6]];
   });
   gauge(registry, 'process_resident_memory_bytes', 'Resident memory.', () => [[{}, process.memoryUsage.rss()]]);
+  gauge(registry, 'nodejs_heap_size_used_bytes', 'JavaScript heap in use.', () => [
+    [{}, process.memoryUsage().heapUsed],
+  ]);
+  gauge(registry, 'nodejs_external_memory_bytes', 'Memory of Buffers and WebAssembly, outside the heap.', () => [
+    [{}, process.memoryUsage().external],
+  ]);
   gauge(registry, 'process_start_time_seconds', 'When the process began, seconds since the epoch.', () => [
     [{}, Math.round(performance.timeOrigin) / 1000],
   ]);
