@@ -19,6 +19,7 @@ const LAYERS: readonly (readonly string[])[] = [
     'src/identity',
     'src/recording',
     'src/policy',
+    'src/rehearsal',
     'src/config',
     'src/telemetry',
     'src/store',

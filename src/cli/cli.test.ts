@@ -59,7 +59,7 @@ recording: { directory: ./${name}.journal }
 }
 
 function writeRules(name: string, ids: readonly string[]): void {
-  const rules = ids.map((id) => `  - { id: ${id}, match: { effects: [drop] }, action: deny }\n`).join('');
+  const rules = ids.map((id) => `  - { id: ${id}, match: { tables: [${id}] }, action: deny }\n`).join('');
   writeFileSync(join(directory, `${name}.rules`), `version: 1\nrules:\n${rules}`);
 }
 
@@ -102,6 +102,62 @@ test('rules check takes files as one set', async () => {
   const twice = await sluice(['rules', 'check', 'a.rules', 'b.rules']);
   assert.equal(twice.code, 2);
   assert.match(twice.err, /^b\.rules:3:\d+: rule id "two" is there already, at a\.rules:4:\d+\n$/);
+});
+
+test('rules check finds rules that cannot mean what they say, and the names that a snapshot does not have', async () => {
+  writeFileSync(
+    join(directory, 'odd.rules'),
+    `version: 1
+rules:
+  - { id: never, match: { effects: [insert], predicate: none }, action: deny }
+  - { id: name, match: { tables: [public.order, pg_catalog.pg_class] }, action: deny }
+`,
+  );
+  const orders = { schema: 'public', name: 'orders', kind: 'table', columns: [], keys: [], foreignKeys: [] };
+  writeFileSync(
+    join(directory, 'snapshot.json'),
+    JSON.stringify({
+      ...{ version: 1, dialect: 'postgres', serverVersion: '15.1', database: 'd', foldsNames: false, unseen: [] },
+      relations: [{ ...orders, parents: [], definition: null, triggers: [], rules: [], rowSecurity: false }],
+      ...{ functions: [], operators: [], casts: [], types: [] },
+    }),
+  );
+  const { code, out } = await sluice(['rules', 'check', 'odd.rules', '--catalogue', 'snapshot.json']);
+  assert.equal(code, 1);
+  assert.match(
+    out,
+    /^odd\.rules:3:\d+: never matches: insert has no predicate \(never\)\nodd\.rules:4:\d+: there is no table public\.order \(name\)\n2 rules/,
+  );
+  const { findings } = JSON.parse((await sluice(['rules', 'check', 'odd.rules', '--json'])).out);
+  assert.deepEqual(
+    findings.map(({ rule, about }: { rule: string; about: string }) => [rule, about]),
+    [['never', 'never matches']],
+  );
+  assert.equal((await sluice(['rules', 'check', 'odd.rules', '--catalogue', 'none.json'])).code, 2);
+});
+
+test('rules test runs the file beside the rules, and fails with what is not as expected', async () => {
+  writeRules('shop', ['orders']);
+  writeFileSync(
+    join(directory, 'shop.test.yaml'),
+    `given: { identity: { subject: bot, kind: agent }, connection: shop, default: allow }
+rules: [shop.rules]
+cases:
+  - { sql: SELECT * FROM orders, expect: deny, rules: [orders] }
+  - { sql: SELECT * FROM others, expect: deny }
+`,
+  );
+  const { code, out } = await sluice(['rules', 'test', 'shop.test.yaml']);
+  assert.equal(code, 1);
+  assert.match(out, /^FAIL shop\.test\.yaml:5 SELECT \* FROM others\n {5}expected deny, got allow\n/);
+  assert.match(out, /1 of 2 cases failed\.\nEvery one of 1 rules matched/);
+  const json = await sluice(['rules', 'test', 'shop.test.yaml', '--json']);
+  assert.equal(json.code, 1);
+  assert.deepEqual(
+    JSON.parse(json.out).cases.map((one: { ok: boolean }) => one.ok),
+    [true, false],
+  );
+  assert.equal((await sluice(['rules', 'test', 'none'])).code, 2);
 });
 
 test('sessions are printed, then what of the journal cannot be read, and the end is 1', async () => {

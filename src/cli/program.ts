@@ -1,12 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { SnapshotError } from '../catalog/snapshot.ts';
 import { ConfigError } from '../config/load.ts';
 import { RuleFileError } from '../policy/load.ts';
 import { JournalError } from '../recording/journal.ts';
 import { addConfigCommand } from './config-check.ts';
 import { addDemoCommand } from './demo.ts';
 import { CommandFailure, EXIT } from './failure.ts';
-import { addRulesCommand } from './rules-check.ts';
+import { addRulesCommand } from './rules.ts';
 import { addServeCommand } from './serve.ts';
 import { addSessionsCommand } from './sessions.ts';
 import { addStatusCommand } from './status.ts';
@@ -49,7 +50,7 @@ function exitCodeOf(error: unknown): number {
     console.error(error.message);
     return error.exitCode;
   }
-  if (error instanceof ConfigError || error instanceof RuleFileError) {
+  if (error instanceof ConfigError || error instanceof RuleFileError || error instanceof SnapshotError) {
     console.error(error.message);
     return EXIT.usage;
   }

@@ -1,23 +1,49 @@
 import type { Command } from 'commander';
-import { loadRules, RuleFileError } from '../policy/load.ts';
+import { Catalogue } from '../catalog/catalogue.ts';
+import { readSnapshot } from '../catalog/snapshot.ts';
+import { findMistakes, type RuleFinding } from '../policy/findings.ts';
+import { loadRules, RuleFileError, readRuleFiles } from '../policy/load.ts';
+import { namesOf } from '../rehearsal/catalogue-names.ts';
 import { EXIT } from './failure.ts';
+import { printable } from './terminal.ts';
 
-export function addRulesCommand(program: Command): void {
-  const rules = program.command('rules').description('Rule files.');
+interface CheckOptions {
+  readonly catalogue?: string;
+  readonly json?: true;
+}
+
+export function addRulesCheck(rules: Command): void {
   rules
     .command('check')
     .description('Checks rule files, taken together as one rule set; lists everything that is wrong.')
     .argument('<files...>', 'rule files')
+    .option('--catalogue <snapshot>', 'also look up the names in them, in a file `rules catalog` has written')
     .option('--json', 'print JSON')
-    .action((files: string[], options: { json?: true }) => {
+    .action(async (files: string[], options: CheckOptions) => {
       try {
         const { version, ids } = loadRules(files);
-        if (options.json) console.log(JSON.stringify({ ok: true, version, rules: ids, problems: [] }));
-        else console.log(`${ids.length} ${ids.length === 1 ? 'rule is' : 'rules are'} fine, version ${version}.`);
+        const findings = await mistakesIn(files, options.catalogue);
+        if (options.json) {
+          console.log(JSON.stringify({ ok: findings.length === 0, version, rules: ids, problems: [], findings }));
+        } else {
+          for (const { file, line, column, rule, message } of findings) {
+            console.log(printable(`${file}:${line}:${column}: ${message} (${rule})`));
+          }
+          const count = `${ids.length} ${ids.length === 1 ? 'rule' : 'rules'}`;
+          if (findings.length > 0)
+            console.log(`${count} can be loaded, version ${version}; see above for what is odd.`);
+          else console.log(`${count} ${ids.length === 1 ? 'is' : 'are'} fine, version ${version}.`);
+        }
+        if (findings.length > 0) process.exitCode = EXIT.problem;
       } catch (error) {
         if (!(error instanceof RuleFileError) || !options.json) throw error;
-        console.log(JSON.stringify({ ok: false, version: null, rules: [], problems: error.problems }));
+        console.log(JSON.stringify({ ok: false, version: null, rules: [], problems: error.problems, findings: [] }));
         process.exitCode = EXIT.usage;
       }
     });
+}
+
+async function mistakesIn(files: readonly string[], snapshot: string | undefined): Promise<RuleFinding[]> {
+  const catalogue = snapshot === undefined ? null : Catalogue.of(await readSnapshot(snapshot));
+  return findMistakes(readRuleFiles(files), Date.now(), catalogue === null ? null : namesOf(catalogue.data));
 }

@@ -168,15 +168,20 @@ function present(predicates: readonly string[]): readonly string[] {
     : predicates;
 }
 
+/** Schemas of the server's own, whose relations are in no catalogue. */
+const OF_THE_SERVER = /^(pg_catalog|pg_toast|information_schema|mysql|performance_schema|sys)\./;
+
 /** A pattern of stars finds something in every catalogue that has anything. */
 function* unknownNames({ tables, columns, functions }: Condition, known: KnownNames): Generator<string> {
   for (const text of tables ?? []) {
+    if (OF_THE_SERVER.test(text)) continue;
     const pattern = compileObjectPattern(text);
     if (!known.hasRelation((schema, name) => pattern.schema.matches(schema) && pattern.name.matches(name))) {
       yield `there is no table ${text}`;
     }
   }
   for (const text of columns ?? []) {
+    if (OF_THE_SERVER.test(text)) continue;
     const { table, column } = compileColumnPattern(text);
     const matches = (schema: string, relation: string, name: string) =>
       table.schema.matches(schema) && table.name.matches(relation) && column.matches(name);

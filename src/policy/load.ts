@@ -58,16 +58,10 @@ export interface RuleFiles {
  */
 export function loadRules(paths: readonly string[]): RuleSet {
   const { sections, version, places } = readRuleFiles(paths);
-  const idle = [
-    ...sections.rules.filter(({ rule }) => rule.limit !== undefined).map(({ rule }) => [rule.id, 'limit'] as const),
-    ...sections.session.map(({ id }) => [id, 'session'] as const),
-  ];
-  if (idle.length > 0) {
-    const message = (what: string) =>
-      `${what} is not enforced by this version of Sluice, and so cannot be put in force`;
-    throw new RuleFileError(
-      idle.map(([id, what]) => ({ ...places.get(id)!, message: `${message(what)} (rule ${id})` })),
-    );
+  const limited = sections.rules.filter(({ rule }) => rule.limit !== undefined).map(({ rule }) => rule.id);
+  if (limited.length > 0) {
+    const message = 'limit is not enforced by this version of Sluice, and so cannot be put in force';
+    throw new RuleFileError(limited.map((id) => ({ ...places.get(id)!, message: `${message} (rule ${id})` })));
   }
   return new RuleSet(sections.rules, version, sections);
 }
@@ -169,14 +163,15 @@ function readSource(path: string, problems: RuleProblem[]): Source | null {
     problems.push({ ...whole, message: 'is empty; a file without rules says "version: 1" and "rules: []"' });
     return null;
   }
-  const shape = ruleFileSchema.safeParse(value, { error: explain });
+  const shape = ruleFileSchema.safeParse(value, { error: explainShape });
   if (shape.success) return { path, text, file: shape.data, document, lines };
   const wrong = shape.error.issues.flatMap((issue) => describe(issue, { path, document, lines }, value));
   problems.push(...wrong.sort((a, b) => a.line - b.line || a.column - b.column));
   return null;
 }
 
-const explain: z.core.$ZodErrorMap = (issue) => {
+/** What is wrong with a value, in the words of rule files. */
+export const explainShape: z.core.$ZodErrorMap = (issue) => {
   if (issue.input === undefined) return 'is required';
   if (issue.code === 'invalid_type') return `must be ${TYPE_NAMES[issue.expected] ?? issue.expected}`;
   if (issue.code === 'invalid_value') {
@@ -203,7 +198,8 @@ const TYPE_NAMES: Readonly<Record<string, string>> = {
   int: 'a whole number',
 };
 
-type Positions = Pick<Source, 'path' | 'document' | 'lines'>;
+/** A YAML file in which places are looked for. */
+export type Positions = Pick<Source, 'path' | 'document' | 'lines'>;
 
 function describe(issue: z.core.$ZodIssue, source: Positions, value: unknown): RuleProblem[] {
   if (issue.code === 'unrecognized_keys') {
@@ -236,11 +232,7 @@ function inRule(path: readonly PropertyKey[], value: unknown): string {
 }
 
 /** Where the value at a path stands, or its key; for one that was left out, where its parent does. */
-function placeOf(
-  source: Positions,
-  path: readonly PropertyKey[],
-  of: 'value' | 'key' = 'value',
-): Omit<RuleProblem, 'message'> {
+export function placeOf(source: Positions, path: readonly PropertyKey[], of: 'value' | 'key' = 'value'): RulePlace {
   let node: unknown = source.document.contents;
   let offset = isNode(node) ? (node.range?.[0] ?? 0) : 0;
   for (const [depth, step] of path.entries()) {
@@ -263,7 +255,7 @@ function placeOf(
   return position(source.path, source.lines, offset);
 }
 
-function position(file: string, lines: LineCounter, offset: number): Omit<RuleProblem, 'message'> {
+function position(file: string, lines: LineCounter, offset: number): RulePlace {
   const { line, col } = lines.linePos(offset);
   return { file, line: Math.max(line, 1), column: Math.max(col, 1) };
 }

@@ -1,0 +1,9 @@
+import type { Command } from 'commander';
+import { addRulesCheck } from './rules-check.ts';
+import { addRulesTest } from './rules-test.ts';
+
+export function addRulesCommand(program: Command): void {
+  const rules = program.command('rules').description('Rule files: check, test, explain, try on what was recorded.');
+  addRulesCheck(rules);
+  addRulesTest(rules);
+}

@@ -1,0 +1,182 @@
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { LineCounter, parseDocument } from 'yaml';
+import { z } from 'zod';
+import { suggestion } from '../config/suggestion.ts';
+import { explainShape, placeOf, RuleFileError, type RulePlace, type RuleProblem } from '../policy/load.ts';
+import { DIALECTS, type Dialect } from './statement-reader.ts';
+
+/**
+ * Test files, `*.test.yaml`: what rules are to say to statements.
+ *
+ * `given` says who sends them and how; a case can say parts of it differently. Relative paths are from the file's directory.
+ */
+
+const text = z.string().min(1);
+
+const identity = z.strictObject({
+  subject: text,
+  kind: z.enum(['human', 'agent', 'service']),
+  groups: z.array(text).optional(),
+});
+
+const session = z.strictObject({
+  search_path: z.union([text.transform((schema) => [schema]), z.array(text)]).optional(),
+  database: text.optional(),
+  sql_mode: z.string().optional(),
+});
+
+const situation = z.strictObject({
+  identity,
+  connection: text,
+  default: z.enum(['allow', 'hold', 'deny']),
+  session: session.optional(),
+  claimed: z.record(text, z.string()).optional(),
+  at: z.iso.datetime({ offset: true, error: 'must be a time such as 2026-03-02T10:00:00Z' }).optional(),
+});
+
+const testCase = z.strictObject({
+  name: text.optional(),
+  given: situation.partial().optional(),
+  sql: z.string(),
+  params: z.array(z.union([z.string(), z.number(), z.boolean(), z.null()])).optional(),
+  expect: z.enum(['allow', 'hold', 'deny']),
+  rules: z.array(text).optional(),
+  message: text.optional(),
+});
+
+const testFile = z.strictObject({
+  given: situation,
+  dialect: z.enum(DIALECTS).optional(),
+  catalogue: text.optional(),
+  rules: z.array(text).min(1),
+  cases: z.array(testCase).min(1),
+});
+
+const KEYS = {
+  file: testFile.shape,
+  case: testCase.shape,
+  given: situation.shape,
+  identity: identity.shape,
+  session: session.shape,
+};
+
+export interface GivenSituation {
+  readonly identity: {
+    readonly subject: string;
+    readonly kind: 'human' | 'agent' | 'service';
+    readonly groups: string[];
+  };
+  readonly connection: string;
+  readonly default: 'allow' | 'hold' | 'deny';
+  readonly session: {
+    readonly searchPath: readonly string[] | null;
+    readonly database: string | null;
+    readonly sqlMode: string | null;
+  };
+  readonly claimed: Readonly<Record<string, string>>;
+  /** Milliseconds since 1970; `null`: when the test runs. */
+  readonly at: number | null;
+}
+
+export interface TestCase {
+  /** Its name, else its SQL. */
+  readonly name: string;
+  readonly place: RulePlace;
+  readonly given: GivenSituation;
+  readonly sql: string;
+  readonly params: readonly (string | null)[];
+  readonly expect: 'allow' | 'hold' | 'deny';
+  /** Exactly the rules that decide, sorted; `null`: not looked at. */
+  readonly rules: readonly string[] | null;
+  /** A part of the message; `null`: not looked at. */
+  readonly message: string | null;
+}
+
+export interface TestFile {
+  readonly path: string;
+  readonly dialect: Dialect;
+  /** Paths, from where the command runs. */
+  readonly catalogue: string | null;
+  readonly rules: readonly string[];
+  readonly cases: readonly TestCase[];
+}
+
+/** Reads one test file. @throws RuleFileError with everything that is wrong */
+export function readTestFile(path: string): TestFile {
+  const whole = { file: path, line: 1, column: 1 };
+  let source: string;
+  try {
+    source = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path));
+  } catch (error) {
+    const reason = error instanceof TypeError ? 'it is not UTF-8' : (error as NodeJS.ErrnoException).code;
+    throw new RuleFileError([{ ...whole, message: `cannot be read: ${reason}` }]);
+  }
+  const lines = new LineCounter();
+  const document = parseDocument(source, { lineCounter: lines, prettyErrors: false });
+  const faults = [...document.errors, ...document.warnings].map(({ message, pos }) => {
+    const { line, col } = lines.linePos(pos[0]);
+    return { file: path, line: Math.max(line, 1), column: Math.max(col, 1), message: `${message} (YAML)` };
+  });
+  if (faults.length > 0) throw new RuleFileError(faults);
+  const positions = { path, document, lines };
+  const shape = testFile.safeParse(document.toJS(), { error: explainShape });
+  if (!shape.success) {
+    const problems = shape.error.issues.flatMap((issue): RuleProblem[] => {
+      if (issue.code === 'unrecognized_keys') {
+        return issue.keys.map((key) => ({
+          ...placeOf(positions, [...issue.path, key], 'key'),
+          message: `unknown key "${key}".${suggestion(key, keysAt(issue.path))}`,
+        }));
+      }
+      const field = issue.path.filter((step) => typeof step === 'string').at(-1);
+      return [{ ...placeOf(positions, issue.path), message: `${field ?? 'the file'} ${issue.message}` }];
+    });
+    throw new RuleFileError(problems.sort((a, b) => a.line - b.line || a.column - b.column));
+  }
+  const file = shape.data;
+  const beside = (name: string) => join(dirname(path), name);
+  return {
+    path,
+    dialect: file.dialect ?? 'postgres',
+    catalogue: file.catalogue === undefined ? null : beside(file.catalogue),
+    rules: file.rules.map(beside),
+    cases: file.cases.map((one, index) => ({
+      name: one.name ?? one.sql,
+      place: placeOf(positions, ['cases', index]),
+      given: situationOf({ ...file.given, ...present(one.given ?? {}) }),
+      sql: one.sql,
+      params: (one.params ?? []).map((value) => (value === null ? null : String(value))),
+      expect: one.expect,
+      rules: one.rules === undefined ? null : [...one.rules].sort(),
+      message: one.message ?? null,
+    })),
+  };
+}
+
+/** Without the keys that were left out: they must not replace what is said for all cases. */
+function present<T extends object>(given: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as never;
+}
+
+function situationOf(given: z.infer<typeof situation>): GivenSituation {
+  const { subject, kind, groups } = given.identity;
+  return {
+    identity: { subject, kind, groups: groups ?? [] },
+    connection: given.connection,
+    default: given.default,
+    session: {
+      searchPath: given.session?.search_path ?? null,
+      database: given.session?.database ?? null,
+      sqlMode: given.session?.sql_mode ?? null,
+    },
+    claimed: given.claimed ?? {},
+    at: given.at === undefined ? null : Date.parse(given.at),
+  };
+}
+
+function keysAt(path: readonly PropertyKey[]): string[] {
+  const last = path.at(-1);
+  if (last === 'identity' || last === 'session' || last === 'given') return Object.keys(KEYS[last]);
+  return Object.keys(path.length === 0 ? KEYS.file : KEYS.case);
+}
