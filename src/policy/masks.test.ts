@@ -30,7 +30,12 @@ function masked(mask: Partial<MaskSource> = {}): RuleSet {
 }
 
 function read(name: string, columns?: readonly string[], schema: string | null = 'public'): Effect {
-  const effect: Effect = { effect: 'read', object: { kind: 'relation', schema, name }, predicate: 'none', via: null };
+  const effect: Effect = {
+    effect: 'read',
+    object: { kind: 'relation', schema, name, catalogued: true },
+    predicate: 'none',
+    via: null,
+  };
   return columns === undefined ? effect : { ...effect, columns };
 }
 
@@ -60,7 +65,9 @@ test('a statement of which it cannot be told is refused', () => {
     predicate: null,
     via: null,
   });
-  assert.equal(action({ effects: [read('anything')] }), 'deny', 'it may be a view');
+  assert.equal(action({ effects: [read('anything')] }), 'deny', 'its columns are not known');
+  const written = { kind: 'relation', schema: 'public', name: 'anything' } as const;
+  assert.equal(action({ effects: [{ ...read('anything', ['x']), object: written }] }), 'deny', 'it may be a view');
   const { uses: _, ...untold } = { effects: [read('customers', ['id'])], uses: [] };
   assert.equal(masked().decide(untold, AGENT, MOMENT).action, 'deny');
   assert.equal(action({ effects: [at('call-function')] }), 'deny');

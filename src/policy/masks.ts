@@ -83,8 +83,9 @@ function whose({ match, unless }: MaskSource | DetectorSource): {
 
 /**
  * The substitute for a mask or detector: it refuses every statement that touches one of its columns, or of which it cannot
- * be told whether it does. Among the latter are calls of functions that are not known to be pure, statements whose columns
- * are not known (without a catalogue a table may be a view over the column), and the statistics the server keeps of values.
+ * be told whether it does. Among the latter are calls of functions that are not known to be pure, statements on relations
+ * that the catalogue does not have (they may be views over the column) or whose columns are not known, and the statistics the
+ * server keeps of values.
  */
 export function maskAsRule(
   section: 'masks' | 'detectors',
@@ -149,6 +150,6 @@ function mayShow(patterns: readonly ColumnPattern[], effect: Effect, facts: Deci
   if (object.kind !== 'relation') return object.kind !== 'setting' && effect.effect !== 'read';
   if (CATALOGUES_WITH_VALUES.has(object.name)) return true;
   if (object.schema !== null && CATALOGUES.has(object.schema)) return false;
-  if (effect.columns === undefined || facts.uses === undefined) return true;
+  if (object.catalogued !== true || effect.columns === undefined || facts.uses === undefined) return true;
   return areColumns(patterns, effect, facts.uses, true);
 }

@@ -176,10 +176,11 @@ detectors:
 ## What this version does not do yet
 
 * Nobody can approve yet: a statement that is held is refused.
-* \`limit\` and \`session\` are checked by \`sluice rules check\`, and files that have them are not put in force.
+* \`limit\` is checked when a file is read, and a file that has one is not put in force.
 * Values are not masked yet. Until they are, a mask or detector **refuses** every statement that touches one of its columns in
-  any way, and every statement of which that cannot be told: those whose columns are not known, opaque ones, those that call
-  functions that are not known to be pure, and reads of the statistics the server keeps of values (\`pg_stats\`).
+  any way, and every statement of which that cannot be told: those on relations that the catalogue does not have, opaque
+  ones, those that call functions that are not known to be pure, and reads of the statistics the server keeps of values
+  (\`pg_stats\`).
 * What depends on the moment (\`during\`, \`outside\`, \`missing\`, \`until\`, and expressions over \`now\`, \`claimed\`, \`session\`, \`estimate\`,
   \`statement.binds\`) is decided as strictly as it could ever be wherever the moment is not known.
 `;

@@ -72,6 +72,11 @@ export interface ObjectName {
   readonly kind: 'relation' | 'function' | 'setting' | 'schema' | 'database' | 'role' | 'other';
   readonly schema: string | null;
   readonly name: string;
+  /**
+   * For a relation: the catalogue has it under this name, so that what a view reads has effects of its own. Absent: it may be
+   * a view of anything.
+   */
+  readonly catalogued?: true;
 }
 
 export interface Effect {
