@@ -9,6 +9,7 @@ import { ProtocolViolation } from '../../protocols/postgres/violation.ts';
 import type { Config, ConnectionConfig, UpstreamConfig } from '../config/config.ts';
 import type { Identity } from '../identity/identity.ts';
 import type { Users } from '../identity/users.ts';
+import { Budgets } from '../policy/budgets.ts';
 import type { RuleSet } from '../policy/decide.ts';
 import type { Journal } from '../recording/journal.ts';
 import { endSocket } from './end-socket.ts';
@@ -87,6 +88,7 @@ export class Gateway {
       counters: this.counters,
       log,
       frontendRules: frontendRules(config.limits.messageBytes),
+      budgets: new Budgets(),
       now: () => performance.now(),
       ended: (session) => this.#ended(session as PostgresSession),
     };
@@ -278,6 +280,7 @@ export class Gateway {
       identity,
       connection,
       judge,
+      cancel: () => cancelUpstream(connection.upstream, upstream.processId, upstream.secretKey),
       address: client.socket.remoteAddress ?? '',
       tls: client.tls,
       claimed,

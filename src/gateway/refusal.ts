@@ -1,4 +1,5 @@
-import type { DenyVerdict, HoldVerdict } from '../policy/verdict.ts';
+import type { OverLimit } from '../policy/budgets.ts';
+import type { DenyVerdict, HoldVerdict, Retry } from '../policy/verdict.ts';
 
 /**
  * Why a statement does not run, for the client: what was refused, what to do instead, and whether a retry can pass.
@@ -18,6 +19,11 @@ export interface Refusal {
 /** A hold is a refusal as long as nobody can approve it. */
 export function refusedByRule(verdict: DenyVerdict | HoldVerdict, kind: string): Refusal {
   return refusal('42501', verdict.message, verdict.hint, verdict.rule, kind, 'never');
+}
+
+/** A budget is used up, before the statement began or while its result was coming. */
+export function overBudget(over: OverLimit, kind: string): Refusal {
+  return refusal('53400', over.message, over.hint, over.limit.rule, kind, over.retry);
 }
 
 export function notRecorded(reason: string, kind: string): Refusal {
@@ -44,7 +50,7 @@ function refusal(
   hint: string,
   by: string,
   kind: string,
-  retry: 'never' | 'later',
+  retry: Retry | 'later',
 ): Refusal {
   const detail = JSON.stringify({ sluice: { verdict: 'deny', rule: by, retry, statement: kind } });
   return { code, message, hint, detail, by: by.replace(/[^A-Za-z0-9_.-]/g, '_') };

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { FrameRules } from '../../protocols/postgres/framing.ts';
 import type { ConnectionConfig } from '../config/config.ts';
 import type { Identity } from '../identity/identity.ts';
+import type { Budgets } from '../policy/budgets.ts';
 import type { Journal } from '../recording/journal.ts';
 import type { Judge } from './judge.ts';
 import type { Turn } from './turn.ts';
@@ -29,6 +30,7 @@ export interface SessionServices {
   readonly counters: Counters;
   readonly log: Logger;
   readonly frontendRules: FrameRules;
+  readonly budgets: Budgets;
   /** Milliseconds on the monotonic clock. */
   now(): number;
   /** The session has sent its last byte. */
@@ -41,6 +43,8 @@ export interface SessionStart {
   readonly identity: Identity;
   readonly connection: ConnectionConfig;
   readonly judge: Judge;
+  /** Asks the upstream to cancel what this session runs; resolves when it has been told. */
+  readonly cancel: () => Promise<void>;
   /** Where the client connects from, without port. */
   readonly address: string;
   readonly tls: boolean;

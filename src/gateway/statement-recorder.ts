@@ -1,3 +1,4 @@
+import type { Meter, OverLimit } from '../policy/budgets.ts';
 import type { Journal } from '../recording/journal.ts';
 import type { JudgedStatement } from './judge.ts';
 import type { Refusal } from './refusal.ts';
@@ -16,6 +17,12 @@ export class Execution {
   bytes = 0;
   /** Tag of the last CommandComplete of the last statement. */
   tag = '';
+  /** Counts what it uses against the budgets of its verdicts; `null` where there are none. */
+  meter: Meter | null = null;
+  /** The budget that is used up: the rest of the result is not for the client. */
+  over: OverLimit | null = null;
+  /** Runs out when the time budget does. */
+  timer: NodeJS.Timeout | null = null;
 
   constructor(statements: readonly JudgedStatement[], number: number, startedAt: number) {
     this.statements = statements;
@@ -94,6 +101,9 @@ export class StatementRecorder {
     execution.done++;
     execution.rows = 0;
     execution.bytes = 0;
+    if (execution.meter === null || !execution.isDone) return;
+    execution.meter.end(ms, Date.now());
+    if (execution.timer !== null) clearTimeout(execution.timer);
   }
 
   sessionEnded(reason: string): void {

@@ -1,7 +1,7 @@
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import type { NameChange } from '../../statements/facts.ts';
 import type { Judge, JudgedStatement, Judgement } from '../judge.ts';
-import type { Refusal } from '../refusal.ts';
+import { overBudget, type Refusal } from '../refusal.ts';
 import { Execution, type OutcomeStatus, type StatementRecorder } from '../statement-recorder.ts';
 import { EXPECT, type Expectation, Expected } from './expected.ts';
 import { nameInText } from './message-names.ts';
@@ -262,12 +262,23 @@ export class Pipeline {
       return value.refusal;
     }
     this.#copyIn = false;
+    let refusal: Refusal | null = null;
     if (value instanceof Execution) {
-      if (!value.isDone) this.#outcome(value, 'error', `,"sqlstate":${JSON.stringify(code)}`);
+      if (value.over !== null) refusal = overBudget(value.over, value.statements[0]!.facts.kind);
+      if (!value.isDone) this.#outcome(value, 'error', `,"sqlstate":${JSON.stringify(refusal?.code ?? code)}`);
       this.#abandon(value, 'skipped');
     }
     if (head !== 0 && head !== EXPECT.query && !isSync(head)) this.#discardToSync();
-    return null;
+    return refusal;
+  }
+
+  /** A result over its budget was completed: the client gets an error instead. */
+  settleCut(): void {
+    const execution = this.running;
+    if (execution === null) return;
+    if (!execution.isDone) this.#outcome(execution, 'error', ',"sqlstate":"53400"');
+    this.#abandon(execution, 'skipped');
+    if (this.#head() === EXPECT.execute) this.#expected.shift();
   }
 
   /** The server has begun to take copy data. */

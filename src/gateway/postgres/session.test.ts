@@ -22,6 +22,7 @@ import {
   encodeTerminate,
 } from '../../../protocols/postgres/frontend.ts';
 import type { ConnectionConfig } from '../../config/config.ts';
+import { Budgets } from '../../policy/budgets.ts';
 import { RuleSet } from '../../policy/decide.ts';
 import type { Journal } from '../../recording/journal.ts';
 import type { Effect, NameChange, StatementFacts, TextFacts } from '../../statements/facts.ts';
@@ -151,6 +152,7 @@ function startSession(ruleId = 'no-delete', Session = PostgresSession) {
       counters: new Counters(),
       log: pino({ level: 'silent' }),
       frontendRules: frontendRules(64 * 1024 * 1024),
+      budgets: new Budgets(),
       now: () => performance.now(),
       ended: () => undefined,
     },
@@ -161,6 +163,7 @@ function startSession(ruleId = 'no-delete', Session = PostgresSession) {
       identity,
       connection,
       judge: new Judge({ analyze }, identity, connection, rules),
+      cancel: async () => undefined,
       address: '127.0.0.1',
       tls: false,
       claimed: new Map(),

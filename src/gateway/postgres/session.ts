@@ -17,6 +17,7 @@ import {
   FRONTEND,
 } from '../../../protocols/postgres/frontend.ts';
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
+import { Meter, type OverLimit } from '../../policy/budgets.ts';
 import type { Moment } from '../../policy/moment.ts';
 import { opaqueText, type StatementFacts } from '../../statements/facts.ts';
 import { isUnsafeEncoding } from '../../statements/postgres/encodings.ts';
@@ -24,9 +25,9 @@ import { claimsInComment } from '../claims.ts';
 import { endSocket } from '../end-socket.ts';
 import type { JudgedStatement, Judgement } from '../judge.ts';
 import { Outbox } from '../outbox.ts';
-import { notRecorded, type Refusal, refusedByRule, unsafeEncoding } from '../refusal.ts';
+import { notRecorded, overBudget, type Refusal, refusedByRule, unsafeEncoding } from '../refusal.ts';
 import type { SessionServices, SessionStart } from '../services.ts';
-import { StatementRecorder } from '../statement-recorder.ts';
+import { type Execution, StatementRecorder } from '../statement-recorder.ts';
 import type { TurnMember } from '../turn.ts';
 import { bindsAsJson, bindsAsText } from './binds.ts';
 import { fatal, refusalResponse } from './errors.ts';
@@ -36,6 +37,7 @@ import { isAscii, nameAt, nameInText, nulAt, targetOf } from './message-names.ts
 import { Pipeline, type Portal, type Prepared, SKIP } from './pipeline.ts';
 import { TextReading } from './text-reading.ts';
 
+const UNMETERED = { meter: null, refusal: null };
 const READY_IDLE = encodeReadyForQuery('I');
 const FLUSH = encodeFlush();
 
@@ -77,6 +79,12 @@ export class PostgresSession implements FrameSink, TurnMember {
   #waiting: 'nothing' | 'server' | 'analysis' = 'nothing';
   /** The judgement that was waited for. */
   #analysed: Judgement | null = null;
+  /** True while a cancel request for a result over its budget is on its way. */
+  #cancelling = false;
+  /** True if the row that comes in pieces is not for the client. */
+  #pieceDropped = false;
+  /** True after our own error in the place of a completion: nothing up to ReadyForQuery is for the client. */
+  #dropToReady = false;
   #upstreamFull = false;
   #clientFull = false;
   #clientGone = false;
@@ -179,6 +187,8 @@ export class PostgresSession implements FrameSink, TurnMember {
       if (type === FRONTEND.sync) this.#syncAfterSkip(bytes, start, end);
       return true;
     }
+    // What is sent before the upstream has been told to cancel could be what it cancels.
+    if (this.#cancelling && type !== FRONTEND.terminate) return this.#waitForServer();
     switch (type) {
       case FRONTEND.bind:
         return this.#bind(bytes, start, end);
@@ -238,7 +248,8 @@ export class PostgresSession implements FrameSink, TurnMember {
     this.#sinceMark.add(bytes, start, end);
 
     const statements = this.#atMoment(judgement, null);
-    const refusal = this.#refusalOf(statements);
+    const meter = this.#meter(statements);
+    const refusal = this.#refusalOf(statements) ?? meter.refusal;
     if (refusal !== null) {
       this.#recorder.refused('query', statements, null, refusal);
       this.#refuseSimple(refusal);
@@ -246,6 +257,7 @@ export class PostgresSession implements FrameSink, TurnMember {
     }
     this.#toUpstream.add(bytes, start, end);
     const execution = statements.length === 0 ? null : this.#recorder.attempted('query', statements, null);
+    if (meter.meter !== null) this.#measure(execution!, meter.meter);
     this.#noteSent(judgement);
     this.#pipeline.sentQuery(execution);
     return true;
@@ -338,7 +350,8 @@ export class PostgresSession implements FrameSink, TurnMember {
     this.#sinceMark.add(bytes, start, end);
 
     const statements = this.#atMoment(judgement, portal);
-    const refusal = this.#refusalOf(statements);
+    const meter = this.#meter(statements);
+    const refusal = this.#refusalOf(statements) ?? meter.refusal;
     const binds = portal === null || statements.length === 0 ? null : bindsAsJson(portal.bytes, portal.at, portal.end);
     prepared.recorded = true;
     if (refusal !== null) {
@@ -348,6 +361,7 @@ export class PostgresSession implements FrameSink, TurnMember {
     }
     this.#toUpstream.add(bytes, start, end);
     const execution = statements.length === 0 ? null : this.#recorder.attempted('execute', statements, binds);
+    if (meter.meter !== null) this.#measure(execution!, meter.meter);
     this.#noteSent(judgement);
     this.#pipeline.sentExecute(execution);
     return true;
@@ -483,6 +497,49 @@ export class PostgresSession implements FrameSink, TurnMember {
       if (facts.refuses !== null) return unsafeEncoding(facts.refuses, facts.kind);
     }
     return null;
+  }
+
+  // --- Budgets -----------------------------------------------------------------------------------------------------
+
+  /** The meter of an execution, or why it may not begin. */
+  #meter(statements: readonly JudgedStatement[]): { readonly meter: Meter | null; readonly refusal: Refusal | null } {
+    const limits = statements.flatMap(({ verdict }) => verdict.limits);
+    if (limits.length === 0 || statements.some(isRefused)) return UNMETERED;
+    const who = { subject: this.start.identity.subject, session: this.id };
+    const begun = this.#services.budgets.begin(limits, who, Date.now());
+    if (begun === null) return UNMETERED;
+    if (begun instanceof Meter) return { meter: begun, refusal: null };
+    return { meter: null, refusal: overBudget(begun, statements[0]!.facts.kind) };
+  }
+
+  #measure(execution: Execution, meter: Meter): void {
+    execution.meter = meter;
+    const left = meter.millisecondsLeft(Date.now());
+    if (left === Number.POSITIVE_INFINITY) return;
+    execution.timer = setTimeout(() => {
+      const over = execution.isDone ? null : meter.end(left, Date.now());
+      if (over !== null) this.#cut(execution, over);
+    }, left + 1).unref();
+  }
+
+  /** @returns true if a row or a piece of copy data of this size is over the budget, and not for the client */
+  #isOver(running: Execution, bytes: number): boolean {
+    if (running.meter === null) return false;
+    if (running.over !== null) return true;
+    const over = running.meter.add(1, bytes, Date.now());
+    if (over !== null) this.#cut(running, over);
+    return over !== null;
+  }
+
+  /** No more of this result reaches the client; the upstream is asked to stop making it. */
+  #cut(execution: Execution, over: OverLimit): void {
+    execution.over = over;
+    this.#cancelling = true;
+    const done = (): void => {
+      this.#cancelling = false;
+      if (this.#waiting === 'server') this.#resume();
+    };
+    this.start.cancel().then(done, done);
   }
 
   #noteSent(judgement: Judgement): void {
@@ -632,8 +689,13 @@ export class PostgresSession implements FrameSink, TurnMember {
   }
 
   #serverPiece(type: number, bytes: Buffer, start: number, end: number, opens: boolean, closes: boolean): void {
-    this.#toClient.add(bytes, start, end);
     const running = this.#pipeline.running;
+    if (opens) {
+      const isRow = type === BACKEND.dataRow || type === BACKEND.copyData;
+      this.#pieceDropped =
+        this.#isDropped(type) || (isRow && running !== null && this.#isOver(running, bytes.readInt32BE(start + 1)));
+    }
+    if (!this.#pieceDropped) this.#toClient.add(bytes, start, end);
     if (running !== null) {
       running.bytes += end - start;
       if (opens && type === BACKEND.dataRow) running.rows++;
@@ -647,6 +709,7 @@ export class PostgresSession implements FrameSink, TurnMember {
       case BACKEND.dataRow: {
         const running = this.#pipeline.running;
         if (running !== null) {
+          if (this.#isOver(running, end - start)) return true;
           running.rows++;
           running.bytes += end - start;
         }
@@ -654,13 +717,18 @@ export class PostgresSession implements FrameSink, TurnMember {
       }
       case BACKEND.copyData: {
         const running = this.#pipeline.running;
-        if (running !== null) running.bytes += end - start;
+        if (running !== null) {
+          if (this.#isOver(running, end - start)) return true;
+          running.bytes += end - start;
+        }
         break;
       }
       case BACKEND.commandComplete:
+        if (this.#completedOver()) return true;
         this.#pipeline.settleCommandComplete(bytes.toString('latin1', start + 5, end - 1));
         break;
       case BACKEND.readyForQuery:
+        this.#dropToReady = false;
         this.#toClient.add(bytes, start, end);
         this.#pipeline.settleReadyForQuery(bytes[start + 5]!);
         return true;
@@ -673,7 +741,24 @@ export class PostgresSession implements FrameSink, TurnMember {
       default:
         this.#completed(type);
     }
-    this.#toClient.add(bytes, start, end);
+    if (!this.#isDropped(type)) this.#toClient.add(bytes, start, end);
+    return true;
+  }
+
+  #isDropped(type: number): boolean {
+    return this.#dropToReady && type !== BACKEND.parameterStatus && type !== BACKEND.notificationResponse;
+  }
+
+  /**
+   * The upstream completed a result over its budget before it was cancelled: the client gets the error all the same, in the
+   * place of the completion, and nothing more of this Query or up to this Sync.
+   */
+  #completedOver(): boolean {
+    const running = this.#pipeline.running;
+    if (running?.over == null || this.#dropToReady) return false;
+    this.#toClient.addMessage(refusalResponse(overBudget(running.over, running.statements[0]!.facts.kind)));
+    this.#dropToReady = true;
+    this.#pipeline.settleCut();
     return true;
   }
 
@@ -719,6 +804,7 @@ export class PostgresSession implements FrameSink, TurnMember {
       return;
     }
     const refusal = this.#pipeline.settleError(code);
+    if (this.#dropToReady) return;
     if (refusal === null) this.#toClient.add(bytes, start, end);
     else this.#toClient.addMessage(refusalResponse(refusal));
   }
@@ -826,6 +912,7 @@ export class PostgresSession implements FrameSink, TurnMember {
     if (this.#finished) return;
     this.#finished = true;
     this.#pipeline.settleLost();
+    this.#services.budgets.endSession(this.id);
     this.#recorder.sessionEnded(this.#endReason);
     endSocket(this.#client);
     endSocket(this.#upstream, encodeTerminate());
