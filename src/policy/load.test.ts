@@ -182,15 +182,6 @@ test('a file may have masks only; one with nothing at all is a mistake', () => {
   );
 });
 
-test('limits are read, and not put in force before the gateway enforces them', () => {
-  const path = file(rules('{ id: a, match: {}, action: deny, limit: { rows: 1, per: statement } }'));
-  assert.deepEqual([...readRuleFiles([path]).places.keys()], ['a']);
-  assert.deepEqual(
-    problemsOf(path).map((problem) => problem.replace(/^\d+\.yaml:/, '')),
-    ['3:11: limit is not enforced by this version of Sluice, and so cannot be put in force (rule a)'],
-  );
-});
-
 test('a rule id that is there twice is an error, in one file or in two', () => {
   const one = file(rules('{ id: a, match: {}, action: deny }', '{ id: a, match: {}, action: allow }'));
   const two = file(rules('{ id: a, match: {}, action: deny }'));

@@ -53,16 +53,10 @@ export interface RuleFiles {
 
 /**
  * Reads rule files as one rule set. No files make the empty set, under which a connection's default decides alone.
- * Throws a {@link RuleFileError}; there is no partial load. What the gateway does not do yet is an error too: a budget that
- * nobody charges would protect nothing.
+ * Throws a {@link RuleFileError}; there is no partial load.
  */
 export function loadRules(paths: readonly string[]): RuleSet {
-  const { sections, version, places } = readRuleFiles(paths);
-  const limited = sections.rules.filter(({ rule }) => rule.limit !== undefined).map(({ rule }) => rule.id);
-  if (limited.length > 0) {
-    const message = 'limit is not enforced by this version of Sluice, and so cannot be put in force';
-    throw new RuleFileError(limited.map((id) => ({ ...places.get(id)!, message: `${message} (rule ${id})` })));
-  }
+  const { sections, version } = readRuleFiles(paths);
   return new RuleSet(sections.rules, version, sections);
 }
 
