@@ -30,7 +30,7 @@ export function areColumns(
   doubt: boolean,
 ): boolean {
   const { object, columns } = effect;
-  if (object?.kind !== 'relation') {
+  if (object?.kind !== 'relation' || effect.effect === 'opaque') {
     return doubt
       ? patterns.some(({ table }) => isTable(table, effect, true))
       : ON_RELATIONS.has(effect.effect) && patterns.some(({ table, column }) => table.matchesAll && column.matchesAll);

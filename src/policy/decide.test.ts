@@ -296,6 +296,27 @@ test('an explanation says of every rule whether it matched, and else the first k
   );
 });
 
+test('an opaque effect may touch anything, whatever it is called after', () => {
+  for (const object of [{ kind: 'function', schema: 'app', name: 'f' } as const, relation('v', 'app'), null]) {
+    const opaque = [effect('opaque', object)];
+    for (const match of [{ tables: ['hr.t'] }, { columns: ['hr.t.c'] }, { functions: ['g'] }, { settings: ['role'] }]) {
+      assert.equal(decide([rule({ match })], opaque).action, 'deny', JSON.stringify([object, match]));
+      assert.equal(decide([rule({ match, action: 'allow' })], opaque, { default: 'deny' }).action, 'deny');
+    }
+    assert.equal(
+      decide([rule({ match: { tables: ['app.v'] }, action: 'allow' })], opaque, { default: 'deny' }).action,
+      'deny',
+    );
+    assert.equal(
+      decide([rule({ match: { tables: ['*'] }, action: 'allow' })], opaque, { default: 'deny' }).action,
+      'allow',
+    );
+  }
+  const called = [effect('opaque', { kind: 'function', schema: 'app', name: 'f' })];
+  const byName = rule({ match: { functions: ['app.f'] }, action: 'allow' });
+  assert.equal(decide([byName], called, { default: 'deny' }).action, 'allow', 'a function can be allowed by name');
+});
+
 test('settings match whatever their case', () => {
   const rules = [rule({ match: { settings: ['Search_Path'] } })];
   assert.equal(

@@ -52,6 +52,8 @@ export const ON_SETTINGS = expandEffects(['session', 'opaque'] satisfies (Effect
 
 export function isTable(pattern: ObjectPattern, effect: Effect, doubt: boolean): boolean {
   const { object } = effect;
+  // Its object is what hides the rest: a function, a view. What it touches can be anything.
+  if (effect.effect === 'opaque') return pattern.matchesAll || doubt;
   if (object?.kind === 'relation') {
     return (
       matchesName(pattern, object.name, object.schema, doubt) ||
@@ -74,16 +76,18 @@ function matchesOther(pattern: ObjectPattern, other: ObjectName): boolean {
 
 export function isFunction(pattern: ObjectPattern, effect: Effect, doubt: boolean): boolean {
   const { object } = effect;
+  if (effect.effect === 'opaque' && doubt) return true;
   if (object?.kind === 'function') {
     // The server looks in pg_catalog before anywhere else, unless search_path says otherwise.
     return matchesName(pattern, object.name, object.schema ?? (doubt ? null : 'pg_catalog'), doubt);
   }
-  return effect.effect === 'opaque' && (pattern.matchesAll || doubt);
+  return effect.effect === 'opaque' && pattern.matchesAll;
 }
 
 /** @param glob in lower case: names of settings have no case */
 export function isSetting(glob: Glob, effect: Effect, doubt: boolean): boolean {
   const { object } = effect;
+  if (effect.effect === 'opaque') return glob.matchesAll || doubt;
   if (object?.kind === 'setting') return glob.matches(object.name.toLowerCase());
   return object === null && ON_SETTINGS.has(effect.effect) && (glob.matchesAll || doubt);
 }
