@@ -11,6 +11,8 @@ export interface MysqlAnalyzerOptions {
   readonly flavour: Flavour;
   /** As the server says it: `8.0.36`, `10.11.6-MariaDB`. */
   readonly version: string;
+  /** `lower_case_table_names` is not 0 on the server; default false. A catalogue that says so is believed as well. */
+  readonly foldsNames?: boolean;
   /** Most texts kept; default 10,000. */
   readonly cacheEntries?: number;
   /** Most bytes kept, estimated; default 32 MB. */
@@ -29,7 +31,7 @@ export class MysqlAnalyzer {
 
   /** Rejects with a RangeError if the version cannot be read: executable comments depend on it. */
   static async create(options: MysqlAnalyzerOptions): Promise<MysqlAnalyzer> {
-    return new MysqlAnalyzer(readServer(options.flavour, options.version), options);
+    return new MysqlAnalyzer(readServer(options.flavour, options.version, options.foldsNames), options);
   }
 
   /**
@@ -43,7 +45,7 @@ export class MysqlAnalyzer {
     if (Buffer.byteLength(text) > LONGEST_TEXT) return opaqueText(text.length, 'too large');
     if (!text.isWellFormed()) return opaqueText(text.length, 'invalid encoding');
     const facts = analyseText(text, { server: this.#server, state, catalogue });
-    this.#cache.add(key, null, facts);
+    this.#cache.add(key, null, facts, text.length);
     return facts;
   }
 

@@ -3,6 +3,7 @@ import type { Effect, EffectName, ObjectName, Predicate, StatementFacts } from '
 import { effectsOfCall, effectsOfPattern } from './functions.ts';
 import { predicateOn, proofOf } from './proof.ts';
 import { type Frame, noteUse, relationOf, type Source, sourcesOf } from './scope.ts';
+import { NotUnderstood } from './token-reader.ts';
 import type {
   Action,
   Arm,
@@ -26,10 +27,13 @@ import type {
 
 export interface AnalysisContext {
   readonly catalogue: CatalogueLookup | null;
+  /** Names of tables and databases that differ only in case are the same. */
+  readonly foldsNames: boolean;
   /** The default database, `null` if not known. */
   readonly database: string | null;
-  /** The statements of a text inside the statement: PREPARE, views, triggers. `null` if it is not understood. */
+  /** The facts of a text that is run: of PREPARE. */
   readonly read: (text: string) => readonly StatementFacts[];
+  /** The statements of stored text: of a view, of a trigger. `null` if it is not understood. */
   readonly parse: (text: string) => readonly Statement[] | null;
 }
 
@@ -62,6 +66,9 @@ interface CteScope {
 
 const TOP: Place = { ctes: null, frame: null, via: null };
 
+/** Most tables of a statement, those of views and triggers included. The servers join 61. */
+const MOST_TABLES = 512;
+
 /** Views in views, triggers that fire triggers: deeper is opaque. */
 const MOST_EXPANSIONS = 8;
 
@@ -73,6 +80,7 @@ class EffectWalk {
   readonly #context: AnalysisContext;
   readonly #effects = new Map<string, Effect>();
   #expansions = 0;
+  #tables = 0;
 
   constructor(context: AnalysisContext) {
     this.#context = context;
@@ -82,12 +90,21 @@ class EffectWalk {
     return [...this.#effects.values()];
   }
 
-  #add(effect: Effect): void {
-    const { object } = effect;
+  #add(given: Effect): void {
+    const object = this.#folded(given.object);
+    const effect = object === given.object ? given : { ...given, object };
     const name = object === null ? '' : `${object.kind}\0${object.schema ?? '\0'}\0${object.name}`;
     const key = `${effect.effect}\0${effect.predicate}\0${effect.via}\0${name}\0${effect.value}`;
     const known = this.#effects.get(key);
     this.#effects.set(key, known === undefined ? effect : { ...effect, ...bothColumns(known, effect) });
+  }
+
+  /** Names of tables and databases in one case, where the server does not tell them apart by case. */
+  #folded(object: ObjectName | null): ObjectName | null {
+    if (object?.kind !== 'relation' && object?.kind !== 'schema') return object;
+    const database = object.kind === 'schema' ? object.name : (object.schema ?? this.#context.database ?? '');
+    if (!this.#context.foldsNames && !SYSTEM_SCHEMAS.has(database.toLowerCase())) return object;
+    return { ...object, schema: object.schema?.toLowerCase() ?? null, name: object.name.toLowerCase() };
   }
 
   #does(effect: EffectName, object: ObjectName | null, via: string | null, predicate: Predicate | null = null): void {
@@ -183,7 +200,7 @@ class EffectWalk {
   #withClause(ctes: readonly CommonTable[], isRecursive: boolean, place: Place): Place {
     let scope = place.ctes;
     for (const { name, query } of ctes) {
-      const own: CteScope = { name: name.toLowerCase(), outer: scope };
+      const own: CteScope = { name, outer: scope };
       // A name that is only given further on is a table's, as far as can be told.
       const inside = { ctes: isRecursive ? own : scope, frame: null, via: place.via ?? 'cte' };
       this.#query(query, inside);
@@ -287,6 +304,8 @@ class EffectWalk {
   }
 
   #source(name: Name, alias: string | null): Source {
+    this.#tables += 1;
+    if (this.#tables > MOST_TABLES) throw new NotUnderstood('too many tables');
     const relation = relationOf(name.schema, name.name, this.#context.catalogue, this.#context.database);
     const schema = alias === null ? (name.schema ?? this.#context.database) : null;
     return {
@@ -396,7 +415,10 @@ class EffectWalk {
     );
     const proof = this.#conditions(update, frame, inside);
     for (const [source, columns] of written) {
-      if (source.object === null) continue;
+      if (source.object === null) {
+        this.#opaque('UPDATE of what is computed');
+        continue;
+      }
       const predicate = predicateOn(source, proof);
       this.#add({ effect: 'update', object: source.object, predicate, via: place.via, columns: [...columns].sort() });
       this.#triggers(source.object, ['update']);
@@ -536,6 +558,9 @@ class EffectWalk {
   }
 }
 
+/** Their names fold on every server. */
+const SYSTEM_SCHEMAS = new Set(['information_schema', 'performance_schema']);
+
 /** MariaDB; elsewhere they are somebody's own functions. */
 const SEQUENCE_FUNCTIONS = new Set(['nextval', 'setval']);
 
@@ -570,9 +595,9 @@ function computed(alias: string): Source {
   return { alias, schema: null, object: null, relation: null, columns: new Set(), usesAll: false };
 }
 
+/** Exactly so written: where case matters, a name in another case is a table's. */
 function isCte(name: string, scope: CteScope | null): boolean {
-  const folded = name.toLowerCase();
-  for (let one = scope; one !== null; one = one.outer) if (one.name === folded) return true;
+  for (let one = scope; one !== null; one = one.outer) if (one.name === name) return true;
   return false;
 }
 

@@ -278,7 +278,10 @@ export abstract class ExpressionParser {
     const isQuoted = tokens.peek().end - tokens.peek().start !== tokens.peek().value.length;
     const first = tokens.next().value;
     if (tokens.isOperator('(')) {
-      if (NEEDS_ITS_PARENTHESIS.has(first.toUpperCase()) && isQuoted) {
+      const keyword = first.toUpperCase();
+      const isBuiltIn =
+        NEEDS_ITS_PARENTHESIS.has(keyword) || FUNCTION_WORDS.has(keyword) || GRAMMAR_FUNCTIONS.has(keyword);
+      if (isQuoted && isBuiltIn) {
         throw new NotUnderstood(`quoted name of a built-in function: ${first}`);
       }
       return this.#call({ schema: null, name: first.toLowerCase() });
@@ -318,6 +321,11 @@ export abstract class ExpressionParser {
         tokens.next();
         if (!tokens.isOperator('(')) return { type: 'literal', kind: 'default', value: '' };
         return { type: 'operation', operands: [this.#parentheses()] };
+      case 'IGNORE':
+        // MariaDB: a value that leaves the column as it is.
+        if (!tokens.isMaria) break;
+        tokens.next();
+        return { type: 'literal', kind: 'default', value: '' };
       case 'EXISTS':
         if (!tokens.isOperator('(', 1)) break;
         tokens.next();
@@ -509,19 +517,13 @@ export abstract class ExpressionParser {
   /** A type as CAST and its like name it: `CHAR(10) CHARACTER SET utf8mb4`, `UNSIGNED INTEGER`, `DECIMAL(10,2)`. */
   type(): void {
     const { tokens } = this;
-    if (!tokens.takeWord(...TYPE_WORDS)) tokens.fail('a type');
+    if (!tokens.isWord(...TYPE_WORDS)) tokens.fail('a type');
     for (;;) {
-      if (tokens.takeWord(...TYPE_WORDS, ...TYPE_OPTIONS)) continue;
-      if (tokens.isOperator('(')) {
-        tokens.skipParentheses();
-        continue;
-      }
-      if (tokens.takeWords('CHARACTER', 'SET') || tokens.takeWord('CHARSET')) {
-        if (tokens.peek().type === 'string' || tokens.isWord('BINARY')) tokens.next();
+      if (tokens.takeWords('CHARACTER', 'SET') || tokens.takeWord('CHARSET', 'COLLATE')) {
+        if (tokens.peek().type === 'string' || tokens.isWord('BINARY', 'DEFAULT')) tokens.next();
         else tokens.name();
-        continue;
-      }
-      return;
+      } else if (tokens.isOperator('(')) tokens.skipParentheses();
+      else if (!tokens.takeWord(...TYPE_WORDS, ...TYPE_OPTIONS)) return;
     }
   }
 }
@@ -553,6 +555,15 @@ const NEEDS_ITS_PARENTHESIS = new Set(
    SUBSTRING SUM SYSDATE SYSTEM_USER TRIM TRIM_ORACLE VARIANCE VAR_POP VAR_SAMP`.split(/\s+/),
 );
 
+/** Further functions of the grammar: they are built in only if their name is not quoted. */
+const GRAMMAR_FUNCTIONS = new Set(
+  `ASCII AVG CHARSET COALESCE COLLATION CONTAINS DATE DAY FORMAT GEOMETRYCOLLECTION GET_FORMAT HOUR JSON_VALUE LINESTRING
+   MICROSECOND MINUTE MONTH MULTILINESTRING MULTIPOINT MULTIPOLYGON OLD_PASSWORD PASSWORD POINT POLYGON QUARTER REVERSE ROW_COUNT
+   SECOND TIME TIMESTAMP TIMESTAMPADD TIMESTAMPDIFF TRUNCATE USER WEEK WEIGHT_STRING YEAR LOG INSTR LASTVAL NEXTVAL SETVAL`.split(
+    /\s+/,
+  ),
+);
+
 const AGGREGATES = new Set(
   `avg bit_and bit_or bit_xor count max min std stddev stddev_pop stddev_samp sum var_pop var_samp variance any_value
    json_arrayagg json_objectagg st_collect`.split(/\s+/),
@@ -565,8 +576,8 @@ const UNITS =
 
 const TYPE_WORDS =
   `BINARY CHAR NCHAR NATIONAL CHARACTER VARCHAR DATE DATETIME TIME TIMESTAMP YEAR DECIMAL DEC NUMERIC DOUBLE FLOAT
-  REAL INT INTEGER SIGNED UNSIGNED JSON BIGINT SMALLINT TINYINT MEDIUMINT INTERVAL_DAY_SECOND POINT LINESTRING POLYGON MULTIPOINT
-  MULTILINESTRING MULTIPOLYGON GEOMETRYCOLLECTION INET4 INET6 UUID VECTOR`.split(/\s+/);
+  REAL INT INTEGER SIGNED UNSIGNED JSON BIGINT SMALLINT TINYINT MEDIUMINT INTERVAL DAY_SECOND POINT LINESTRING POLYGON MULTIPOINT
+  MULTILINESTRING MULTIPOLYGON GEOMETRY GEOMETRYCOLLECTION INET4 INET6 UUID VECTOR`.split(/\s+/);
 const TYPE_OPTIONS = ['PRECISION', 'ARRAY', 'ZEROFILL', 'ASCII', 'UNICODE', 'VARYING'];
 
 type ArgumentReader = (parser: ExpressionParser) => Expression[];
@@ -628,10 +639,20 @@ const SPECIAL_ARGUMENTS: Readonly<Record<string, ArgumentReader>> = {
   },
   group_concat: groupConcatArguments,
   json_arrayagg: groupConcatArguments,
+  column_create: typedArguments,
+  column_add: typedArguments,
+  column_get: typedArguments,
   weight_string: (parser) => {
     const { tokens } = parser;
     const value = parser.expression();
     if (tokens.takeWord('AS')) parser.type();
+    if (tokens.takeWord('LEVEL')) {
+      tokens.list(() => {
+        const level = parser.arithmetic();
+        while (tokens.takeWord('ASC', 'DESC', 'REVERSE'));
+        return level;
+      });
+    }
     while (tokens.takeOperator(',')) parser.expression();
     return [value];
   },
@@ -666,6 +687,15 @@ const SPECIAL_ARGUMENTS: Readonly<Record<string, ArgumentReader>> = {
     return found;
   },
 };
+
+/** MariaDB's dynamic columns: any value may say its type. */
+function typedArguments(parser: ExpressionParser): Expression[] {
+  return parser.tokens.list(() => {
+    const value = parser.expression();
+    if (parser.tokens.takeWord('AS')) parser.type();
+    return value;
+  });
+}
 
 function substringArguments(parser: ExpressionParser): Expression[] {
   const found = [parser.expression()];

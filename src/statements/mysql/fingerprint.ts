@@ -1,13 +1,14 @@
 import { hash } from 'node:crypto';
 import type { Token } from './lexer.ts';
+import { isReserved } from './reserved-words.ts';
 
 /** Statements whose name is made up afresh for each use: the word before it. */
 const MADE_UP_NAMES = new Set(['PREPARE', 'EXECUTE', 'SAVEPOINT']);
 
 /**
  * A hash that is equal for statements that differ only in literals, parameters, the lengths of literal lists, letter case
- * of unquoted words, quotes around names, comments and white space. SHA-256, because an allow-list by fingerprint must not
- * be open to made-up collisions. 16 hex digits.
+ * of keywords and functions, comments and white space. Names keep their case: tables can differ by it. SHA-256, because an
+ * allow-list by fingerprint must not be open to made-up collisions. 16 hex digits.
  */
 export function fingerprint(tokens: readonly Token[]): string {
   const parts: string[] = [];
@@ -18,11 +19,18 @@ export function fingerprint(tokens: readonly Token[]): string {
       addLiteral(parts);
     } else if (type === 'operator') addOperator(parts, value);
     else if (type === 'variable') parts.push(`@${value.toLowerCase()}`);
-    // A word may be a keyword or a name, and is the same in any case; a quoted name is only that.
     else if (type === 'word' && MADE_UP_NAMES.has(tokens[at - 1]?.keyword ?? '')) parts.push('name');
-    else parts.push(keyword === '' ? `"${value}"` : keyword);
+    else parts.push(isFolded(keyword, tokens[at + 1]) ? keyword : `"${value}"`);
   }
   return hash('sha256', parts.map((part) => `${part.length}:${part}`).join(''), 'hex').slice(0, 16);
+}
+
+/** Reserved words, and what is called. */
+function isFolded(keyword: string, next: Token | undefined): boolean {
+  if (keyword === '') return false;
+  return (
+    isReserved(keyword, 'mysql') || isReserved(keyword, 'mariadb') || (next?.type === 'operator' && next.value === '(')
+  );
 }
 
 /** `?`; in a list of them only one: `1, 2, 3` is `?`, adjacent strings are one. */

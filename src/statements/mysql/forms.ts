@@ -42,7 +42,8 @@ const FORMS: readonly (readonly [form: string, effects: string, via?: string])[]
   ['RESET PERSIST <any>', 'set-global'],
   ['RESET <any>', 'admin'],
 
-  ['KILL [HARD|SOFT] [CONNECTION|QUERY] [ID] [USER] <value>', 'admin'],
+  ['KILL [HARD|SOFT] [CONNECTION|QUERY] USER <account>', 'admin'],
+  ['KILL [HARD|SOFT] [CONNECTION|QUERY] [ID] <value>', 'admin'],
   ['SHUTDOWN <any>', 'admin'],
   ['RESTART', 'admin'],
   ['PURGE BINARY|MASTER LOGS <any>', 'admin'],
@@ -66,7 +67,7 @@ const FORMS: readonly (readonly [form: string, effects: string, via?: string])[]
 
   ['DROP DATABASE|SCHEMA [IF EXISTS] <database>', 'drop'],
   ['DROP [TEMPORARY] TABLE|TABLES [IF EXISTS] <tables> [RESTRICT|CASCADE] [NOWAIT] [WAIT <number>]', 'drop'],
-  ['DROP VIEW|SEQUENCE [IF EXISTS] <tables> [RESTRICT|CASCADE]', 'drop'],
+  ['DROP [TEMPORARY] VIEW|SEQUENCE [IF EXISTS] <tables> [RESTRICT|CASCADE]', 'drop'],
   ['DROP [ONLINE|OFFLINE] INDEX [IF EXISTS] <index> ON <table> <any>', 'drop'],
   ['DROP FUNCTION|PROCEDURE [IF EXISTS] <routine>', 'drop'],
   ['DROP PACKAGE [BODY] [IF EXISTS] <routine>', 'drop'],
@@ -91,6 +92,8 @@ const FORMS: readonly (readonly [form: string, effects: string, via?: string])[]
   ['SHOW CREATE PACKAGE [BODY] <own>', 'read:show create routine'],
   ['SHOW CREATE USER <any>', 'read:show create user'],
   ['SHOW CREATE SERVER <own>', 'read:show create server'],
+  ['SHOW CONTRIBUTORS|AUTHORS', 'read:show contributors'],
+  ['SHOW USER_STATISTICS|CLIENT_STATISTICS|INDEX_STATISTICS|TABLE_STATISTICS', 'read:show statistics'],
   ['SHOW DATABASES|SCHEMAS <filter>', 'read:show databases'],
   ['SHOW ENGINE <own> STATUS|MUTEX|LOGS', 'read:show engine'],
   ['SHOW [STORAGE] ENGINES', 'read:show engines'],

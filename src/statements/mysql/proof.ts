@@ -1,5 +1,5 @@
 import type { Predicate } from '../facts.ts';
-import { type Column, type Frame, type Source, sourcesOf } from './scope.ts';
+import { type Column, columnsOf, type Frame, type Source, sourcesOf } from './scope.ts';
 import type { Expression } from './tree.ts';
 
 /**
@@ -14,6 +14,9 @@ export interface Proof {
   /** Tables it constrains in some way. */
   readonly mentions: ReadonlySet<Source>;
 }
+
+/** Longest chain of AND or OR that is looked through; a longer one only mentions tables. */
+const MOST_OPERANDS = 2_000;
 
 const PROVES_NOTHING: Proof = { bound: new Map(), keyed: new Set(), mentions: new Set() };
 
@@ -32,8 +35,10 @@ export function predicateOn(source: Source, proof: Proof | null): Predicate {
 function prove(condition: Expression, frame: Frame): Proof {
   switch (condition.type) {
     case 'and':
+      if (condition.operands.length > MOST_OPERANDS) break;
       return allOf(condition.operands.map((operand) => prove(operand, frame)));
     case 'or':
+      if (condition.operands.length > MOST_OPERANDS) break;
       return anyOf(condition.operands.map((operand) => prove(operand, frame)));
     case 'comparison': {
       const [left, right] = condition.operands;
@@ -142,8 +147,8 @@ function isNarrow(value: Expression, column: Column, source: Source, isNullSafe:
   if (value.kind === 'null') return !isNullSafe;
   if (value.kind === 'text') return true;
   // Text that does not begin with a number equals 0: a number next to a column of text keeps many rows.
-  const folded = column.name.toLowerCase();
-  const type = source.relation?.columns.find(({ name }) => name.toLowerCase() === folded)?.type;
+  const { relation } = source;
+  const type = relation === null ? undefined : columnsOf(relation).get(column.name.toLowerCase())?.type;
   return type === undefined ? Number(value.value) !== 0 : !isText(type);
 }
 

@@ -1,4 +1,5 @@
 import { ExpressionParser } from './expression-parser.ts';
+import { NotUnderstood } from './token-reader.ts';
 import type {
   Arm,
   Assignment,
@@ -76,6 +77,7 @@ export abstract class QueryParser extends ExpressionParser {
       }
       return { name, query };
     });
+    if (ctes.length > MOST_CTES) throw new NotUnderstood('too many common table expressions');
     return { ctes, isRecursive };
   }
 
@@ -252,8 +254,10 @@ export abstract class QueryParser extends ExpressionParser {
     const conditions: Expression[] = [];
     let isInner = true;
     for (;;) {
-      if (tokens.takeWord('ON')) conditions.push(this.expression());
-      else if (tokens.takeWord('USING')) conditions.push({ type: 'operation', operands: this.#names().map(column) });
+      if (tokens.isWord('ON') && !tokens.wordAt(1, 'DUPLICATE')) {
+        tokens.next();
+        conditions.push(this.expression());
+      } else if (tokens.takeWord('USING')) conditions.push({ type: 'operation', operands: this.#names().map(column) });
       else if (tokens.isWord(...JOIN_WORDS)) {
         if (tokens.isWord('NATURAL')) conditions.push(ALL_COLUMNS);
         isInner = this.#joinOperator() && isInner;
@@ -275,7 +279,7 @@ export abstract class QueryParser extends ExpressionParser {
     const isOuter = tokens.takeWord('LEFT', 'RIGHT');
     if (isOuter) tokens.takeWord('OUTER');
     else tokens.takeWord('INNER', 'CROSS');
-    tokens.expectWord('JOIN');
+    tokens.expectWord('JOIN', 'STRAIGHT_JOIN');
     return !isOuter;
   }
 
@@ -569,6 +573,9 @@ export abstract class QueryParser extends ExpressionParser {
     return found;
   }
 }
+
+/** Most names of a WITH clause. */
+const MOST_CTES = 256;
 
 const NO_CTES = { ctes: [], isRecursive: false } as const;
 

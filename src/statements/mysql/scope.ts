@@ -1,6 +1,9 @@
-import type { CatalogueLookup, CatalogueRelation } from '../catalogue.ts';
+import type { CatalogueColumn, CatalogueLookup, CatalogueRelation } from '../catalogue.ts';
 import type { ObjectName } from '../facts.ts';
 import type { Expression } from './tree.ts';
+
+/** Most columns of a table that are told apart. */
+const MOST_COLUMNS = 1_000;
 
 /** A table of a FROM clause, and what of it is used. */
 export interface Source {
@@ -37,9 +40,18 @@ export function sourcesOf(column: Column, frame: Frame | null): readonly Source[
 function withColumn(name: string, { sources }: Frame): readonly Source[] {
   if (name === '*') return sources;
   const folded = name.toLowerCase();
-  return sources.filter(
-    ({ relation }) => relation === null || relation.columns.some((column) => column.name.toLowerCase() === folded),
-  );
+  return sources.filter(({ relation }) => relation === null || columnsOf(relation).has(folded));
+}
+
+const FOLDED_COLUMNS = new WeakMap<CatalogueRelation, ReadonlyMap<string, CatalogueColumn>>();
+
+/** The columns of a relation by their names in lower case. */
+export function columnsOf(relation: CatalogueRelation): ReadonlyMap<string, CatalogueColumn> {
+  const known = FOLDED_COLUMNS.get(relation);
+  if (known !== undefined) return known;
+  const columns = new Map(relation.columns.map((column) => [column.name.toLowerCase(), column]));
+  FOLDED_COLUMNS.set(relation, columns);
+  return columns;
 }
 
 function byName({ schema, table }: Column, { sources }: Frame): readonly Source[] {
@@ -54,8 +66,9 @@ function byName({ schema, table }: Column, { sources }: Frame): readonly Source[
 /** Notes the use of a column at every table it can be of. */
 export function noteUse(column: Column, frame: Frame | null): void {
   for (const source of sourcesOf(column, frame)) {
-    if (column.name === '*') source.usesAll = true;
-    else source.columns.add(column.name.toLowerCase());
+    if (source.usesAll) continue;
+    if (column.name !== '*') source.columns.add(column.name.toLowerCase());
+    source.usesAll = column.name === '*' || source.columns.size > MOST_COLUMNS;
   }
   // Not of a table of the innermost query for sure: it may be of one further out.
   const isCertain = column.table !== null || frame?.sources.some(({ relation }) => relation !== null);

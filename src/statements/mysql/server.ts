@@ -6,17 +6,20 @@ export interface MysqlServer {
   readonly flavour: Flavour;
   /** As executable comments write it: 80036 for MySQL 8.0.36, 101106 for MariaDB 10.11.6. */
   readonly version: number;
+  /** `lower_case_table_names` is not 0: names of tables and databases that differ only in case are the same. */
+  readonly foldsNames: boolean;
 }
 
 /**
  * Reads a version as servers report it: `8.0.36`, `10.11.6-MariaDB-0+deb12u1`, `5.5.5-10.11.6-MariaDB` (what MariaDB says
  * in its handshake). Throws a RangeError if it is none: without the version an executable comment cannot be read.
  */
-export function readServer(flavour: Flavour, version: string): MysqlServer {
+export function readServer(flavour: Flavour, version: string, foldsNames = false): MysqlServer {
   const own = flavour === 'mariadb' && version.startsWith('5.5.5-') ? version.slice('5.5.5-'.length) : version;
   const parts = /^(\d{1,2})\.(\d{1,2})\.(\d{1,2})(?!\d)/.exec(own);
   if (parts === null) throw new RangeError(`not a version of ${flavour}: ${version}`);
-  return { flavour, version: Number(parts[1]) * 10_000 + Number(parts[2]) * 100 + Number(parts[3]) };
+  const number = Number(parts[1]) * 10_000 + Number(parts[2]) * 100 + Number(parts[3]);
+  return { flavour, version: number, foldsNames };
 }
 
 /** What of a session's state decides how its text is read and which tables its names mean. */

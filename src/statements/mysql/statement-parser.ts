@@ -244,6 +244,7 @@ export class StatementParser extends QueryParser {
     const expressions: Expression[] = [];
     while (!tokens.isAtEnd) {
       if (tokens.isOperator('(')) tokens.skipParentheses();
+      else if (tokens.takeWords('CHARACTER', 'SET')) tokens.next();
       else if (tokens.takeWord('SET')) expressions.push(...this.assignments().map((one) => one.value));
       else if (tokens.isWord('SELECT')) tokens.fail('an option of LOAD');
       else tokens.next();
@@ -301,6 +302,7 @@ export class StatementParser extends QueryParser {
     const reader = new SettingReader();
     tokens.list(() => this.#setItem(reader));
     tokens.expectWord('FOR');
+    if (reader.changesLexing) throw new NotUnderstood('SET STATEMENT that changes how text is read');
     const statement = this.statement();
     return reader.statement([{ statement, via: 'set statement' }]);
   }
@@ -799,8 +801,13 @@ const READERS: Readonly<Record<string, (this: StatementParser) => Statement>> = 
 class SettingReader {
   readonly #actions: Action[] = [];
   readonly #expressions: Expression[] = [];
+  #wasGlobal = false;
   #changesLexing = false;
   #refuses: string | null = null;
+
+  get changesLexing(): boolean {
+    return this.#changesLexing;
+  }
 
   does(action: Action): void {
     this.#actions.push(action);
@@ -819,9 +826,15 @@ class SettingReader {
 
   setting(scope: string | null, name: string, value: Expression): void {
     const isGlobal = scope === 'global' || scope === 'persist' || scope === 'persist_only';
-    const action = does(isGlobal ? 'set-global' : 'set-session', setting(name));
+    // Without a word of its own, an item may have the scope of the one before: then it counts as both.
+    const effects: EffectName[] = [isGlobal ? 'set-global' : 'set-session'];
+    if (scope === null && this.#wasGlobal) effects.push('set-global');
+    this.#wasGlobal ||= isGlobal;
     const constant = value.type === 'literal' && value.kind !== 'default' ? value.value : null;
-    this.#actions.push(constant === null ? action : { ...action, value: constant });
+    for (const effect of effects) {
+      const action = does(effect, setting(name));
+      this.#actions.push(constant === null ? action : { ...action, value: constant });
+    }
     this.#expressions.push(value);
     if (isGlobal) return;
     if (name === 'character_set_client') {
@@ -832,6 +845,7 @@ class SettingReader {
 
   /** @param value `null` for the server's default */
   #client(value: string | null): void {
+    if (value !== null && UTF8.has(value.toLowerCase())) return;
     this.#changesLexing = true;
     if (value === null || isSafeCharacterSet(value.toLowerCase())) return;
     this.#refuses =
@@ -850,7 +864,10 @@ class SettingReader {
   }
 }
 
-const CHANGE_LEXING = new Set(['sql_mode', 'character_set_client', 'character_set_connection', 'collation_connection']);
+/** Texts are read as UTF-8 anyway. */
+const UTF8 = new Set(['utf8', 'utf8mb3', 'utf8mb4']);
+
+const CHANGE_LEXING = new Set(['sql_mode']);
 
 function does(effect: EffectName, object: ObjectName | null, via: string | null = null): Action {
   return { effect, object, via };

@@ -21,6 +21,8 @@ export function analyseText(text: string, context: TextContext): TextFacts {
   return readText(text, context, 0);
 }
 
+/** Most statements of a text. */
+const MOST_STATEMENTS = 256;
 /** Texts in texts: a PREPARE in a PREPARE is not understood anyway. */
 const MOST_TEXTS = 2;
 
@@ -36,7 +38,7 @@ class TextReader {
   readonly #text: string;
   readonly #tokens: readonly Token[];
   readonly #hints: readonly Hint[];
-  readonly #context: TextContext;
+  #context: TextContext;
   readonly #depth: number;
   readonly #reader: TokenReader;
 
@@ -55,8 +57,12 @@ class TextReader {
     while (reader.peek().type !== 'end') {
       const start = found.length === 0 ? 0 : reader.peek().start;
       // What is read differently from here on is not known.
-      if (found.some((one) => one.changesLexing)) {
+      if (found.at(-1)?.changesLexing === true && !this.#follows(found.at(-1)!)) {
         found.push(this.#opaque(start, 'text after a statement that may change how text is read'));
+        break;
+      }
+      if (found.length >= MOST_STATEMENTS) {
+        found.push(this.#opaque(start, 'too many statements'));
         break;
       }
       const one = this.#statement(start);
@@ -93,10 +99,19 @@ class TextReader {
     }
   }
 
+  /** Takes over a change of the default database, the one change that is known whole. */
+  #follows(statement: StatementFacts): boolean {
+    const database = statement.effects[0]?.object?.schema ?? null;
+    if (statement.kind !== 'USE' || database === null) return false;
+    this.#context = { ...this.#context, state: { ...this.#context.state, database } };
+    return true;
+  }
+
   #analysis(): AnalysisContext {
     const { catalogue, state } = this.#context;
     return {
       catalogue,
+      foldsNames: this.#context.server.foldsNames || catalogue?.data.foldsNames === true,
       database: state.database,
       read: (text) => readText(text, this.#context, this.#depth + 1).statements,
       parse: (text) => parseOnly(text, this.#context),

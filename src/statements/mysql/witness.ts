@@ -27,8 +27,11 @@ export function contradiction(
     if (keyword === 'DELETE' && inner.type !== 'delete' && !has('opaque')) return 'DELETE inside of another statement';
     const call = tokens[at + 1]?.value === '(' && tokens[at + 1]?.type === 'operator' && NAMES_A_DANGER.has(keyword);
     if (call && !has('file', 'program', 'lock', 'resource')) return `${keyword} without its effect`;
-    const table = TABLE_FOLLOWS.has(keyword) ? tableAfter(tokens, at) : null;
-    if (table !== null && !isExplained && !isKnown(table, tokens, effects))
+    // SELECT STRAIGHT_JOIN column is an option of the SELECT.
+    const isOption = keyword === 'STRAIGHT_JOIN' && follows(SELECT_WORDS, tokens[at - 1]);
+    const table = TABLE_FOLLOWS.has(keyword) && !isOption ? tableAfter(tokens, at) : null;
+    const isTarget = inner.type === 'delete' && inner.targets.some(({ name }) => name === table);
+    if (table !== null && !isExplained && !isTarget && !isKnown(table, tokens, effects))
       return `${table} after ${keyword} is not accounted for`;
   }
   return null;
@@ -54,6 +57,15 @@ const FIRST_VERBS: Readonly<Record<string, string>> = {
 const NAMES_A_DANGER = new Set(['LOAD_FILE', 'SYS_EXEC', 'SYS_EVAL', 'GET_LOCK', 'SLEEP', 'BENCHMARK']);
 
 const TABLE_FOLLOWS = new Set(['FROM', 'JOIN', 'STRAIGHT_JOIN']);
+
+const SELECT_WORDS = new Set(
+  `SELECT ALL DISTINCT DISTINCTROW HIGH_PRIORITY SQL_SMALL_RESULT SQL_BIG_RESULT SQL_BUFFER_RESULT SQL_CACHE SQL_NO_CACHE
+   SQL_CALC_FOUND_ROWS`.split(/\s+/),
+);
+
+function follows(words: ReadonlySet<string>, before: Token | undefined): boolean {
+  return before !== undefined && words.has(before.keyword);
+}
 
 /** The verb of a statement: the first one outside of all parentheses. */
 function firstVerb(tokens: readonly Token[]): string | null {
@@ -84,8 +96,8 @@ function tableAfter(tokens: readonly Token[], at: number): string | null {
 
 /** True if the name is a table or alias the effects know, a CTE, or the argument of EXTRACT, TRIM and the like. */
 function isKnown(name: string, tokens: readonly Token[], effects: readonly Effect[]): boolean {
-  if (effects.some(({ object }) => object?.kind === 'relation' && object.name === name)) return true;
   const folded = name.toLowerCase();
+  if (effects.some(({ object }) => object?.kind === 'relation' && object.name.toLowerCase() === folded)) return true;
   return tokens.some(({ value, type }, at) => {
     if (type !== 'name' && type !== 'word') return false;
     const follows = tokens[at + 1];
