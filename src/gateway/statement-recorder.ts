@@ -102,7 +102,8 @@ export class StatementRecorder {
     execution.rows = 0;
     execution.bytes = 0;
     if (execution.meter === null || !execution.isDone) return;
-    execution.meter.end(ms, Date.now());
+    // A statement that was cut was charged then.
+    if (execution.over === null) execution.meter.end(ms, Date.now());
     if (execution.timer !== null) clearTimeout(execution.timer);
   }
 

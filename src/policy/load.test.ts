@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { loadRules, RuleFileError, readRuleFiles } from './load.ts';
+import { loadRules, RuleFileError } from './load.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'sluice-rules-'));
 after(() => rmSync(directory, { recursive: true }));
@@ -44,6 +44,29 @@ test('rules of all files are one set, whose version changes with any of their by
   assert.equal(loadRules([one]).version, loadRules([one]).version);
   const changed = file(`${rules('{ id: b, match: {}, action: deny }')}# why\n`);
   assert.equal(new Set([[one, two], [one], [two], [changed, two]].map((paths) => loadRules(paths).version)).size, 4);
+});
+
+test('the order of files never matters', () => {
+  const one = file(rules('{ id: b, match: { effects: read }, action: deny, message: B. }'));
+  const two = file(
+    rules('{ id: a, match: { tables: t }, action: deny, message: A. }', '{ id: c, match: {}, action: allow }'),
+  );
+  const subject = { identity: { subject: 's', kind: 'human', groups: [] }, connection: 'c', default: 'deny' } as const;
+  const read = {
+    effect: 'read',
+    object: { kind: 'relation', schema: null, name: 't' },
+    predicate: 'none',
+    via: null,
+  } as const;
+  const [forth, back] = [
+    [one, two],
+    [two, one],
+  ].map((paths) => loadRules(paths));
+  assert.equal(forth?.version, back?.version);
+  assert.deepEqual(forth?.ids, back?.ids);
+  const verdict = forth?.decide({ effects: [read] }, subject);
+  assert.deepEqual(verdict, back?.decide({ effects: [read] }, subject));
+  assert.equal(verdict?.action, 'deny');
 });
 
 test('everything that is wrong is said at once, at its place, with what was meant', () => {

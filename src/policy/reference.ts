@@ -176,7 +176,7 @@ detectors:
 ## What this version does not do yet
 
 * Nobody can approve yet: a statement that is held is refused.
-* \`limit\` is checked when a file is read, and a file that has one is not put in force.
+* What \`limit\` counts is kept in memory: a restart begins anew.
 * Values are not masked yet. Until they are, a mask or detector **refuses** every statement that touches one of its columns in
   any way, and every statement of which that cannot be told: those on relations that the catalogue does not have, opaque
   ones, those that call functions that are not known to be pure, and reads of the statistics the server keeps of values

@@ -517,7 +517,7 @@ export class PostgresSession implements FrameSink, TurnMember {
     const left = meter.millisecondsLeft(Date.now());
     if (left === Number.POSITIVE_INFINITY) return;
     execution.timer = setTimeout(() => {
-      const over = execution.isDone ? null : meter.end(left, Date.now());
+      const over = execution.isDone ? null : meter.end(left + 1, Date.now());
       if (over !== null) this.#cut(execution, over);
     }, left + 1).unref();
   }
