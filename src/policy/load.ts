@@ -68,11 +68,11 @@ export function readRuleFiles(paths: readonly string[]): RuleFiles {
   const masks: { mask: MaskSource; shadow: boolean }[] = [];
   const detectors: { detector: DetectorSource; shadow: boolean }[] = [];
   const places = new Map<string, RulePlace>();
-  const contents = createHash('sha256');
+  const contents: string[] = [];
   for (const path of paths) {
     const source = readSource(path, problems);
     if (source === null) continue;
-    contents.update(`${source.text.length}\n${source.text}`);
+    contents.push(`${source.text.length}\n${source.text}`);
     /** False, and a problem, if the id is there already. */
     const isNew = (section: string, index: number, id: string): boolean => {
       const place = placeOf(source, [section, index, 'id']);
@@ -100,7 +100,14 @@ export function readRuleFiles(paths: readonly string[]): RuleFiles {
     }
   }
   if (problems.length > 0) throw new RuleFileError(problems);
-  return { sections: { rules, session, masks, detectors }, version: contents.digest('hex').slice(0, 16), places };
+  return { sections: { rules, session, masks, detectors }, version: versionOf(contents), places };
+}
+
+/** Of the contents alone: the order of files means nothing. */
+function versionOf(contents: readonly string[]): string {
+  const hash = createHash('sha256');
+  for (const content of [...contents].sort()) hash.update(content);
+  return hash.digest('hex').slice(0, 16);
 }
 
 /** What is wrong with `if:`, at its place in the file where the text stands there as it is, else at the key. */
