@@ -415,17 +415,16 @@ class EffectWalk {
     );
     const proof = this.#conditions(update, frame, inside);
     for (const [source, columns] of written) {
-      if (source.object === null) {
-        this.#opaque('UPDATE of what is computed');
-        continue;
-      }
+      // A column that may be of a derived table as well is the table's: no other can be written.
+      if (source.object === null) continue;
       const predicate = predicateOn(source, proof);
       this.#add({ effect: 'update', object: source.object, predicate, via: place.via, columns: [...columns].sort() });
       this.#triggers(source.object, ['update']);
       this.#writesView(source.object, 'update', predicate, place);
       this.#returning(update.returning, source, predicate, inside);
     }
-    if (written.size === 0) this.#opaque('UPDATE of a table that cannot be told');
+    const isKnown = [...written.keys()].some(({ object }) => object !== null);
+    if (!isKnown) this.#opaque('UPDATE of a table that cannot be told');
     this.#readsBesides(frame, new Set(written.keys()), proof, place);
   }
 
