@@ -1,3 +1,4 @@
+import { claimsInComment } from '../gateway/claims.ts';
 import type { RuleSet, Subject } from '../policy/decide.ts';
 import type { ExplainedRule } from '../policy/explain.ts';
 import type { Moment } from '../policy/moment.ts';
@@ -72,8 +73,14 @@ function refusalOf(statement: JudgedStatement | undefined, action: Verdict['acti
   return { message: `The statement is refused: ${facts.refuses}.`, hint: 'Use UTF-8 as the client encoding.' };
 }
 
-/** A moment of which only the given things are known: nobody is connected. */
+/**
+ * A moment of which only the given things are known: nobody is connected.
+ *
+ * @param now milliseconds since 1970
+ * @param claimed what the client claims besides the text's own comment
+ */
 export function rehearsedMoment(
+  text: string,
   now: number,
   claimed: Readonly<Record<string, string>>,
   binds: readonly (string | null)[],
@@ -85,7 +92,7 @@ export function rehearsedMoment(
   ]);
   return {
     now,
-    claimed: new Map(Object.entries(claimed)),
+    claimed: new Map([...Object.entries(claimed), ...(claimsInComment(text) ?? [])]),
     binds,
     session: { id: 'rehearsal', address: '127.0.0.1', tls: true, inTransaction: false, settings },
     estimate: null,

@@ -1,4 +1,5 @@
 import { Catalogue } from '../catalog/catalogue.ts';
+import { loadKnownNames } from '../policy/known-names.ts';
 import type { CatalogueData } from '../statements/catalogue.ts';
 import { type Effect, opaqueText, type StatementFacts, type TextFacts } from '../statements/facts.ts';
 import { MysqlAnalyzer } from '../statements/mysql/analyzer.ts';
@@ -62,7 +63,7 @@ export class StatementReader {
   static async create(dialect: Dialect, data: CatalogueData | null): Promise<StatementReader> {
     const catalogue = data === null ? null : Catalogue.of(data);
     if (dialect === 'postgres') {
-      const analyzer = await PostgresAnalyzer.create();
+      const analyzer = await PostgresAnalyzer.create({ known: loadKnownNames() });
       const analyze = (text: string, { searchPath }: SessionReading) =>
         analyzer.analyze(text, { standardConformingStrings: true }, { catalogue, searchPath });
       return new StatementReader(dialect, catalogue, analyze, () => analyzer.close());

@@ -54,7 +54,7 @@ export async function runTests(
         const judged = await judgeText(reader, rules, one.sql, {
           subject: one.given,
           session,
-          moment: rehearsedMoment(one.given.at ?? Date.now(), one.given.claimed, one.params, session),
+          moment: rehearsedMoment(one.sql, one.given.at ?? Date.now(), one.given.claimed, one.params, session),
         });
         for (const { rules: explained } of judged.statements) {
           for (const { id, effects } of explained) {
