@@ -251,6 +251,14 @@ test('definitions, privileges, and what acts on the server', () => {
   ]);
 });
 
+test('a known form is named by the words it cannot do without', () => {
+  const kinds = ['ROLLBACK AND NO CHAIN RELEASE', 'SHOW FULL PROCESSLIST', 'DROP TEMPORARY TABLE t', 'KILL QUERY 1'];
+  assert.deepEqual(
+    kinds.map((text) => statementsOf(text)[0]!.kind),
+    ['ROLLBACK RELEASE', 'SHOW PROCESSLIST', 'DROP TABLE', 'KILL'],
+  );
+});
+
 test('optimizer hints that set variables are settings', () => {
   check(
     [

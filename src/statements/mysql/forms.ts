@@ -244,9 +244,10 @@ class FormMatch {
         const first = element.elements[0];
         const comes = first?.is === 'words' ? tokens.isWord(...first.words) : !tokens.isAtEnd;
         if (!comes) return;
+        const around = this.#isOptional;
         this.#isOptional = true;
         this.elements(element.elements);
-        this.#isOptional = false;
+        this.#isOptional = around;
         return;
       }
       case 'part':
