@@ -208,7 +208,7 @@ const CASES: readonly (readonly [string, ...string[]])[] = [
   ['ALTER SYSTEM SET work_mem = 1', 'set-global setting:work_mem'],
   ['ALTER ROLE r SET role = x', 'set-global setting:role', 'role role:r'],
   ['ALTER DATABASE d SET work_mem = 1', 'set-global setting:work_mem', 'alter database:d'],
-  ["PREPARE TRANSACTION 'x'", 'transaction'],
+  ["PREPARE TRANSACTION 'x'", 'transaction', 'admin via two-phase commit'],
   ['LISTEN c', 'listen other:c'],
   ["NOTIFY c, 'x'", 'notify other:c'],
   ["LOAD 'x'", 'admin other:x', 'file other:x'],

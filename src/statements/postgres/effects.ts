@@ -765,6 +765,8 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
 
   TransactionStmt: (walk, body, place) => {
     walk.add('transaction', null, place);
+    // Its transaction and locks outlive the session, or it ends what another session left.
+    if (text(body.kind).includes('PREPARE')) walk.addVia('admin', null, 'two-phase commit');
     transactionModes(walk, body.options, false, place);
   },
   ConstraintsSetStmt: (walk, _body, place) => walk.add('transaction', null, place),

@@ -611,7 +611,9 @@ function sortItem(walk: EffectWalk, item: unknown, outputs: Shape, level: Level,
     const inOutput = parts.length === 1 ? outputs.columns.find((one) => one.name === parts[0]) : undefined;
     if (inOutput !== undefined) {
       if (outputFirst) return inOutput.lineage;
-      const isInput = level.scope.columns.some((source) => source.shape.column(parts[0]!) !== undefined);
+      const { columns } = level.scope;
+      const isInput = columns.some((source) => source.shape.column(parts[0]!) !== undefined);
+      if (!isInput && columns.every((source) => source.shape.rest === null)) return inOutput.lineage;
       if (!isInput) return computedFrom([inOutput.lineage, evaluate(walk, item, level.place).lineage]);
     }
   }

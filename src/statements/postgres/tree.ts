@@ -52,7 +52,11 @@ export function literal(value: unknown): string | null {
 
 /** The parts of a dotted name: a list of String nodes, a List node of them, a String, a TypeName, an ObjectWithArgs or a RangeVar. */
 export function nameParts(value: unknown): string[] {
-  if (Array.isArray(value)) return value.flatMap(nameParts);
+  if (Array.isArray(value)) {
+    const parts: string[] = [];
+    for (const item of value) parts.push(...nameParts(item));
+    return parts;
+  }
   const [type, body] = only(value);
   switch (type) {
     case 'String':

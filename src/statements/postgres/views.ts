@@ -101,10 +101,16 @@ function readDefinition(walk: EffectWalk, definition: string): ViewReading | nul
   return {
     lineages: shape.columns.map((one) => one.lineage),
     // A function in the select list can make several rows of one.
-    keys: target === null || target.columns.size < shape.columns.length ? [] : keysThrough(inner, target),
+    keys: target === null || calls(select.targetList) ? [] : keysThrough(inner, target),
     writes: target,
     effects: inner.effects(),
   };
+}
+
+function calls(node: unknown): boolean {
+  if (typeof node !== 'object' || node === null) return false;
+  for (const key in node) if (key === 'FuncCall' || calls((node as TreeNode)[key])) return true;
+  return false;
 }
 
 /** What a write to the view writes: the relation of a view that is simple enough for the server to write through. */

@@ -1,5 +1,5 @@
 import type { CatalogueRelation, CatalogueTrigger } from '../catalogue.ts';
-import type { EffectName, Predicate } from '../facts.ts';
+import type { EffectName, ObjectName, Predicate } from '../facts.ts';
 import { codeOf } from './code.ts';
 import type { EffectWalk, Place } from './effects.ts';
 import { objectOf } from './names.ts';
@@ -34,13 +34,19 @@ export function written(
     ...(columns === null ? {} : { columns }),
     ...(also.length === 0 ? {} : { also }),
   });
-  if (object !== null && (object.schema ?? 'pg_catalog') === 'pg_catalog' && object.name === 'pg_settings') {
-    // The view has a rule that turns UPDATE into set_config().
-    walk.addVia('set-session', null, 'pg_settings');
-    walk.addVia('set-role', null, 'pg_settings');
-    walk.changesLexing = true;
-  }
+  if (object !== null && relation === null) writesSystemCatalogue(walk, object);
   if (relation !== null) setOff(walk, effect, relation, { predicate, columns, only, via: place.via });
+}
+
+/** The server keeps what it is in relations; an UPDATE of those is whatever statement would have changed them. */
+function writesSystemCatalogue(walk: EffectWalk, { schema, name }: ObjectName): void {
+  if (schema === null ? !name.startsWith('pg_') : schema !== 'pg_catalog' && schema !== 'information_schema') return;
+  walk.addVia('admin', { kind: 'relation', schema, name }, 'system catalogue');
+  if (name !== 'pg_settings') return;
+  // The view has a rule that turns UPDATE into set_config().
+  walk.addVia('set-session', null, 'pg_settings');
+  walk.addVia('set-role', null, 'pg_settings');
+  walk.changesLexing = true;
 }
 
 interface Write {
