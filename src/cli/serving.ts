@@ -8,6 +8,7 @@ import { loadConfig } from '../config/load.ts';
 import { Gateway } from '../gateway/gateway.ts';
 import { Users } from '../identity/users.ts';
 import type { RuleSet } from '../policy/decide.ts';
+import { loadKnownNames } from '../policy/known-names.ts';
 import { loadRules } from '../policy/load.ts';
 import { Journal } from '../recording/journal.ts';
 import { PostgresAnalyzer } from '../statements/postgres/analyzer.ts';
@@ -53,7 +54,7 @@ export class Serving {
     for (const warning of config.warnings) log.warn(warning);
     const ending: (() => void | Promise<void>)[] = [];
     try {
-      const analyzer = await PostgresAnalyzer.create();
+      const analyzer = await PostgresAnalyzer.create({ known: loadKnownNames() });
       ending.push(() => analyzer.close());
       const journal = Journal.open(config.recording.directory);
       ending.push(() => journal.close());

@@ -14,6 +14,7 @@ import type { RuleSet } from '../policy/decide.ts';
 import type { Journal } from '../recording/journal.ts';
 import { endSocket } from './end-socket.ts';
 import { type Analyzer, Judge } from './judge.ts';
+import { NamesInForce } from './names-in-force.ts';
 import { fatal } from './postgres/errors.ts';
 import { frontendRules } from './postgres/frame-rules.ts';
 import { hangUp, type LoggedIn, LoginRefused, type LoginServices, login } from './postgres/login.ts';
@@ -62,6 +63,7 @@ export class Gateway {
   readonly #connections: ReadonlyMap<string, ConnectionConfig>;
   /** One judge for each identity on each connection that has had a session. */
   readonly #judges = new Map<string, Judge>();
+  readonly #names = new Map<string, NamesInForce>();
   readonly #sessions = new Set<PostgresSession>();
   readonly #sockets = new Set<Socket>();
   /** Clients that have no session yet. */
@@ -145,6 +147,7 @@ export class Gateway {
     await this.#emptyWithin(END_MS);
     for (const socket of this.#sockets) socket.destroy();
     clearInterval(this.#housekeeping);
+    await Promise.all([...this.#names.values()].map((names) => names.close()));
   }
 
   async #emptyWithin(ms: number): Promise<void> {
@@ -243,6 +246,8 @@ export class Gateway {
     const startup = await judgeStartup(client.parameters, judge);
     if (!startup.ok) throw new LoginRefused(startup.fields.message, startup.fields);
     const { identity } = client;
+    const names = this.#namesOf(connection);
+    await names?.ready();
     const pins = this.#rules.pinsFor({ identity, connection: connection.name, default: connection.default });
     if (pins.conflict !== null) {
       const fields = fatal('28000', 'The session cannot begin: the rules for it contradict each other.');
@@ -260,7 +265,7 @@ export class Gateway {
     this.#beginning++;
     let upstream: Upstream;
     try {
-      upstream = await connectUpstream(connection.name, connection.upstream, startup.parameters);
+      upstream = await connectUpstream(connection.name, connection.upstream, startup.parameters, names !== null);
     } finally {
       this.#beginning--;
     }
@@ -280,6 +285,7 @@ export class Gateway {
       identity,
       connection,
       judge,
+      names,
       cancel: () => cancelUpstream(connection.upstream, upstream.processId, upstream.secretKey),
       address: client.socket.remoteAddress ?? '',
       tls: client.tls,
@@ -291,6 +297,7 @@ export class Gateway {
       upstream.socket,
       start,
       this.#shared(upstream.parameters),
+      upstream.searchPath,
     );
     journal.append(
       `"session.start","session":"${id}","identity":${JSON.stringify(identity)},"connection":${JSON.stringify(connection.name)},` +
@@ -338,6 +345,17 @@ export class Gateway {
     const same = parameters.size === last.size && [...parameters].every(([name, value]) => last.get(name) === value);
     if (!same) this.#lastParameters = parameters;
     return this.#lastParameters;
+  }
+
+  /** Where everything is allowed nothing depends on names: then the upstream is not asked about them. */
+  #namesOf(connection: ConnectionConfig): NamesInForce | null {
+    if (connection.default === 'allow' && this.#rules.rules.length === 0) return null;
+    let names = this.#names.get(connection.name);
+    if (names === undefined) {
+      names = new NamesInForce(connection);
+      this.#names.set(connection.name, names);
+    }
+    return names;
   }
 
   #judgeOf(identity: Identity, connection: ConnectionConfig): Judge {

@@ -5,8 +5,9 @@ import { RuleSet } from '../policy/decide.ts';
 import type { RuleSource } from '../policy/rule-schema.ts';
 import type { Effect, EffectName, StatementFacts, TextFacts } from '../statements/facts.ts';
 import { type Analyzer, Judge, type Judgement } from './judge.ts';
+import { NO_NAMES } from './names-in-force.ts';
 
-const STANDARD = { standardConformingStrings: true };
+const STANDARD = { lexing: { standardConformingStrings: true }, names: NO_NAMES };
 const IDENTITY = { subject: 'agent-1', kind: 'agent', groups: [] } as const;
 const CONNECTION: ConnectionConfig = {
   name: 'orders',
@@ -66,7 +67,7 @@ test('the same text under another reading of strings is another text', () => {
   const asked: string[] = [];
   const judge = judgeOf(analyzerOf(asked));
   judge.judge('delete orders', STANDARD);
-  judge.judge('delete orders', { standardConformingStrings: false });
+  judge.judge('delete orders', { lexing: { standardConformingStrings: false }, names: NO_NAMES });
   assert.equal(asked.length, 2);
 });
 
@@ -91,15 +92,18 @@ test('other rules hold for the next statement, and for what was judged before as
   const customers = now(judge.judge('delete customers', STANDARD));
   judge.setRules(denying('customers'));
   assert.equal(now(judge.judge('delete orders', STANDARD)).statements[0]?.verdict.action, 'allow');
-  assert.equal(judge.again(before).statements[0]?.verdict.action, 'allow');
-  assert.equal(judge.again(customers).statements[0]?.verdict.action, 'deny');
-  assert.match(judge.again(customers).statements[0]?.record ?? '', /"verdict":"deny","rules":\["no-customers"\]/);
+  assert.equal(now(judge.again(before, NO_NAMES)).statements[0]?.verdict.action, 'allow');
+  assert.equal(now(judge.again(customers, NO_NAMES)).statements[0]?.verdict.action, 'deny');
+  assert.match(
+    now(judge.again(customers, NO_NAMES)).statements[0]?.record ?? '',
+    /"verdict":"deny","rules":\["no-customers"\]/,
+  );
 });
 
 test('a judgement under the rules in force is used as it is', () => {
   const judge = judgeOf(analyzerOf([]));
   const judgement = now(judge.judge('delete orders', STANDARD));
-  assert.equal(judge.again(judgement), judgement);
+  assert.equal(now(judge.again(judgement, NO_NAMES)), judgement);
 });
 
 test('statements that share their effects share the verdict, and each keeps its own text', () => {
@@ -147,7 +151,10 @@ test('a statement that runs another by name is judged by the effects of both', (
   assert.equal(judgement.usesNames, true);
   const facts = judgement.statements[0]!.facts;
   assert.equal(judgement.statements[0]?.verdict.action, 'allow');
-  assert.equal(judge.judgeStatement('execute x', facts, [effect('delete', 'orders')]).verdict.action, 'deny');
+  assert.equal(
+    judge.judgeStatement('execute x', { ...facts, effects: [effect('delete', 'orders')] }, STANDARD).verdict.action,
+    'deny',
+  );
 });
 
 test('a record is valid JSON, whatever the text and the names hold', () => {

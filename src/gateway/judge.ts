@@ -2,14 +2,21 @@ import type { ConnectionConfig } from '../config/config.ts';
 import type { Identity } from '../identity/identity.ts';
 import type { Moment, RuleSet } from '../policy/decide.ts';
 import type { Verdict } from '../policy/verdict.ts';
-import type { Effect, LexingState, StatementFacts, TextFacts } from '../statements/facts.ts';
+import type { NameContext } from '../statements/catalogue.ts';
+import { type Effect, type LexingState, opaqueText, type StatementFacts, type TextFacts } from '../statements/facts.ts';
+
+/** What the facts of a text depend on besides the text. */
+export interface Reading {
+  readonly lexing: LexingState;
+  readonly names: NameContext;
+}
 
 /** One statement of a text with its verdict, and what a record says of both. */
 export interface JudgedStatement {
   readonly text: string;
   readonly facts: StatementFacts;
-  /** Those of the facts, and of what it runs by name. */
-  readonly effects: readonly Effect[];
+  /** How the text was read; `null` if the facts are not from the text. */
+  readonly reading: Reading | null;
   readonly verdict: Verdict;
   /** The record's fields `text` to `rules`, as JSON text. */
   readonly record: string;
@@ -25,6 +32,9 @@ interface Decided {
 /** All statements of one text, judged under one set of rules. */
 export interface Judgement {
   readonly text: string;
+  readonly reading: Reading | null;
+  /** True if the statement is the one that the text, a PREPARE, makes ready. */
+  readonly isPrepared: boolean;
   readonly statements: readonly JudgedStatement[];
   /** The rules it was judged under; under other rules it has to be judged again. */
   readonly rules: RuleSet;
@@ -38,7 +48,7 @@ export interface Judgement {
 
 /** Reads text; see `statements/`. */
 export interface Analyzer {
-  analyze(text: string, lexing: LexingState): TextFacts | Promise<TextFacts>;
+  analyze(text: string, lexing: LexingState, names: NameContext): TextFacts | Promise<TextFacts>;
 }
 
 /** Texts whose judgement is kept, and the most characters of them. */
@@ -54,8 +64,8 @@ export class Judge {
   readonly #identity: Identity;
   readonly #connection: ConnectionConfig;
   #rules: RuleSet;
-  /** By lexing state: [strings standard, strings not standard]. */
-  readonly #texts: [Map<string, Judgement>, Map<string, Judgement>] = [new Map(), new Map()];
+  /** By names, then by lexing state: [strings standard, strings not standard]. */
+  #texts = new WeakMap<NameContext, [Map<string, Judgement>, Map<string, Judgement>]>();
   #characters = 0;
   /** Facts of texts that differ in literals share their effects: so they share the verdict. */
   #byEffects = new WeakMap<readonly Effect[], Decided>();
@@ -74,67 +84,106 @@ export class Judge {
   }
 
   /** The judgement of a text, at once if it can be had at once. */
-  judge(text: string, lexing: LexingState): Judgement | Promise<Judgement> {
-    const texts = this.#texts[lexing.standardConformingStrings ? 0 : 1];
+  judge(text: string, reading: Reading): Judgement | Promise<Judgement> {
+    const { lexing, names } = reading;
+    let byLexing = this.#texts.get(names);
+    if (byLexing === undefined) {
+      byLexing = [new Map(), new Map()];
+      this.#texts.set(names, byLexing);
+    }
+    const texts = byLexing[lexing.standardConformingStrings ? 0 : 1];
     const known = texts.get(text);
     if (known !== undefined) return known;
-    const facts = this.#analyzer.analyze(text, lexing);
-    if (facts instanceof Promise) return facts.then((f) => this.judgeFacts(text, f));
-    const judgement = this.judgeFacts(text, facts);
+    const facts = this.#analyzer.analyze(text, lexing, names);
+    if (facts instanceof Promise) return facts.then((f) => this.judgeFacts(text, f, reading));
+    const judgement = this.judgeFacts(text, facts, reading);
     if (text.length > MOST_CHARACTERS) return judgement;
     if (texts.size >= MOST_TEXTS || this.#characters + text.length > MOST_CHARACTERS) this.#forget();
+    else this.#characters += text.length;
     texts.set(text, judgement);
-    this.#characters += text.length;
     return judgement;
   }
 
-  /** The same judgement under the rules in force now. */
-  again(judgement: Judgement): Judgement {
+  /** The judgement of what was judged before, under the rules and with the names in force now. */
+  again(judgement: Judgement, names: NameContext): Judgement | Promise<Judgement> {
+    const { text, reading } = judgement;
+    if (reading !== null && reading.names !== names) {
+      const now = { lexing: reading.lexing, names };
+      if (!judgement.isPrepared) return this.judge(text, now);
+      const facts = this.#analyzer.analyze(text, now.lexing, names);
+      if (facts instanceof Promise) return facts.then((f) => this.#judgePrepared(text, f, now));
+      return this.#judgePrepared(text, facts, now);
+    }
     if (judgement.rules === this.#rules) return judgement;
-    return this.judgeFacts(judgement.text, { statements: judgement.statements.map((s) => s.facts) });
+    const facts = { statements: judgement.statements.map((s) => s.facts) };
+    return { ...this.judgeFacts(text, facts, reading), isPrepared: judgement.isPrepared };
   }
 
-  judgeFacts(text: string, facts: TextFacts): Judgement {
+  /** The judgement of the statement that a PREPARE makes ready. */
+  judgePrepared(prepare: JudgedStatement): Judgement {
+    return this.#judgePrepared(prepare.text, { statements: [prepare.facts] }, prepare.reading);
+  }
+
+  #judgePrepared(text: string, facts: TextFacts, reading: Reading | null): Judgement {
+    const change = facts.statements[0]?.nameChange;
+    const inner =
+      change?.op === 'prepare'
+        ? { statements: [{ ...change.inner, start: 0, end: text.length }] }
+        : opaqueText(text.length, 'a PREPARE that reads differently now');
+    return { ...this.judgeFacts(text, inner, reading), isPrepared: true };
+  }
+
+  /** @param reading how the text was read; `null` if the facts are not from the text */
+  judgeFacts(text: string, facts: TextFacts, reading: Reading | null): Judgement {
     const statements: JudgedStatement[] = [];
     let usesNames = false;
     let changesPortals = false;
     let changesLexing = false;
     for (const f of facts.statements) {
-      statements.push(this.judgeStatement(text.slice(f.start, f.end), f, f.effects));
+      statements.push(this.judgeStatement(text.slice(f.start, f.end), f, reading));
       usesNames ||= f.nameChange !== null || f.executes.length > 0;
       changesPortals ||= mayChangePortals(f);
       changesLexing ||= f.changesLexing;
     }
-    return { text, statements, rules: this.#rules, usesNames, changesPortals, changesLexing };
+    return {
+      text,
+      reading,
+      isPrepared: false,
+      statements,
+      rules: this.#rules,
+      usesNames,
+      changesPortals,
+      changesLexing,
+    };
   }
 
-  /** @param effects those of the facts, or more where the statement runs another by name */
-  judgeStatement(text: string, facts: StatementFacts, effects: readonly Effect[]): JudgedStatement {
+  judgeStatement(text: string, facts: StatementFacts, reading: Reading | null): JudgedStatement {
+    const { effects } = facts;
     let decided = this.#byEffects.get(effects);
     if (decided === undefined || decided.kind !== facts.kind || decided.fingerprint !== facts.fingerprint) {
-      decided = this.#decide(facts, effects, null);
+      decided = this.#decide(facts, null);
       this.#byEffects.set(effects, decided);
     }
-    return { text, facts, effects, verdict: decided.verdict, record: recordWithText(text, decided.record) };
+    return { text, facts, reading, verdict: decided.verdict, record: recordWithText(text, decided.record) };
   }
 
   /** The statement as it is judged at one execution. */
   atMoment(statement: JudgedStatement, moment: Moment): JudgedStatement {
     if (statement.verdict.stable) return statement;
-    const { text, facts, effects } = statement;
-    const { verdict, record } = this.#decide(facts, effects, moment);
-    return { text, facts, effects, verdict, record: recordWithText(text, record) };
+    const { text, facts, reading } = statement;
+    const { verdict, record } = this.#decide(facts, moment);
+    return { text, facts, reading, verdict, record: recordWithText(text, record) };
   }
 
-  #decide(facts: StatementFacts, effects: readonly Effect[], moment: Moment | null): Decided {
+  #decide(facts: StatementFacts, moment: Moment | null): Decided {
     const { name: connection, default: otherwise } = this.#connection;
     const subject = { identity: this.#identity, connection, default: otherwise };
-    const verdict = this.#rules.decide({ ...facts, effects }, subject, moment);
-    return { kind: facts.kind, fingerprint: facts.fingerprint, verdict, record: recordOf(facts, effects, verdict) };
+    const verdict = this.#rules.decide(facts, subject, moment);
+    return { kind: facts.kind, fingerprint: facts.fingerprint, verdict, record: recordOf(facts, verdict) };
   }
 
   #forget(): void {
-    for (const texts of this.#texts) texts.clear();
+    this.#texts = new WeakMap();
     this.#characters = 0;
   }
 }
@@ -148,11 +197,11 @@ function recordWithText(text: string, record: string): string {
   return `"text":${JSON.stringify(text)},${record}`;
 }
 
-function recordOf(facts: StatementFacts, effects: readonly Effect[], verdict: Verdict): string {
+function recordOf(facts: StatementFacts, verdict: Verdict): string {
   const shadow = verdict.shadow.length > 0 ? `,"shadow":${JSON.stringify(verdict.shadow)}` : '';
   return (
     `"fingerprint":"${facts.fingerprint}","kind":${JSON.stringify(facts.kind)},` +
-    `"effects":${JSON.stringify(effects.map(describeEffect))},` +
+    `"effects":${JSON.stringify(facts.effects.map(describeEffect))},` +
     `"verdict":"${verdict.action}","rules":${JSON.stringify(verdict.rules)}${shadow}`
   );
 }

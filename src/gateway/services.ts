@@ -5,6 +5,7 @@ import type { Identity } from '../identity/identity.ts';
 import type { Budgets } from '../policy/budgets.ts';
 import type { Journal } from '../recording/journal.ts';
 import type { Judge } from './judge.ts';
+import type { NamesInForce } from './names-in-force.ts';
 import type { Turn } from './turn.ts';
 
 /** Plain counters since the start of the process: the data path adds, the metrics read. */
@@ -43,6 +44,8 @@ export interface SessionStart {
   readonly identity: Identity;
   readonly connection: ConnectionConfig;
   readonly judge: Judge;
+  /** What names mean on the connection; `null` where no rule can depend on it. */
+  readonly names: NamesInForce | null;
   /** Asks the upstream to cancel what this session runs; resolves when it has been told. */
   readonly cancel: () => Promise<void>;
   /** Where the client connects from, without port. */

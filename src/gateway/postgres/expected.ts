@@ -20,6 +20,8 @@ export const EXPECT = {
   copyEnd: 10,
   /** A Sync the server ignores if it reads it in copy mode, and answers if the COPY has failed by then. */
   maybeSync: 11,
+  /** Messages of our own: everything up to ReadyForQuery. */
+  own: 12,
 } as const;
 
 export type Expectation = (typeof EXPECT)[keyof typeof EXPECT];

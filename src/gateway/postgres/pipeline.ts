@@ -46,6 +46,7 @@ export const SKIP = {
 export type Skip = (typeof SKIP)[keyof typeof SKIP];
 
 const IDLE = 0x49; // 'I'
+const FAILED = 0x45; // 'E'
 
 /**
  * What one session has sent and what its server still owes: the protocol's state, without sockets. The session tells it
@@ -98,6 +99,10 @@ export class Pipeline {
 
   get isInTransaction(): boolean {
     return this.#status !== IDLE;
+  }
+
+  get hasFailed(): boolean {
+    return this.#status === FAILED;
   }
 
   get owesAnswers(): boolean {
@@ -157,6 +162,12 @@ export class Pipeline {
     this.#endSegment();
   }
 
+  /** Messages of our own, that end with a Sync: their answers, up to ReadyForQuery, are not for the client. */
+  sentOwn(): void {
+    this.#expected.push(EXPECT.own, null);
+    this.#endSegment();
+  }
+
   /** CopyDone or CopyFail. */
   sentCopyEnd(): void {
     if (this.#copyIn) this.#copyIn = false;
@@ -176,6 +187,18 @@ export class Pipeline {
   #countNames(execution: Execution | null, by: 1 | -1): void {
     if (execution === null) return;
     for (const { facts } of execution.statements) if (facts.nameChange !== null) this.namesInFlight += by;
+  }
+
+  /** True while answers to messages of our own come in. */
+  get answersOwn(): boolean {
+    return this.#expected.kind() === EXPECT.own;
+  }
+
+  /** The ReadyForQuery of messages of our own. */
+  settleOwn(status: number): void {
+    this.#expected.shift();
+    this.ended++;
+    this.#status = status;
   }
 
   // --- Answered ----------------------------------------------------------------------------------------------------
@@ -332,9 +355,10 @@ export class Pipeline {
   }
 
   #outcome(execution: Execution, status: OutcomeStatus, fields: string): void {
-    const { facts }: JudgedStatement = execution.statements[execution.done]!;
+    const statement: JudgedStatement = execution.statements[execution.done]!;
     this.#recorder.outcome(execution, status, fields);
-    if (facts.nameChange !== null) this.#settleName(facts.nameChange, status === 'ok');
+    const { nameChange } = statement.facts;
+    if (nameChange !== null) this.#settleName(nameChange, statement, status === 'ok');
   }
 
   /** The statements of an execution that are not done will not be. */
@@ -343,11 +367,11 @@ export class Pipeline {
   }
 
   /** PREPARE, DEALLOCATE and DISCARD ALL take effect when the server says they did. */
-  #settleName(change: NameChange, succeeded: boolean): void {
+  #settleName(change: NameChange, statement: JudgedStatement, succeeded: boolean): void {
     this.namesInFlight--;
     if (!succeeded) return;
     if (change.op === 'prepare') {
-      const judgement = this.#judge.judgeFacts('', { statements: [{ ...change.inner, start: 0, end: 0 }] });
+      const judgement = this.#judge.judgePrepared(statement);
       this.prepared.set(nameInText(change.name), { judgement, recorded: true });
     } else if (change.op === 'deallocate') this.prepared.set(nameInText(change.name), null);
     else this.prepared.clear('');

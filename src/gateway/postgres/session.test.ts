@@ -163,12 +163,14 @@ function startSession(ruleId = 'no-delete', Session = PostgresSession) {
       identity,
       connection,
       judge: new Judge({ analyze }, identity, connection, rules),
+      names: null,
       cancel: async () => undefined,
       address: '127.0.0.1',
       tls: false,
       claimed: new Map(),
     },
     new Map(),
+    [],
   );
   const attempts = () => journal.records.filter((record) => record.startsWith('"statement.attempt"'));
   return { session, journal, client, upstream, attempts };

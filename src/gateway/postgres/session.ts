@@ -19,11 +19,13 @@ import {
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import { Meter, type OverLimit } from '../../policy/budgets.ts';
 import type { Moment } from '../../policy/moment.ts';
+import type { NameContext } from '../../statements/catalogue.ts';
 import { opaqueText, type StatementFacts } from '../../statements/facts.ts';
 import { isUnsafeEncoding } from '../../statements/postgres/encodings.ts';
 import { claimsInComment } from '../claims.ts';
 import { endSocket } from '../end-socket.ts';
 import type { JudgedStatement, Judgement } from '../judge.ts';
+import { NO_NAMES } from '../names-in-force.ts';
 import { Outbox } from '../outbox.ts';
 import { notRecorded, overBudget, type Refusal, refusedByRule, unsafeEncoding } from '../refusal.ts';
 import type { SessionServices, SessionStart } from '../services.ts';
@@ -34,7 +36,9 @@ import { fatal, refusalResponse } from './errors.ts';
 import { EXPECT } from './expected.ts';
 import { BACKEND_RULES } from './frame-rules.ts';
 import { isAscii, nameAt, nameInText, nulAt, targetOf } from './message-names.ts';
+import { judgeWithNames } from './names-in-text.ts';
 import { Pipeline, type Portal, type Prepared, SKIP } from './pipeline.ts';
+import { ASK_SEARCH_PATH, mayChangeSchema, mayChangeSearchPath, searchPathOf } from './search-path.ts';
 import { TextReading } from './text-reading.ts';
 
 const UNMETERED = { meter: null, refusal: null };
@@ -85,6 +89,15 @@ export class PostgresSession implements FrameSink, TurnMember {
   #pieceDropped = false;
   /** True after our own error in the place of a completion: nothing up to ReadyForQuery is for the client. */
   #dropToReady = false;
+  /** The schemas that unqualified names are looked for in, unless it is unsure since the last statements. */
+  #path: readonly string[];
+  #pathUnsure = false;
+  /** True if it was changed in a transaction that may still take that back. */
+  #pathTouched = false;
+  /** Rows of the answer to our own question for it. */
+  #pathRows: Buffer[] = [];
+  /** True if a statement since the catalogue was read may have changed the schema. */
+  #schemaChanged = false;
   #upstreamFull = false;
   #clientFull = false;
   #clientGone = false;
@@ -104,18 +117,23 @@ export class PostgresSession implements FrameSink, TurnMember {
   /** Milliseconds on the monotonic clock; for the idle limit. */
   lastActivity = performance.now();
 
-  /** @param parameters the upstream's, as ParameterStatus messages gave them during its start */
+  /**
+   * @param parameters the upstream's, as ParameterStatus messages gave them during its start
+   * @param path the schemas it searches; empty if that does not matter or is not known
+   */
   constructor(
     services: SessionServices,
     client: Socket,
     upstream: Socket,
     start: SessionStart,
     parameters: ReadonlyMap<string, string>,
+    path: readonly string[],
   ) {
     this.#services = services;
     this.#client = client;
     this.#upstream = upstream;
     this.start = start;
+    this.#path = path;
     this.id = start.id;
     this.#recorder = new StatementRecorder(services, start);
     this.#pipeline = new Pipeline(this.#recorder, start.judge);
@@ -239,6 +257,7 @@ export class PostgresSession implements FrameSink, TurnMember {
   }
 
   #query(bytes: Buffer, start: number, end: number): boolean {
+    if (!this.#awaitNames()) return false;
     this.#markOnce();
     if (bytes.indexOf(0, start + 5) !== end - 1)
       throw new ProtocolViolation('a query string that does not end with its message');
@@ -258,7 +277,7 @@ export class PostgresSession implements FrameSink, TurnMember {
     this.#toUpstream.add(bytes, start, end);
     const execution = statements.length === 0 ? null : this.#recorder.attempted('query', statements, null);
     if (meter.meter !== null) this.#measure(execution!, meter.meter);
-    this.#noteSent(judgement);
+    this.#noteSent(judgement, statements);
     this.#pipeline.sentQuery(execution);
     return true;
   }
@@ -269,18 +288,20 @@ export class PostgresSession implements FrameSink, TurnMember {
     this.#sinceMark.add(bytes, start, end);
     const { functionOid } = decodeFunctionCall(bytes.subarray(start + 5, end));
     const judgement = this.#opaque(`FunctionCall ${functionOid}`, 'function called by its OID');
-    const refusal = this.#refusalOf(judgement.statements);
+    const { statements } = judgement;
+    const refusal = this.#refusalOf(statements);
     if (refusal !== null) {
-      this.#recorder.refused('function call', judgement.statements, null, refusal);
+      this.#recorder.refused('function call', statements, null, refusal);
       this.#refuseSimple(refusal);
       return;
     }
     this.#toUpstream.add(bytes, start, end);
-    this.#noteSent(judgement);
-    this.#pipeline.sentQuery(this.#recorder.attempted('function call', judgement.statements, null));
+    this.#noteSent(judgement, statements);
+    this.#pipeline.sentQuery(this.#recorder.attempted('function call', statements, null));
   }
 
   #parse(bytes: Buffer, start: number, end: number): boolean {
+    if (!this.#awaitNames()) return false;
     this.#markOnce();
     const nameEnd = nulAt(bytes, start + 5, end);
     const textEnd = nulAt(bytes, nameEnd + 1, end);
@@ -294,7 +315,7 @@ export class PostgresSession implements FrameSink, TurnMember {
     if (judgement.usesNames && this.#namesUnsettled()) return this.#waitForServer();
     this.#sinceMark.add(bytes, start, end);
 
-    const statements = judgement.usesNames ? this.#withNames(judgement) : judgement.statements;
+    const statements = this.#withNames(judgement);
     const refusal = this.#refusalOf(statements, isRefusedAlways);
     if (refusal !== null) {
       this.#recorder.refused('parse', statements, null, refusal);
@@ -337,6 +358,7 @@ export class PostgresSession implements FrameSink, TurnMember {
   }
 
   #execute(bytes: Buffer, start: number, end: number): boolean {
+    if (!this.#awaitNames()) return false;
     this.#markOnce();
     const nameEnd = nulAt(bytes, start + 5, end);
     if (nameEnd + 5 !== end) throw new ProtocolViolation('Execute has the wrong length');
@@ -344,8 +366,9 @@ export class PostgresSession implements FrameSink, TurnMember {
     if (this.#pipeline.portals.isAmbiguous(name, this.#pipeline.segment)) return this.#waitForServer();
     const portal = isAscii(name) ? this.#pipeline.portals.get(name) : null;
     const prepared = portal?.prepared ?? this.#unknown(`portal ${JSON.stringify(name)}`);
-    prepared.judgement = this.start.judge.again(prepared.judgement);
-    const judgement = prepared.judgement;
+    const judgement = this.#judgeAgain(prepared.judgement);
+    if (judgement === null) return false;
+    prepared.judgement = judgement;
     if (judgement.usesNames && this.#namesUnsettled()) return this.#waitForServer();
     this.#sinceMark.add(bytes, start, end);
 
@@ -362,7 +385,7 @@ export class PostgresSession implements FrameSink, TurnMember {
     this.#toUpstream.add(bytes, start, end);
     const execution = statements.length === 0 ? null : this.#recorder.attempted('execute', statements, binds);
     if (meter.meter !== null) this.#measure(execution!, meter.meter);
-    this.#noteSent(judgement);
+    this.#noteSent(judgement, statements);
     this.#pipeline.sentExecute(execution);
     return true;
   }
@@ -395,12 +418,28 @@ export class PostgresSession implements FrameSink, TurnMember {
   #judge(bytes: Buffer, from: number, to: number): Judgement | null {
     const text = this.#reading.read(bytes, from, to, this.#pipeline.ended);
     if (text === null) return this.#opaque(bytes.toString('latin1', from, to), 'not readable in its client_encoding');
-    if (this.#analysed !== null) {
-      const judgement = this.#analysed;
-      this.#analysed = null;
-      if (judgement.text === text) return this.start.judge.again(judgement);
-    }
-    const judgement = this.start.judge.judge(text, this.#reading.lexing(this.#pipeline.ended));
+    const analysed = this.#takeAnalysed(text);
+    if (analysed !== null) return analysed;
+    const reading = { lexing: this.#reading.lexing(this.#pipeline.ended), names: this.#names() };
+    return this.#now(this.start.judge.judge(text, reading));
+  }
+
+  /** The judgement of what was judged before, under the rules and names in force now, or `null` if it has to be waited for. */
+  #judgeAgain(before: Judgement): Judgement | null {
+    const analysed = before.reading === null ? null : this.#takeAnalysed(before.text);
+    return analysed ?? this.#now(this.start.judge.again(before, this.#names()));
+  }
+
+  /** The judgement that was waited for, if it still holds. */
+  #takeAnalysed(text: string): Judgement | null {
+    const analysed = this.#analysed;
+    this.#analysed = null;
+    if (analysed?.text !== text || analysed.reading?.names !== this.#names()) return null;
+    const again = this.start.judge.again(analysed, analysed.reading.names);
+    return again instanceof Promise ? null : again;
+  }
+
+  #now(judgement: Judgement | Promise<Judgement>): Judgement | null {
     if (!(judgement instanceof Promise)) return judgement;
     this.#waiting = 'analysis';
     judgement.then(
@@ -414,7 +453,36 @@ export class PostgresSession implements FrameSink, TurnMember {
   }
 
   #opaque(text: string, reason: string): Judgement {
-    return this.start.judge.judgeFacts(text, opaqueText(text.length, reason));
+    return this.start.judge.judgeFacts(text, opaqueText(text.length, reason), null);
+  }
+
+  /** What unqualified names mean now. */
+  #names(): NameContext {
+    const { names } = this.start;
+    return names === null ? NO_NAMES : names.context(this.#pathUnsure ? [] : this.#path);
+  }
+
+  /**
+   * Finds out what names mean after statements that may have changed it.
+   * @returns false if that has to be waited for; true inside a pipeline segment, too, where names stay unknown instead
+   */
+  #awaitNames(): boolean {
+    const { names } = this.start;
+    if (names === null || !(this.#pathUnsure || this.#schemaChanged)) return true;
+    if (this.#pipeline.isSegmentOpen || this.#pipeline.hasFailed) return true;
+    if (this.#pipeline.owesAnswers) return this.#waitForServer();
+    if (this.#schemaChanged && !this.#pipeline.isInTransaction) {
+      this.#schemaChanged = false;
+      this.#waiting = 'analysis';
+      const goOn = (): void => this.#resume();
+      names.refresh().then(goOn, goOn);
+      return false;
+    }
+    if (!this.#pathUnsure) return true;
+    this.#toUpstream.addMessage(ASK_SEARCH_PATH);
+    this.#pipeline.sentOwn();
+    this.#pathRows = [];
+    return this.#waitForServer();
   }
 
   #preparedNamed(name: string): Prepared | null {
@@ -431,41 +499,14 @@ export class PostgresSession implements FrameSink, TurnMember {
     return this.#pipeline.namesInFlight > 0 || this.#pipeline.owesAnswers;
   }
 
-  /** Judges a text whose statements define prepared statements or run them by name, in the order of the text. */
-  #withNames(judgement: Judgement): JudgedStatement[] {
-    const defined = new Map<string, StatementFacts | null>();
-    const effectsOf = (name: string, depth: number): StatementFacts['effects'] => {
-      const here = defined.get(name);
-      const facts =
-        here !== undefined
-          ? here === null
-            ? []
-            : [here]
-          : (this.#preparedNamed(nameInText(name))?.judgement.statements.map((s) => s.facts) ?? []);
-      if (facts.length === 0)
-        return opaqueText(0, `unknown prepared statement ${JSON.stringify(name)}`).statements[0]!.effects;
-      if (depth > 8) return opaqueText(0, 'prepared statements that run each other').statements[0]!.effects;
-      return facts.flatMap((f) => [...f.effects, ...f.executes.flatMap((inner) => effectsOf(inner, depth + 1))]);
-    };
-    return judgement.statements.map((statement) => {
-      const facts = statement.facts;
-      const judged =
-        facts.executes.length === 0
-          ? statement
-          : this.start.judge.judgeStatement(judgement.text.slice(facts.start, facts.end), facts, [
-              ...facts.effects,
-              ...facts.executes.flatMap((name) => effectsOf(name, 0)),
-            ]);
-      const change = facts.nameChange;
-      if (change?.op === 'prepare') defined.set(change.name, change.inner);
-      else if (change?.op === 'deallocate') defined.set(change.name, null);
-      return judged;
-    });
+  #withNames(judgement: Judgement): readonly JudgedStatement[] {
+    if (!judgement.usesNames) return judgement.statements;
+    return judgeWithNames(judgement, this.start.judge, this.#names(), (name) => this.#preparedNamed(nameInText(name)));
   }
 
   /** The statements of a text as they are judged at this execution of it. @param portal holds its bind values */
   #atMoment(judgement: Judgement, portal: Portal | null): readonly JudgedStatement[] {
-    const statements = judgement.usesNames ? this.#withNames(judgement) : judgement.statements;
+    const statements = this.#withNames(judgement);
     if (statements.every(({ verdict }) => verdict.stable)) return statements;
     const moment = this.#moment(judgement.text, portal);
     return statements.map((statement) => this.start.judge.atMoment(statement, moment));
@@ -542,9 +583,19 @@ export class PostgresSession implements FrameSink, TurnMember {
     this.start.cancel().then(done, done);
   }
 
-  #noteSent(judgement: Judgement): void {
+  #noteSent(judgement: Judgement, statements: readonly JudgedStatement[]): void {
     if (judgement.changesLexing) this.#reading.unsureUntil = this.#pipeline.segment;
     if (judgement.changesPortals) this.#pipeline.portals.forgetAllBut('');
+    if (this.start.names !== null) for (const { facts } of statements) this.#noteNames(facts);
+  }
+
+  #noteNames(facts: StatementFacts): void {
+    const changes = mayChangeSearchPath(facts);
+    // The end of a transaction, or of a part of it, takes back what was done to the path in it.
+    const endsChange = this.#pathTouched && facts.effects.some(({ effect }) => effect === 'transaction');
+    if (changes || endsChange) this.#pathUnsure = true;
+    if (changes) this.#pathTouched = true;
+    if (mayChangeSchema(facts)) this.#schemaChanged = true;
   }
 
   // --- Refusing --------------------------------------------------------------------------------------------------
@@ -705,6 +756,7 @@ export class PostgresSession implements FrameSink, TurnMember {
   }
 
   #serverMessage(type: number, bytes: Buffer, start: number, end: number): boolean {
+    if (this.#pipeline.answersOwn && this.#ownAnswer(type, bytes, start, end)) return true;
     switch (type) {
       case BACKEND.dataRow: {
         const running = this.#pipeline.running;
@@ -743,6 +795,32 @@ export class PostgresSession implements FrameSink, TurnMember {
     }
     if (!this.#isDropped(type)) this.#toClient.add(bytes, start, end);
     return true;
+  }
+
+  /** @returns false for what the server says unasked, which is for the client */
+  #ownAnswer(type: number, bytes: Buffer, start: number, end: number): boolean {
+    switch (type) {
+      case BACKEND.dataRow:
+        this.#pathRows.push(Buffer.from(bytes.subarray(start + 5, end)));
+        return true;
+      case BACKEND.readyForQuery:
+        this.#pipeline.settleOwn(bytes[start + 5]!);
+        this.#path = searchPathOf(this.#pathRows);
+        this.#pathRows = [];
+        this.#pathUnsure = false;
+        if (!this.#pipeline.isInTransaction) this.#pathTouched = false;
+        return true;
+      case BACKEND.noticeResponse:
+      case BACKEND.notificationResponse:
+      case BACKEND.parameterStatus:
+        return false;
+      case BACKEND.errorResponse: {
+        const { severityNonLocalized } = decodeErrorResponse(bytes.subarray(start + 5, end));
+        return severityNonLocalized === 'ERROR';
+      }
+      default:
+        return true;
+    }
   }
 
   #isDropped(type: number): boolean {

@@ -2,6 +2,7 @@ import type { ErrorFields } from '../../../protocols/postgres/backend.ts';
 import type { SessionPins } from '../../policy/session-rules.ts';
 import { isSafeEncoding } from '../../statements/postgres/encodings.ts';
 import type { Judge } from '../judge.ts';
+import { NO_NAMES } from '../names-in-force.ts';
 import { fatal } from './errors.ts';
 
 /** Settings every driver sends at start, that change how results look and nothing else. */
@@ -59,7 +60,7 @@ export async function judgeStartup(
     }
     if (HARMLESS.has(setting)) continue;
     const text = `SET ${quoteName(name)} TO ${quoteLiteral(value)}`;
-    const { statements } = await judge.judge(text, { standardConformingStrings: true });
+    const { statements } = await judge.judge(text, { lexing: { standardConformingStrings: true }, names: NO_NAMES });
     for (const { verdict } of statements) {
       if (verdict.action === 'allow') continue;
       return { ok: false, fields: { ...fatal('42501', verdict.message), hint: verdict.hint } };

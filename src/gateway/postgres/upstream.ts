@@ -21,6 +21,7 @@ import { md5Password } from '../../../protocols/postgres/md5.ts';
 import { type ChannelBinding, endPointBinding, ScramClient } from '../../../protocols/postgres/scram.ts';
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import type { UpstreamConfig } from '../../config/config.ts';
+import { ASK_SEARCH_PATH, searchPathOf } from './search-path.ts';
 
 /** The upstream could not be had. `fields` is what the client may be told. */
 export class UpstreamError extends Error {
@@ -39,11 +40,22 @@ export interface Upstream {
   readonly processId: number;
   readonly secretKey: Buffer;
   readonly parameters: ReadonlyMap<string, string>;
+  /** The schemas it searches; empty if it was not asked for them. */
+  readonly searchPath: readonly string[];
   /** ParameterStatus and NoticeResponse messages of the start, as they came. */
   readonly greeting: Buffer;
   /** Gives the bytes that follow to `receive`; those that are there already at once. */
   onBytes(receive: (chunk: Buffer) => void): void;
 }
+
+/** What may come in answer to the question for the search path, before ReadyForQuery. */
+const ANSWERS: ReadonlySet<number> = new Set([
+  BACKEND.parseComplete,
+  BACKEND.bindComplete,
+  BACKEND.dataRow,
+  BACKEND.commandComplete,
+  BACKEND.closeComplete,
+]);
 
 /** Time to connect and to log in, milliseconds. */
 const DEADLINE_MS = 15_000;
@@ -62,18 +74,20 @@ const READ_BUFFER = Buffer.allocUnsafeSlow(64 * 1024);
  * Connects and logs in as the configured user.
  *
  * @param parameters for the StartupMessage, besides user and database
+ * @param asksSearchPath true to learn which schemas the session searches
  * @throws UpstreamError
  */
 export async function connectUpstream(
   name: string,
   config: UpstreamConfig,
   parameters: ReadonlyMap<string, string>,
+  asksSearchPath: boolean,
 ): Promise<Upstream> {
   const link = new Link();
   const timer = setTimeout(() => link.fail(new Error(`no login within ${DEADLINE_MS / 1000} s`)), DEADLINE_MS);
   try {
     await link.open(config);
-    return await new UpstreamLogin(link, config).run(parameters);
+    return await new UpstreamLogin(link, config, asksSearchPath).run(parameters);
   } catch (error) {
     link.destroy();
     if (error instanceof UpstreamError) throw error;
@@ -220,11 +234,15 @@ class UpstreamLogin {
   #processId = 0;
   #secretKey = Buffer.alloc(0);
   #ready = false;
+  /** Rows of the answer to our question for the search path; `null` if it is not asked. */
+  readonly #pathRows: Buffer[] | null;
+  #asked = false;
   /** Messages that came while one was being worked on. */
   readonly #queue: Buffer[] = [];
   #working = false;
 
-  constructor(link: Link, config: UpstreamConfig) {
+  constructor(link: Link, config: UpstreamConfig, asksSearchPath: boolean) {
+    this.#pathRows = asksSearchPath ? [] : null;
     this.#link = link;
     this.#config = config;
     this.#scram = new ScramClient('', config.password ?? '', bindingOf(link.tls));
@@ -260,6 +278,7 @@ class UpstreamLogin {
       processId: this.#processId,
       secretKey: this.#secretKey,
       parameters: this.#parameters,
+      searchPath: this.#pathRows === null ? [] : searchPathOf(this.#pathRows),
       greeting: Buffer.concat(this.#greeting),
       onBytes: (receive) => {
         // What the server said behind its ReadyForQuery, unasked.
@@ -290,6 +309,8 @@ class UpstreamLogin {
 
   async #message(message: Buffer): Promise<void> {
     const body = message.subarray(5);
+    if (this.#asked && message[0] === BACKEND.dataRow) this.#pathRows?.push(body);
+    if (this.#asked && ANSWERS.has(message[0]!)) return;
     switch (message[0]) {
       case BACKEND.authentication:
         await this.#authentication(body);
@@ -315,7 +336,11 @@ class UpstreamLogin {
       }
       case BACKEND.readyForQuery:
         if (!this.#authenticated) throw new ProtocolViolation('ready before it authenticated');
-        this.#ready = true;
+        if (this.#pathRows === null || this.#asked) this.#ready = true;
+        else {
+          this.#asked = true;
+          this.#link.socket.write(ASK_SEARCH_PATH);
+        }
         return;
       default:
         throw new ProtocolViolation(`message of type ${message[0]} during start-up`);

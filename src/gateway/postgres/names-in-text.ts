@@ -1,0 +1,62 @@
+import type { NameContext } from '../../statements/catalogue.ts';
+import { type ColumnUse, opaqueText, type StatementFacts } from '../../statements/facts.ts';
+import type { Judge, JudgedStatement, Judgement } from '../judge.ts';
+import type { Prepared } from './pipeline.ts';
+
+/** Deeper than prepared statements run each other without a circle. */
+const DEEPEST = 8;
+
+/**
+ * Judges a text whose statements define prepared statements or run them by name, in the order of the text: what a
+ * statement runs counts as its own.
+ *
+ * @param named what the session has prepared under a name
+ */
+export function judgeWithNames(
+  judgement: Judgement,
+  judge: Judge,
+  names: NameContext,
+  named: (name: string) => Prepared | null,
+): JudgedStatement[] {
+  const defined = new Map<string, readonly StatementFacts[]>();
+
+  const factsOf = (name: string): readonly StatementFacts[] => {
+    const here = defined.get(name);
+    if (here !== undefined) return here;
+    const prepared = named(name);
+    if (prepared === null) return [];
+    const current = judge.again(prepared.judgement, names);
+    // A long text that has to be read anew takes another thread, and the statement is needed now.
+    return current instanceof Promise ? [] : current.statements.map(({ facts }) => facts);
+  };
+  const runBy = (facts: StatementFacts, depth: number): StatementFacts[] =>
+    facts.executes.flatMap((name) => {
+      const inner = depth > DEEPEST ? [] : factsOf(name);
+      if (inner.length === 0) return opaqueText(0, `unknown prepared statement ${JSON.stringify(name)}`).statements;
+      return inner.flatMap((f) => [f, ...runBy(f, depth + 1)]);
+    });
+
+  return judgement.statements.map((statement) => {
+    const { facts, reading, text } = statement;
+    const inner = runBy(facts, 0);
+    const judged = inner.length === 0 ? statement : judge.judgeStatement(text, together(facts, inner), reading);
+    const change = facts.nameChange;
+    if (change?.op === 'prepare') defined.set(change.name, [change.inner]);
+    else if (change?.op === 'deallocate') defined.set(change.name, []);
+    return judged;
+  });
+}
+
+/** The facts of a statement with those of the statements it runs. What cannot be told of one cannot be told of all. */
+function together(facts: StatementFacts, inner: readonly StatementFacts[]): StatementFacts {
+  const { uses: _uses, outputs: _outputs, ...rest } = facts;
+  const uses: ColumnUse[] = [];
+  for (const f of inner) if (f.uses !== undefined) uses.push(...f.uses);
+  const outputs = inner.length === 1 ? inner[0]!.outputs : undefined;
+  return {
+    ...rest,
+    effects: [...facts.effects, ...inner.flatMap(({ effects }) => effects)],
+    ...(inner.every((f) => f.uses !== undefined) && { uses }),
+    ...(outputs !== undefined && { outputs }),
+  };
+}

@@ -1,0 +1,73 @@
+import { decodeDataRow } from '../../../protocols/postgres/backend.ts';
+import {
+  encodeBind,
+  encodeClose,
+  encodeExecute,
+  encodeParse,
+  encodeSync,
+} from '../../../protocols/postgres/frontend.ts';
+import type { Effect, StatementFacts } from '../../statements/facts.ts';
+
+/**
+ * The search path of a session, as the server has it.
+ *
+ * It is asked of the server itself, because what `search_path` means depends on the role, on which schemas exist and on
+ * temporary tables: when the session begins, and again after a statement that may have changed any of these.
+ */
+
+/** A statement and a portal of our own, so that the client's unnamed ones stay what they are. */
+const NAME = 'sluice search path';
+const EXISTING = 'SELECT n::text FROM unnest(current_schemas(true)) AS n';
+
+/** Asks for the schemas that are searched; one row for each. Ends with a Sync. */
+export const ASK_SEARCH_PATH = Buffer.concat([
+  encodeParse({ statement: NAME, text: EXISTING, parameterTypes: [] }),
+  encodeBind({ portal: NAME, statement: NAME, parameterFormats: [], parameters: [], resultFormats: [] }),
+  encodeExecute({ portal: NAME, maxRows: 0 }),
+  encodeClose({ kind: 'statement', name: NAME }),
+  encodeSync(),
+]);
+
+/**
+ * The path as NameContext has it, from the DataRows of the answer.
+ * @param rows bodies of the DataRow messages
+ * @returns `[]`, which resolves no name, if the session has temporary tables: they are searched first, and no catalogue
+ *   but the session's own has them
+ */
+export function searchPathOf(rows: readonly Buffer[]): readonly string[] {
+  const schemas = rows.map((row) => decodeDataRow(row)[0]?.toString('utf8') ?? '');
+  if (schemas.some((name) => name.startsWith('pg_temp'))) return [];
+  // pg_catalog is searched first unless it is written elsewhere in search_path; only then does it count as a part of it.
+  return schemas[0] === 'pg_catalog' ? schemas.slice(1) : schemas;
+}
+
+/** True if the statement may change which schemas are searched. */
+export function mayChangeSearchPath({ effects }: Pick<StatementFacts, 'effects'>): boolean {
+  return effects.some(changesIt);
+}
+
+const SCHEMA_CHANGES = new Set(['opaque', 'call-procedure', 'create', 'drop', 'rename', 'alter']);
+
+/** True if the statement may change what the catalogue says. */
+export function mayChangeSchema({ effects }: Pick<StatementFacts, 'effects'>): boolean {
+  return effects.some(({ effect }) => SCHEMA_CHANGES.has(effect));
+}
+
+const SETTINGS = new Set(['search_path', 'role', 'session_authorization', 'all']);
+
+function changesIt({ effect, object }: Effect): boolean {
+  switch (effect) {
+    case 'opaque':
+    case 'call-procedure':
+    case 'set-role':
+    case 'create':
+    case 'drop':
+    case 'rename':
+    case 'alter':
+      return true;
+    case 'set-session':
+      return object === null || SETTINGS.has(object.name.toLowerCase());
+    default:
+      return false;
+  }
+}
