@@ -5,7 +5,7 @@ import type {
   CatalogueReference,
   CatalogueRelation,
 } from '../catalogue.ts';
-import type { ColumnName, Effect, Lineage, ObjectName } from '../facts.ts';
+import type { ColumnName, Effect, ObjectName } from '../facts.ts';
 import type { KnownNames } from './functions.ts';
 import { plain } from './lineage.ts';
 import type { PostgresParser, TreeNode } from './parser.ts';
@@ -14,8 +14,8 @@ import { text } from './tree.ts';
 
 /** What a view is, read from its definition. */
 export interface ViewReading {
-  /** What each of its columns is computed from; `null` if that cannot be told. */
-  readonly lineages: readonly Lineage[] | null;
+  /** Its columns, by place; `null` if they cannot be told. */
+  readonly columns: readonly Column[] | null;
   /** Unique keys by the names of its columns. */
   readonly keys: readonly (readonly string[])[];
   /** The relation whose rows a write to the view writes; `null` where it has no single one. */

@@ -197,6 +197,8 @@ const STATEMENTS: readonly (readonly [string, Predicate])[] = [
   ['DELETE FROM catalogue WHERE book = 1', 'keyed'],
   ["DELETE FROM catalogue WHERE kind = 'book'", 'open'],
   ['DELETE FROM catalogue', 'none'],
+  ["DELETE FROM shorts WHERE short = 'x'", 'open'],
+  ['DELETE FROM shorts WHERE id = 1', 'keyed'],
   // A function in the view's select list could make several rows of one.
   ['DELETE FROM shown WHERE book = 1', 'bounded'],
   ["DELETE FROM shown WHERE shelf_name = 'x'", 'open'],

@@ -522,7 +522,7 @@ export function targetList(walk: EffectWalk, list: unknown, level: Level): Shape
       for (const source of stars) {
         source.readsAll();
         for (const one of source.shape.columns) for (const origin of one.origins) origin.source.readsAll();
-        columns.push(...source.shape.columns.map((one) => ({ ...one, origins: [], bounds: false })));
+        columns.push(...source.shape.columns.map((one) => ({ ...one, origins: [] })));
         if (source.shape.rest !== null) rest = computedFrom([rest ?? NONE, source.shape.rest]);
       }
       walk.step(columns.length);
@@ -539,7 +539,7 @@ export function targetList(walk: EffectWalk, list: unknown, level: Level): Shape
       ...column(name, value.lineage),
       // Constants of a sub-select are not constants of the statement: how many rows it has is another matter.
       type: stored?.type ?? null,
-      notNull: false,
+      bounds: stored?.bounds ?? false,
     });
     if (expandsRow(target.val)) rest = computedFrom([rest ?? NONE, value.lineage]);
   }

@@ -151,6 +151,7 @@ const data: CatalogueData = {
       'member integer, doc jsonb',
       'SELECT m.id AS member, to_jsonb(m.*) AS doc FROM public.members m',
     ),
+    view('public.shorts', 'id integer, short text', 'SELECT books.id, books.short FROM public.books'),
     view(
       'public.readers',
       'name text, n bigint',

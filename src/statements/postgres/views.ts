@@ -39,17 +39,17 @@ export function shapeOf(walk: EffectWalk, found: ResolvedRelation): Shape {
   if (relation === null || readings === null || !isView(relation)) return walk.names.tableShape(found);
   const known = readings.shapes.get(relation);
   if (known !== undefined) return known;
-  const { lineages } = readView(walk, relation);
+  const read = readView(walk, relation).columns;
   const columns = relation.columns.map((one, at): Column => {
-    const lineage = viewColumn(relation, one.name, lineages?.[at] ?? { from: 'unknown', columns: [] });
+    const lineage = viewColumn(relation, one.name, read?.[at]?.lineage ?? { from: 'unknown', columns: [] });
     return {
       name: one.name,
       lineage,
       constant: false,
       type: one.type,
       notNull: false,
-      // A constant of the view's own is equal in every row.
-      bounds: lineages?.[at]?.from === 'plain',
+      // A constant of the view's own is equal in every row, and may be what a generated column is.
+      bounds: read?.[at]?.bounds === true,
       origins: [],
     };
   });
@@ -66,7 +66,7 @@ function viewColumn({ schema, name }: CatalogueRelation, column: string, lineage
   return { from: lineage.from, columns: [own, ...lineage.columns] };
 }
 
-const NOT_READ: ViewReading = { lineages: null, keys: [], writes: null, effects: [] };
+const NOT_READ: ViewReading = { columns: null, keys: [], writes: null, effects: [] };
 
 /** Reads a view's definition, once for each catalogue. */
 export function readView(walk: EffectWalk, view: CatalogueRelation): ViewReading {
@@ -99,7 +99,7 @@ function readDefinition(walk: EffectWalk, definition: string): ViewReading | nul
   if (shape.rest !== null) return null;
   const target = targetOf(inner, select, shape);
   return {
-    lineages: shape.columns.map((one) => one.lineage),
+    columns: shape.columns,
     // A function in the select list can make several rows of one.
     keys: target === null || calls(select.targetList) ? [] : keysThrough(inner, target),
     writes: target,
