@@ -9,7 +9,7 @@ import { type Sluice, startSluice } from './sluice.ts';
 const RULES = `version: 1
 rules:
   - id: private-is-private
-    match: { tables: [private.*] }
+    match: { effects: [read], tables: [private.*] }
     action: deny
   - id: by-key-only
     match: { effects: [delete], predicate: [none, tautology, open, bounded] }

@@ -66,6 +66,7 @@ export class Judge {
   #rules: RuleSet;
   /** By names, then by lexing state: [strings standard, strings not standard]. */
   #texts = new WeakMap<NameContext, [Map<string, Judgement>, Map<string, Judgement>]>();
+  #kept = 0;
   #characters = 0;
   /** Facts of texts that differ in literals share their effects: so they share the verdict. */
   #byEffects = new WeakMap<readonly Effect[], Decided>();
@@ -86,22 +87,26 @@ export class Judge {
   /** The judgement of a text, at once if it can be had at once. */
   judge(text: string, reading: Reading): Judgement | Promise<Judgement> {
     const { lexing, names } = reading;
-    let byLexing = this.#texts.get(names);
-    if (byLexing === undefined) {
-      byLexing = [new Map(), new Map()];
-      this.#texts.set(names, byLexing);
-    }
-    const texts = byLexing[lexing.standardConformingStrings ? 0 : 1];
-    const known = texts.get(text);
+    const known = this.#textsOf(reading).get(text);
     if (known !== undefined) return known;
     const facts = this.#analyzer.analyze(text, lexing, names);
     if (facts instanceof Promise) return facts.then((f) => this.judgeFacts(text, f, reading));
     const judgement = this.judgeFacts(text, facts, reading);
     if (text.length > MOST_CHARACTERS) return judgement;
-    if (texts.size >= MOST_TEXTS || this.#characters + text.length > MOST_CHARACTERS) this.#forget();
-    else this.#characters += text.length;
-    texts.set(text, judgement);
+    if (this.#kept >= MOST_TEXTS || this.#characters + text.length > MOST_CHARACTERS) this.#forget();
+    this.#kept++;
+    this.#characters += text.length;
+    this.#textsOf(reading).set(text, judgement);
     return judgement;
+  }
+
+  #textsOf({ lexing, names }: Reading): Map<string, Judgement> {
+    let byLexing = this.#texts.get(names);
+    if (byLexing === undefined) {
+      byLexing = [new Map(), new Map()];
+      this.#texts.set(names, byLexing);
+    }
+    return byLexing[lexing.standardConformingStrings ? 0 : 1];
   }
 
   /** The judgement of what was judged before, under the rules and with the names in force now. */
@@ -184,6 +189,7 @@ export class Judge {
 
   #forget(): void {
     this.#texts = new WeakMap();
+    this.#kept = 0;
     this.#characters = 0;
   }
 }

@@ -131,19 +131,23 @@ const EFFECTS: readonly (readonly [string, ...string[]])[] = [
   ['DROP TABLE books', 'drop books'],
   ['SELECT 1 FROM elsewhere.books', 'read elsewhere.books [none]'],
   // What costs too much
-  ['SELECT pg_sleep(1)', 'resource via pg_sleep'],
+  ['SELECT pg_sleep(1)', 'resource function:pg_catalog.pg_sleep via pg_sleep'],
   ["SELECT repeat('x', 10), lpad(title, 20) FROM books", 'read books [none]'],
-  ["SELECT repeat('x', 1000000000)", 'resource via repeat'],
-  ["SELECT repeat('x', $1)", 'resource via repeat'],
-  ["SELECT repeat('x', n) FROM (VALUES (1000000000)) v(n)", 'resource via repeat'],
+  ["SELECT repeat('x', 1000000000)", 'resource function:pg_catalog.repeat via repeat'],
+  ["SELECT repeat('x', $1)", 'resource function:pg_catalog.repeat via repeat'],
+  ["SELECT repeat('x', n) FROM (VALUES (1000000000)) v(n)", 'resource function:pg_catalog.repeat via repeat'],
   ["SELECT repeat(' ', shelf) FROM books", 'read books [none]'],
   ['SELECT * FROM generate_series(1, 100)'],
   [
     'SELECT * FROM generate_series(1, 10000000000)',
-    'resource via generate_series',
+    'resource function:pg_catalog.generate_series via generate_series',
     'resource via a product of relations',
   ],
-  ['SELECT * FROM generate_series(1, $1)', 'resource via generate_series', 'resource via a product of relations'],
+  [
+    'SELECT * FROM generate_series(1, $1)',
+    'resource function:pg_catalog.generate_series via generate_series',
+    'resource via a product of relations',
+  ],
   ["SELECT * FROM generate_series('2024-01-01'::date, now(), '1 day')"],
   [
     'SELECT count(*) FROM generate_series(1, 100000) a, generate_series(1, 100000) b',
@@ -170,7 +174,7 @@ const EFFECTS: readonly (readonly [string, ...string[]])[] = [
   ["SELECT 'a' ~ '(a+)+\\1b'", 'resource via a regular expression with back references'],
   ["SELECT title ~ '^a.*b$' FROM books", 'read books [none]'],
   ['SELECT 10 ^ 100000::numeric', 'resource via a large power'],
-  ["SELECT format('%1000000s', 'x')", 'resource via format'],
+  ["SELECT format('%1000000s', 'x')", 'resource function:pg_catalog.format via format'],
 ];
 
 for (const [text, ...expected] of EFFECTS) {

@@ -186,9 +186,12 @@ export class EffectWalk {
     }
   }
 
-  /** The object by the name the server finds it by. What is created is not there yet. */
-  #resolved({ effect, object }: Effect): ObjectName | null {
-    if (object?.kind !== 'relation' || object.schema !== null || effect === 'create') return object;
+  /** The object by the name the server finds it by. A new relation is not there yet: it goes to the first schema searched. */
+  #resolved({ effect, object, via }: Effect): ObjectName | null {
+    if (object?.kind !== 'relation' || object.schema !== null) return object;
+    if (effect === 'create' && !MADE_ON_A_RELATION.has(via ?? '')) {
+      return { ...object, schema: this.names.searchPath[0] ?? null };
+    }
     return this.names.relation({ relname: object.name }).object;
   }
 
@@ -205,8 +208,8 @@ export class EffectWalk {
   }
 
   /** What is run costs more than the text shows. */
-  resource(why: string, _place: Place): void {
-    this.addVia('resource', null, why);
+  resource(why: string, _place: Place, object: ObjectName | null = null): void {
+    this.addVia('resource', object, why);
   }
 
   /** Notes that stored columns are used other than for output. */
@@ -481,8 +484,12 @@ function optionValue(value: unknown): string | null {
 function relation(range: unknown): ObjectName | null {
   if (typeof range !== 'object' || range === null) return null;
   const body = range as TreeNode;
-  return { kind: 'relation', schema: (body.schemaname as string | undefined) ?? null, name: text(body.relname) };
+  const schema = (body.schemaname as string | undefined) ?? (body.relpersistence === 't' ? 'pg_temp' : null);
+  return { kind: 'relation', schema, name: text(body.relname) };
 }
+
+/** What is made is part of a relation that is there. */
+const MADE_ON_A_RELATION: ReadonlySet<string> = new Set(['index', 'trigger', 'policy', 'rule']);
 
 function setting(name: string): ObjectName {
   return { kind: 'setting', schema: null, name };

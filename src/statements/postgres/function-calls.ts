@@ -215,7 +215,7 @@ function estimate(walk: EffectWalk, call: Call, place: Place): void {
     }
     default:
   }
-  walk.resource(name, place);
+  walk.resource(name, place, { ...call.object, schema: call.schema ?? 'pg_catalog' });
 }
 
 /** Decimal logarithm of the rows from which a relation costs too much. */
