@@ -25,7 +25,7 @@ describe('names', () => {
     postgres = await startPostgres({ config: { log_statement: 'all' } });
     await postgres.query(`CREATE SCHEMA private; CREATE TABLE private.t (id int PRIMARY KEY, v text);
       CREATE TABLE public.t (id int PRIMARY KEY, v text); INSERT INTO public.t VALUES (1, 'a'), (2, 'b');
-      CREATE VIEW public.window AS SELECT v FROM private.t`);
+      CREATE VIEW public.peephole AS SELECT v FROM private.t`);
     const { host, port, superuser: user, password, database } = postgres;
     sluice = await startSluice({
       connections: [{ name: 'db', upstream: { host, port, user, password, database } }],
@@ -92,8 +92,8 @@ describe('names', () => {
   });
 
   test('a view is what it reads', async () => {
-    await assert.rejects((await connect()).query('SELECT * FROM window'), refused);
-    await assert.rejects((await connect()).query('SELECT * FROM public.window'), refused);
+    await assert.rejects((await connect()).query('SELECT * FROM peephole'), refused);
+    await assert.rejects((await connect()).query('SELECT * FROM public.peephole'), refused);
   });
 
   test('a key is what the catalogue says', async () => {
