@@ -1,7 +1,9 @@
 /** What names mean, as the server takes them: search paths, new tables, temporary ones, and rules that rely on it. */
 
 import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { type PostgresServer, startPostgres } from './servers/postgres.ts';
 import { type Sluice, startSluice } from './sluice.ts';
@@ -119,6 +121,29 @@ describe('names', () => {
     const client = await connect();
     await client.query('CREATE TEMP TABLE t (id int)');
     await assert.rejects(client.query('DELETE FROM t WHERE id = 1'), refused);
+  });
+
+  test('rules that begin to depend on names do so in sessions that are there', async () => {
+    const client = await connect();
+    assert.equal((await client.query('SELECT v FROM t')).rowCount, 2);
+    const rules = readFileSync(sluice.rulesFile, 'utf8');
+    const reload = async (text: string): Promise<void> => {
+      const loaded = () => sluice.journal().filter((record) => record.event === 'rules.loaded').length;
+      const before = loaded();
+      writeFileSync(sluice.rulesFile, text);
+      sluice.signal('SIGHUP');
+      for (let waited = 0; loaded() === before; waited += 50) {
+        assert.ok(waited < 5000, 'the rules are loaded within 5 s');
+        await sleep(50);
+      }
+    };
+    await reload('version: 1\nrules: []\n');
+    await client.query('SET search_path TO private');
+    assert.equal((await client.query('SELECT v FROM t')).rowCount, 0);
+    await reload(rules);
+    await assert.rejects(client.query('SELECT v FROM t'), refused);
+    await client.query('SET search_path TO public');
+    assert.equal((await client.query('SELECT v FROM t')).rowCount, 2);
   });
 
   test('what Sluice asks for itself disturbs neither the unnamed statement nor a transaction', async () => {

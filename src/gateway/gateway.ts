@@ -120,6 +120,11 @@ export class Gateway {
   setRules(rules: RuleSet): void {
     this.#rules = rules;
     for (const judge of this.#judges.values()) judge.setRules(rules);
+    for (const session of this.#sessions) {
+      const names = this.#namesOf(session.start.connection);
+      session.setNames(names);
+      void names?.ready();
+    }
     this.#services.journal.append(`"rules.loaded","version":${JSON.stringify(rules.version)}`, true);
     this.#services.turn.wake();
   }

@@ -30,6 +30,11 @@ export class NamesInForce {
     return this.#keeper.refresh();
   }
 
+  /** True if the context has the catalogue in force. */
+  isCurrent({ catalogue }: NameContext): boolean {
+    return catalogue === this.#keeper.current;
+  }
+
   context(searchPath: readonly string[]): NameContext {
     const catalogue = this.#keeper.current;
     const key = searchPath.join('\0');

@@ -44,7 +44,7 @@ export interface SessionStart {
   readonly identity: Identity;
   readonly connection: ConnectionConfig;
   readonly judge: Judge;
-  /** What names mean on the connection; `null` where no rule can depend on it. */
+  /** What names mean on the connection when the session begins; see PostgresSession.setNames. */
   readonly names: NamesInForce | null;
   /** Asks the upstream to cancel what this session runs; resolves when it has been told. */
   readonly cancel: () => Promise<void>;

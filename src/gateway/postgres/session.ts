@@ -25,7 +25,7 @@ import { isUnsafeEncoding } from '../../statements/postgres/encodings.ts';
 import { claimsInComment } from '../claims.ts';
 import { endSocket } from '../end-socket.ts';
 import type { JudgedStatement, Judgement } from '../judge.ts';
-import { NO_NAMES } from '../names-in-force.ts';
+import { type NamesInForce, NO_NAMES } from '../names-in-force.ts';
 import { Outbox } from '../outbox.ts';
 import { notRecorded, overBudget, type Refusal, refusedByRule, unsafeEncoding } from '../refusal.ts';
 import type { SessionServices, SessionStart } from '../services.ts';
@@ -89,9 +89,13 @@ export class PostgresSession implements FrameSink, TurnMember {
   #pieceDropped = false;
   /** True after our own error in the place of a completion: nothing up to ReadyForQuery is for the client. */
   #dropToReady = false;
+  /** What names mean on the connection; `null` where no rule can depend on it. */
+  #namesInForce: NamesInForce | null;
   /** The schemas that unqualified names are looked for in, unless it is unsure since the last statements. */
   #path: readonly string[];
   #pathUnsure = false;
+  /** What names meant when it was last asked. */
+  #context: NameContext = NO_NAMES;
   /** True if it was changed in a transaction that may still take that back. */
   #pathTouched = false;
   /** Rows of the answer to our own question for it. */
@@ -134,6 +138,7 @@ export class PostgresSession implements FrameSink, TurnMember {
     this.#upstream = upstream;
     this.start = start;
     this.#path = path;
+    this.#namesInForce = start.names;
     this.id = start.id;
     this.#recorder = new StatementRecorder(services, start);
     this.#pipeline = new Pipeline(this.#recorder, start.judge);
@@ -458,8 +463,10 @@ export class PostgresSession implements FrameSink, TurnMember {
 
   /** What unqualified names mean now. */
   #names(): NameContext {
-    const { names } = this.start;
-    return names === null ? NO_NAMES : names.context(this.#pathUnsure ? [] : this.#path);
+    const names = this.#namesInForce;
+    if (names === null) return NO_NAMES;
+    if (!names.isCurrent(this.#context)) this.#context = names.context(this.#pathUnsure ? [] : this.#path);
+    return this.#context;
   }
 
   /**
@@ -467,7 +474,7 @@ export class PostgresSession implements FrameSink, TurnMember {
    * @returns false if that has to be waited for; true inside a pipeline segment, too, where names stay unknown instead
    */
   #awaitNames(): boolean {
-    const { names } = this.start;
+    const names = this.#namesInForce;
     if (names === null || !(this.#pathUnsure || this.#schemaChanged)) return true;
     if (this.#pipeline.isSegmentOpen || this.#pipeline.hasFailed) return true;
     if (this.#pipeline.owesAnswers) return this.#waitForServer();
@@ -586,14 +593,17 @@ export class PostgresSession implements FrameSink, TurnMember {
   #noteSent(judgement: Judgement, statements: readonly JudgedStatement[]): void {
     if (judgement.changesLexing) this.#reading.unsureUntil = this.#pipeline.segment;
     if (judgement.changesPortals) this.#pipeline.portals.forgetAllBut('');
-    if (this.start.names !== null) for (const { facts } of statements) this.#noteNames(facts);
+    if (this.#namesInForce !== null) for (const { facts } of statements) this.#noteNames(facts);
   }
 
   #noteNames(facts: StatementFacts): void {
     const changes = mayChangeSearchPath(facts);
     // The end of a transaction, or of a part of it, takes back what was done to the path in it.
     const endsChange = this.#pathTouched && facts.effects.some(({ effect }) => effect === 'transaction');
-    if (changes || endsChange) this.#pathUnsure = true;
+    if (changes || endsChange) {
+      this.#pathUnsure = true;
+      this.#context = NO_NAMES;
+    }
     if (changes) this.#pathTouched = true;
     if (mayChangeSchema(facts)) this.#schemaChanged = true;
   }
@@ -808,6 +818,7 @@ export class PostgresSession implements FrameSink, TurnMember {
         this.#path = searchPathOf(this.#pathRows);
         this.#pathRows = [];
         this.#pathUnsure = false;
+        this.#context = NO_NAMES;
         if (!this.#pipeline.isInTransaction) this.#pathTouched = false;
         return true;
       case BACKEND.noticeResponse:
@@ -896,6 +907,13 @@ export class PostgresSession implements FrameSink, TurnMember {
   }
 
   // --- The ends --------------------------------------------------------------------------------------------------
+
+  /** Other rules are in force, and with them names may have begun to matter. */
+  setNames(names: NamesInForce | null): void {
+    if (this.#namesInForce === null && names !== null) this.#pathUnsure = true;
+    this.#namesInForce = names;
+    this.#context = NO_NAMES;
+  }
 
   /** The client's socket can take more. */
   clientDrained(): void {
