@@ -3,8 +3,8 @@ import type { EffectWalk, Place } from './effects.ts';
 import { condition, evaluate, mentioning } from './expressions.ts';
 import { computedFrom } from './lineage.ts';
 import type { TreeNode } from './parser.ts';
-import { allOf, type Proof, predicateOn } from './proof.ts';
-import { fromItem, type Level, levelIn, proofFor, readOf, targetList, withClause } from './queries.ts';
+import { type Proof, predicateOn } from './proof.ts';
+import { fromItem, type Level, levelIn, proofsFor, readOf, targetList, withClause } from './queries.ts';
 import { column, Shape, Source } from './scope.ts';
 import { listOf, nodesIn, only, text } from './tree.ts';
 import { sourceOf } from './views.ts';
@@ -54,7 +54,7 @@ export function update(walk: EffectWalk, body: TreeNode, outer: Place): Shape {
   for (const item of listOf(body.fromClause)) fromItem(walk, item, level);
   where(walk, body, level);
   const columns = assignments(walk, body.targetList, target, level);
-  const predicate = predicateOn(target, proofFor(target, level));
+  const predicate = predicateOn(target, proofsFor(target, level));
   written(walk, 'update', target, predicate, columns, level.place);
   for (const source of level.relations) readOf(walk, source, level);
   return returning(walk, body, target, predicate, level);
@@ -65,7 +65,7 @@ export function deleteFrom(walk: EffectWalk, body: TreeNode, outer: Place): Shap
   const target = targetIn(walk, body, level);
   for (const item of listOf(body.usingClause)) fromItem(walk, item, level);
   where(walk, body, level);
-  const predicate = predicateOn(target, proofFor(target, level));
+  const predicate = predicateOn(target, proofsFor(target, level));
   written(walk, 'delete', target, predicate, null, level.place);
   for (const source of level.relations) readOf(walk, source, level);
   return returning(walk, body, target, predicate, level);
@@ -163,7 +163,7 @@ function onConflict(walk: EffectWalk, clause: TreeNode, insertion: Insertion): P
 /** The rows an upsert changes are those its source collides with: VALUES bounds them by the text, a query does not. */
 function upserted(source: TreeNode, target: Source, proof: Proof | null): Predicate {
   const fromText = source.valuesLists !== undefined || (source.op === 'SETOP_NONE' && source.fromClause === undefined);
-  return fromText ? 'bounded' : predicateOn(target, proof);
+  return fromText ? 'bounded' : predicateOn(target, proof === null ? [] : [proof]);
 }
 
 export function merge(walk: EffectWalk, body: TreeNode, outer: Place): Shape {
@@ -178,7 +178,7 @@ export function merge(walk: EffectWalk, body: TreeNode, outer: Place): Shape {
   for (const when of nodesIn(body.mergeWhenClauses, 'MergeWhenClause')) {
     const further = when.condition === undefined ? [] : [condition(walk, when.condition, place)];
     const proofs = when.matchKind === 'MERGE_WHEN_MATCHED' ? [joined, ...further] : further;
-    const predicate = predicateOn(target, proofs.length === 0 ? null : allOf(proofs));
+    const predicate = predicateOn(target, proofs);
     const effect = MERGE_EFFECTS[text(when.commandType)];
     if (effect === undefined) {
       if (when.commandType !== 'CMD_NOTHING') walk.opaque(`not analysed: MERGE ${text(when.commandType)}`);

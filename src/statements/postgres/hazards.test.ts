@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import { PostgresAnalyzer } from './analyzer.ts';
-import { Names } from './names.ts';
+import { Names, Readings } from './names.ts';
 import { tooDeep } from './nesting.ts';
 import { PostgresParser } from './parser.ts';
+import { FEW_NAMES, LIBRARY } from './test-catalogue.ts';
 import { analyseText } from './text-facts.ts';
 
 /** Texts that grow one construct until they have about `bytes` bytes. */
@@ -68,6 +69,13 @@ function grown(bytes: number): [string, string][] {
     'order by': grow('select 1 order by 1', ',1', ''),
     values: grow('values (1)', ',(1)', ''),
     tables: grow('select 1 from a', ',a', ''),
+    'joins of stored tables': grow('select * from books', ' cross join books', ''),
+    'stars of stored tables': grow('select 1', ',b.*', ' from books b'),
+    'common tables of stars': grow('with ', 'a as (select * from books), ', 'b as (select 1) select 1'),
+    'joins with USING': grow('select * from books', ' join books using (id)', ''),
+    'bounds with OR': grow('delete from books where id = 1', ' or id = 1', ''),
+    'bounds with AND': grow('delete from books where id = 1', ' and title = $1', ''),
+    'nested views': grow('select 1 from ', '(select * from shown natural join ', 'catalogue', ') a'),
     semicolons: grow('', ';', ''),
     statements: grow('', 'select 1;', ''),
     schema: grow('create schema a', ' create table a()', ''),
@@ -89,7 +97,7 @@ let analyzer: PostgresAnalyzer;
 
 before(async () => {
   parser = await PostgresParser.create();
-  names = new Names(null, [], null, parser);
+  names = new Names(new Readings(LIBRARY.catalogue!), LIBRARY.searchPath, FEW_NAMES, parser);
   analyzer = await PostgresAnalyzer.create();
   // A process that has run for a while: V8 has optimised the parser, which changes how much stack it takes.
   for (const [, text] of grown(200)) for (let i = 0; i < 20; i += 1) analyseText(names, text);

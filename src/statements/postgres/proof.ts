@@ -71,12 +71,19 @@ export function anyOf(proofs: readonly Proof[]): Proof {
   return { bound, mentions };
 }
 
-/** What the condition says about one relation; `null` is no condition at all. */
-export function predicateOn(source: Source, proof: Proof | null): Predicate {
-  if (proof === null) return 'none';
-  const bound = proof.bound.get(source);
-  if (bound !== undefined) return bound.keyed ? 'keyed' : 'bounded';
-  return proof.mentions.has(source) ? 'open' : 'tautology';
+/** What conditions that all hold say about one relation; without any there is no condition at all. */
+export function predicateOn(source: Source, proofs: readonly Proof[]): Predicate {
+  if (proofs.length === 0) return 'none';
+  let columns: Set<string> | null = null;
+  let isMentioned = false;
+  for (const { bound, mentions } of proofs) {
+    isMentioned ||= mentions.has(source);
+    const found = bound.get(source);
+    if (found?.keyed) return 'keyed';
+    if (found !== undefined) columns = new Set([...(columns ?? []), ...found.columns]);
+  }
+  if (columns !== null) return hasKeyIn(source, columns) ? 'keyed' : 'bounded';
+  return isMentioned ? 'open' : 'tautology';
 }
 
 function hasKeyIn(source: Source, columns: ReadonlySet<string>): boolean {

@@ -5,7 +5,7 @@ import { seriesMagnitude, TOO_MANY_ROWS } from './function-calls.ts';
 import { computedFrom, isSame, NONE, oneOf } from './lineage.ts';
 import { outputName } from './output-names.ts';
 import type { TreeNode } from './parser.ts';
-import { allOf, constrains, type Proof, predicateOn } from './proof.ts';
+import { constrains, type Proof, predicateOn } from './proof.ts';
 import { type Column, column, findSource, resolveColumn, type Scope, Shape, Source, scopeIn } from './scope.ts';
 import { listOf, literal, nameParts, nodesIn, only, text } from './tree.ts';
 import { sourceOf } from './views.ts';
@@ -78,16 +78,15 @@ export function select(walk: EffectWalk, body: TreeNode, outer: Place): Shape {
 /** Adds the effect of reading one relation of a query. */
 export function readOf(walk: EffectWalk, source: Source, level: Level): void {
   if (source.object === null) return;
-  const predicate = predicateOn(source, proofFor(source, level));
+  const predicate = predicateOn(source, proofsFor(source, level));
   walk.reads(source, predicate, level.place);
 }
 
-/** What all conditions on the rows of a relation prove together; `null` if there are none. */
-export function proofFor(source: Source, level: Level): Proof | null {
-  const proofs = level.conditions
+/** The conditions on the rows of a relation. */
+export function proofsFor(source: Source, level: Level): readonly Proof[] {
+  return level.conditions
     .filter(({ restricts }) => restricts === null || restricts.has(source))
     .map(({ proof }) => proof);
-  return proofs.length === 0 ? null : allOf(proofs);
 }
 
 function values(walk: EffectWalk, body: TreeNode, place: Place): Shape {
@@ -468,6 +467,8 @@ function mergedColumns(
     ),
   );
   const rests = sides.flat().flatMap((source) => source.shape.rest ?? []);
+  // A chain of such joins makes the columns of all before it anew at each step.
+  walk.step(2 * others.length);
   return { shape: new Shape([...shared, ...others], rests.length === 0 ? null : computedFrom(rests)), common: shared };
 }
 
@@ -487,8 +488,8 @@ function checkMagnitude(walk: EffectWalk, body: TreeNode, level: Level): void {
   }
   const largest = new Map<Source, number>();
   for (const source of items) {
-    const proof = proofFor(source, level);
-    const magnitude = proof?.bound.has(source) ? Math.min(source.magnitude, 1) : source.magnitude;
+    const isBound = proofsFor(source, level).some((proof) => proof.bound.has(source));
+    const magnitude = isBound ? Math.min(source.magnitude, 1) : source.magnitude;
     largest.set(root(source), Math.max(largest.get(root(source)) ?? 0, magnitude));
   }
   walk.magnitude = [...largest.values()].reduce((sum, one) => sum + one, 0);
