@@ -15,6 +15,8 @@ export type Dialect = (typeof DIALECTS)[number];
 export interface SessionReading {
   /** Schemas that PostgreSQL looks for unqualified names in, first to last. */
   readonly searchPath: readonly string[];
+  /** PostgreSQL's `standard_conforming_strings`. */
+  readonly standardConformingStrings: boolean;
   /** MySQL's default database; `null` if there is none. */
   readonly database: string | null;
   /** MySQL's `sql_mode`: modes with commas between them. */
@@ -64,8 +66,8 @@ export class StatementReader {
     const catalogue = data === null ? null : Catalogue.of(data);
     if (dialect === 'postgres') {
       const analyzer = await PostgresAnalyzer.create({ known: loadKnownNames() });
-      const analyze = (text: string, { searchPath }: SessionReading) =>
-        analyzer.analyze(text, { standardConformingStrings: true }, { catalogue, searchPath });
+      const analyze = (text: string, { searchPath, standardConformingStrings }: SessionReading) =>
+        analyzer.analyze(text, { standardConformingStrings }, { catalogue, searchPath });
       return new StatementReader(dialect, catalogue, analyze, () => analyzer.close());
     }
     const version = data?.dialect === dialect ? data.serverVersion : USUAL_VERSION[dialect];
@@ -106,5 +108,5 @@ function effectsOf(name: string, prepared: ReadonlyMap<string, StatementFacts>, 
 /** A session nobody has changed, in the database a snapshot is of. */
 export function usualSession(data: CatalogueData | null): SessionReading {
   const database = data === null || data.dialect === 'postgres' || data.database === '' ? null : data.database;
-  return { searchPath: ['public'], database, sqlMode: USUAL_SQL_MODE };
+  return { searchPath: ['public'], standardConformingStrings: true, database, sqlMode: USUAL_SQL_MODE };
 }

@@ -22,6 +22,7 @@ const identity = z.strictObject({
 
 const session = z.strictObject({
   search_path: z.union([text.transform((schema) => [schema]), z.array(text)]).optional(),
+  standard_conforming_strings: z.boolean().optional(),
   database: text.optional(),
   sql_mode: z.string().optional(),
 });
@@ -71,6 +72,7 @@ export interface GivenSituation {
   readonly default: 'allow' | 'hold' | 'deny';
   readonly session: {
     readonly searchPath: readonly string[] | null;
+    readonly standardConformingStrings: boolean | null;
     readonly database: string | null;
     readonly sqlMode: string | null;
   };
@@ -167,6 +169,7 @@ function situationOf(given: z.infer<typeof situation>): GivenSituation {
     default: given.default,
     session: {
       searchPath: given.session?.search_path ?? null,
+      standardConformingStrings: given.session?.standard_conforming_strings ?? null,
       database: given.session?.database ?? null,
       sqlMode: given.session?.sql_mode ?? null,
     },

@@ -76,6 +76,7 @@ function sessionOf({ session }: GivenSituation, snapshot: CatalogueData | null):
   const usual = usualSession(snapshot);
   return {
     searchPath: session.searchPath ?? usual.searchPath,
+    standardConformingStrings: session.standardConformingStrings ?? usual.standardConformingStrings,
     database: session.database ?? usual.database,
     sqlMode: session.sqlMode ?? usual.sqlMode,
   };
