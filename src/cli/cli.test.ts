@@ -160,6 +160,37 @@ cases:
   assert.equal((await sluice(['rules', 'test', 'none'])).code, 2);
 });
 
+test('rules backtest and learn read the journal, from now back', async () => {
+  const journal = join(directory, 'recorded');
+  mkdirSync(journal);
+  const attempt = (seq: number, text: string, at: string) =>
+    JSON.stringify({
+      ...{ v: 1, seq, at, event: 'statement.attempt', session: 's', statement: seq, via: 'query', fingerprint: 'f' },
+      ...{ identity: { subject: 'bot', kind: 'agent', groups: [] }, connection: 'shop', text, verdict: 'allow' },
+    });
+  const lines = [
+    attempt(1, 'SELECT 1 FROM old', '2020-01-01T00:00:00.000Z'),
+    attempt(2, 'DELETE FROM orders WHERE id = 1', new Date().toISOString()),
+  ];
+  writeFileSync(join(journal, 'journal-20200101T000000000Z-1.jsonl'), `${lines.join('\n')}\n`);
+  writeRules('new', ['orders']);
+  const about = ['--since', '1h', '--journal', journal];
+  const { code, out } = await sluice(['rules', 'backtest', 'new.rules', ...about, '--default', 'allow']);
+  assert.equal(code, 0);
+  assert.match(
+    out,
+    /^1 statements, 1 with another verdict\.\n\n.*\n1 +allow +deny +orders +f +bot +shop +DELETE FROM orders/,
+  );
+  const json = await sluice(['rules', 'backtest', 'new.rules', ...about, '--json']);
+  assert.equal(JSON.parse(json.out).changes[0].to, 'deny');
+
+  const learned = await sluice(['rules', 'learn', ...about, '-o', 'learned.yaml']);
+  assert.equal(learned.code, 0, learned.err);
+  assert.match(learned.err, /^1 of 1 recorded statements/);
+  assert.equal((await sluice(['rules', 'check', 'learned.yaml'])).code, 0);
+  assert.equal((await sluice(['rules', 'learn', '--since', '1h', '--journal', 'nowhere'])).code, 2);
+});
+
 test('sessions are printed, then what of the journal cannot be read, and the end is 1', async () => {
   const journal = join(directory, 'a-journal');
   mkdirSync(journal);

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { addRulesCatalog } from './rules-catalog.ts';
 import { addRulesCheck } from './rules-check.ts';
 import { addRulesExplain } from './rules-explain.ts';
+import { addRulesBacktest, addRulesLearn } from './rules-recorded.ts';
 import { addRulesTest } from './rules-test.ts';
 
 export function addRulesCommand(program: Command): void {
@@ -10,4 +11,6 @@ export function addRulesCommand(program: Command): void {
   addRulesTest(rules);
   addRulesExplain(rules);
   addRulesCatalog(rules);
+  addRulesBacktest(rules);
+  addRulesLearn(rules);
 }

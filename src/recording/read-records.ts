@@ -20,7 +20,8 @@ export interface JournalProblem {
 }
 
 export interface RecordReader {
-  record(record: JournalRecord): void;
+  /** Where it returns a promise, reading waits for it. */
+  record(record: JournalRecord): unknown;
   problem(problem: JournalProblem): void;
 }
 
@@ -56,7 +57,7 @@ export async function readRecords(directory: string, reader: RecordReader): Prom
         problem(`record ${previous} is followed by record ${record.seq}`);
       }
       previous = record.seq;
-      reader.record(record);
+      return reader.record(record);
     });
   }
 }
@@ -79,23 +80,21 @@ function parseRecord(line: string): JournalRecord | string {
   return { seq: seq as number, at: time, event, fields: fields as Record<string, unknown> };
 }
 
-/** Calls `take` for each line; `whole` is false for a last one without a line end. */
-async function readLines(file: string, take: (line: string, whole: boolean) => void): Promise<void> {
+/** Calls `take` for each line, and waits where it says so; `whole` is false for a last one without a line end. */
+async function readLines(file: string, take: (line: string, whole: boolean) => unknown): Promise<void> {
   /** The beginning of a line that goes on in the next chunk; joined once, however many chunks it takes. */
   let parts: Buffer[] = [];
   for await (const chunk of createReadStream(file, { highWaterMark: 256 * 1024 }) as AsyncIterable<Buffer>) {
     let start = 0;
     for (let end = chunk.indexOf(0x0a); end !== -1; end = chunk.indexOf(0x0a, start)) {
-      if (parts.length === 0) {
-        take(chunk.toString('utf8', start, end), true);
-      } else {
-        parts.push(chunk.subarray(start, end));
-        take(Buffer.concat(parts).toString('utf8'), true);
-        parts = [];
-      }
+      parts.push(chunk.subarray(start, end));
+      const line = parts.length === 1 ? parts[0]!.toString('utf8') : Buffer.concat(parts).toString('utf8');
+      parts = [];
+      const waiting = take(line, true);
+      if (waiting instanceof Promise) await waiting;
       start = end + 1;
     }
     if (start < chunk.length) parts.push(chunk.subarray(start));
   }
-  if (parts.length > 0) take(Buffer.concat(parts).toString('utf8'), false);
+  if (parts.length > 0) await take(Buffer.concat(parts).toString('utf8'), false);
 }

@@ -1,0 +1,78 @@
+import type { Identity } from '../identity/identity.ts';
+import { type JournalProblem, type JournalRecord, readRecords } from '../recording/read-records.ts';
+
+/** A statement as the journal has it. */
+export interface RecordedStatement {
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  readonly text: string;
+  readonly identity: Identity;
+  readonly connection: string;
+  /** `''` where the text could not be read. */
+  readonly fingerprint: string;
+  /** The verdict then. */
+  readonly verdict: 'allow' | 'hold' | 'deny';
+  /** Bind values as text; `null` for NULL. */
+  readonly binds: readonly (string | null)[];
+}
+
+export interface RecordedTraffic {
+  /** Attempts that are about no text: calls by the function call message. */
+  readonly without: number;
+  readonly problems: readonly JournalProblem[];
+}
+
+/**
+ * Gives every attempt since a time to `take`, one after the other, oldest first. Memory does not grow with the journal.
+ *
+ * Rejects with the error of the file system if the journal cannot be read.
+ *
+ * @param since milliseconds since 1970
+ */
+export async function readStatements(
+  directory: string,
+  since: number,
+  take: (statement: RecordedStatement) => Promise<void>,
+): Promise<RecordedTraffic> {
+  const problems: JournalProblem[] = [];
+  let without = 0;
+  await readRecords(directory, {
+    problem: (problem) => problems.push(problem),
+    record: (record) => {
+      if (record.event !== 'statement.attempt' || record.at < since) return;
+      const statement = statementIn(record);
+      if (statement !== null) return take(statement);
+      without += 1;
+    },
+  });
+  return { without, problems };
+}
+
+const KINDS: readonly string[] = ['human', 'agent', 'service'];
+const VERDICTS: readonly string[] = ['allow', 'hold', 'deny'];
+
+function statementIn({ at, fields }: JournalRecord): RecordedStatement | null {
+  const { text, connection, fingerprint, verdict, binds, via } = fields;
+  const identity = identityOf(fields.identity);
+  if (identity === null || typeof text !== 'string' || typeof connection !== 'string' || via === 'function call') {
+    return null;
+  }
+  if (typeof verdict !== 'string' || !VERDICTS.includes(verdict)) return null;
+  return {
+    at,
+    text,
+    identity,
+    connection,
+    fingerprint: typeof fingerprint === 'string' ? fingerprint : '',
+    verdict: verdict as RecordedStatement['verdict'],
+    binds: Array.isArray(binds) ? binds.map((value) => (typeof value === 'string' ? value : null)) : [],
+  };
+}
+
+function identityOf(value: unknown): Identity | null {
+  if (typeof value !== 'object' || value === null) return null;
+  const { subject, kind, groups } = value as Record<string, unknown>;
+  if (typeof subject !== 'string' || typeof kind !== 'string' || !KINDS.includes(kind)) return null;
+  const names = Array.isArray(groups) ? groups.filter((name) => typeof name === 'string') : [];
+  return { subject, kind: kind as Identity['kind'], groups: names };
+}
