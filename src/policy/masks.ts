@@ -1,5 +1,5 @@
-import { EFFECT_CLASSES, type Effect, type EffectName } from '../statements/facts.ts';
-import { areColumns, type ColumnPattern, compileColumnPattern } from './column-pattern.ts';
+import { type ColumnName, EFFECT_CLASSES, type Effect, type EffectName } from '../statements/facts.ts';
+import { areColumns, type ColumnPattern, compileColumnPattern, mayBeColumn } from './column-pattern.ts';
 import type { CompiledRule } from './compiled-rule.ts';
 import { type CompiledCondition, compileWhen, compileWho, type DecidableFacts, type Subject } from './condition.ts';
 import type { Moment } from './moment.ts';
@@ -150,6 +150,16 @@ function mayShow(patterns: readonly ColumnPattern[], effect: Effect, facts: Deci
   if (object.kind !== 'relation') return object.kind !== 'setting' && effect.effect !== 'read';
   if (CATALOGUES_WITH_VALUES.has(object.name)) return true;
   if (object.schema !== null && CATALOGUES.has(object.schema)) return false;
-  if (object.catalogued !== true || effect.columns === undefined || facts.uses === undefined) return true;
-  return areColumns(patterns, effect, facts.uses, true);
+  if (object.catalogued !== true || facts.uses === undefined) return true;
+  if (facts.outputs === undefined) return areColumns(patterns, effect, facts.uses, true);
+  // What is shown, and what has an influence on what is shown or goes elsewhere; only writing a column from values is neither.
+  return (
+    facts.outputs.some(
+      ({ from, columns }) => from === 'unknown' || columns.some((column) => mayBe(patterns, column)),
+    ) || facts.uses.some((use) => mayBe(patterns, use))
+  );
+}
+
+function mayBe(patterns: readonly ColumnPattern[], { schema, relation, column }: ColumnName): boolean {
+  return patterns.some((pattern) => mayBeColumn(pattern, schema, relation, column));
 }
