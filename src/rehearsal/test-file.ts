@@ -40,6 +40,7 @@ const testCase = z.strictObject({
   name: text.optional(),
   given: situation.partial().optional(),
   sql: z.string(),
+  dialect: z.enum(DIALECTS).optional(),
   params: z.array(z.union([z.string(), z.number(), z.boolean(), z.null()])).optional(),
   expect: z.enum(['allow', 'hold', 'deny']),
   rules: z.array(text).optional(),
@@ -87,6 +88,7 @@ export interface TestCase {
   readonly place: RulePlace;
   readonly given: GivenSituation;
   readonly sql: string;
+  readonly dialect: Dialect;
   readonly params: readonly (string | null)[];
   readonly expect: 'allow' | 'hold' | 'deny';
   /** Exactly the rules that decide, sorted; `null`: not looked at. */
@@ -97,7 +99,6 @@ export interface TestCase {
 
 export interface TestFile {
   readonly path: string;
-  readonly dialect: Dialect;
   /** Paths, from where the command runs. */
   readonly catalogue: string | null;
   readonly rules: readonly string[];
@@ -140,7 +141,6 @@ export function readTestFile(path: string): TestFile {
   const beside = (name: string) => join(dirname(path), name);
   return {
     path,
-    dialect: file.dialect ?? 'postgres',
     catalogue: file.catalogue === undefined ? null : beside(file.catalogue),
     rules: file.rules.map(beside),
     cases: file.cases.map((one, index) => ({
@@ -148,6 +148,7 @@ export function readTestFile(path: string): TestFile {
       place: placeOf(positions, ['cases', index]),
       given: situationOf({ ...file.given, ...present(one.given ?? {}) }),
       sql: one.sql,
+      dialect: one.dialect ?? file.dialect ?? 'postgres',
       params: (one.params ?? []).map((value) => (value === null ? null : String(value))),
       expect: one.expect,
       rules: one.rules === undefined ? null : [...one.rules].sort(),

@@ -3,7 +3,7 @@ import { RuleSet } from '../policy/decide.ts';
 import { type RulePlace, readRuleFiles } from '../policy/load.ts';
 import type { CatalogueData } from '../statements/catalogue.ts';
 import { type JudgedText, judgeText, rehearsedMoment } from './judged-text.ts';
-import { type SessionReading, StatementReader, usualSession } from './statement-reader.ts';
+import { type Dialect, type SessionReading, StatementReader, usualSession } from './statement-reader.ts';
 import type { GivenSituation, TestCase, TestFile } from './test-file.ts';
 
 export interface CaseResult {
@@ -47,9 +47,11 @@ export async function runTests(
       if (!coverage.has(keyOf(id))) coverage.set(keyOf(id), { id, place, fired: false });
     }
     const snapshot = file.catalogue === null ? null : await readSnapshot(file.catalogue);
-    const reader = await StatementReader.create(file.dialect, snapshot);
+    const readers = new Map<Dialect, StatementReader>();
     try {
       for (const one of file.cases) {
+        const reader = readers.get(one.dialect) ?? (await StatementReader.create(one.dialect, snapshot));
+        readers.set(one.dialect, reader);
         const session = sessionOf(one.given, snapshot);
         const judged = await judgeText(reader, rules, one.sql, {
           subject: one.given,
@@ -66,7 +68,7 @@ export async function runTests(
         each(result);
       }
     } finally {
-      reader.close();
+      for (const reader of readers.values()) reader.close();
     }
   }
   return { results, coverage: [...coverage.values()].sort(byPlace) };

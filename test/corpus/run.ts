@@ -21,7 +21,7 @@ const root = join(import.meta.dirname, '../..');
 /** The packs for agents, and the masks that the labels suppose. */
 const RULES = {
   postgres: ['agents-guarded-writes', 'exfiltration', 'pii'],
-  mysql: ['mysql-agents-guarded-writes', 'exfiltration', 'pii'],
+  mysql: ['agents-guarded-writes', 'mysql-agents', 'exfiltration', 'pii'],
 } as const;
 
 function usage(message: string): never {
