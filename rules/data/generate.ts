@@ -50,7 +50,7 @@ const SETTINGS = `SELECT name, context, vartype, category FROM pg_settings ORDER
 const VOLATILE_AND_HARMLESS = words(`
   random random_normal clock_timestamp timeofday gen_random_uuid uuidv4 uuidv7 current_query
   pg_relation_size pg_table_size pg_indexes_size pg_total_relation_size pg_database_size pg_tablespace_size
-  pg_is_in_recovery pg_postmaster_start_time pg_column_size pg_backend_pid pg_trigger_depth`);
+  pg_is_in_recovery pg_postmaster_start_time pg_column_size pg_backend_pid pg_trigger_depth currval lastval`);
 
 /** Cost what their arguments say, or what they do not say. */
 const RESOURCE = words(`
@@ -60,7 +60,7 @@ const RESOURCE = words(`
 /** Stable or immutable for the server, and yet more than a computation: they read data, run text or tell of others. */
 const NOT_PURE = new RegExp(
   `^(?:${words(`
-  .*_to_xml .*_to_xmlschema .*_to_xml_and_xmlschema ts_stat ts_rewrite currval lastval nextval setval set_config setseed
+  .*_to_xml .*_to_xmlschema .*_to_xml_and_xmlschema ts_stat ts_rewrite nextval setval set_config setseed
   pg_stat_.* pg_read_.* pg_ls_.* pg_show_.* pg_hba_.* pg_ident_.* pg_current_logfile pg_config pg_control_.* pg_cursor
   pg_prepared_.* pg_lock_status pg_get_functiondef pg_get_function_sqlbody pg_get_shmem.* pg_get_backend.* pg_get_wal.*
   pg_get_replication.* pg_get_multixact.* pg_get_aios pg_get_dsm.* pg_get_loaded.* pg_available_.* pg_replication_.*

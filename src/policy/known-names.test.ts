@@ -19,13 +19,13 @@ test('the lists that ship know what computes, what costs and what does more', ()
   for (const name of ['lower', 'count', 'now', 'jsonb_build_object', 'format_type', 'row_number', 'to_tsvector']) {
     assert.equal(functions.get(name), 'pure', name);
   }
-  for (const name of ['random', 'clock_timestamp', 'gen_random_uuid'])
+  for (const name of ['random', 'clock_timestamp', 'gen_random_uuid', 'currval'])
     assert.equal(functions.get(name), 'volatile', name);
   for (const name of ['generate_series', 'repeat', 'pg_sleep', 'pg_sleep_for']) {
     assert.equal(functions.get(name), 'resource', name);
   }
   for (const name of [
-    'pg_read_file pg_read_binary_file pg_ls_dir pg_stat_file lo_get lo_import lo_export nextval setval currval set_config',
+    'pg_read_file pg_read_binary_file pg_ls_dir pg_stat_file lo_get lo_import lo_export nextval setval set_config',
     'pg_terminate_backend pg_reload_conf query_to_xml table_to_xml cursor_to_xml database_to_xml ts_stat ts_rewrite',
     'pg_stat_get_activity pg_advisory_lock pg_notify pg_logical_emit_message pg_export_snapshot pg_switch_wal',
     'pg_get_functiondef textsend int4send record_send binary_upgrade_set_next_pg_type_oid pg_mcv_list_items setseed',

@@ -38,6 +38,7 @@ export class NameTable<T> {
       this.#slots.set(name, slot);
     }
     const change = new NameChangeSent(slot, slot.value, segment);
+    change.before = slot.last;
     if (slot.last === null) slot.first = change;
     else slot.last.next = change;
     slot.last = change;
@@ -81,7 +82,8 @@ export class NameChangeSent<T> {
   previous: T | null;
   /** The pipeline segment of the message. */
   readonly segment: number;
-  /** The next unconfirmed change of the same name. */
+  /** The unconfirmed changes of the same name before and after it. */
+  before: NameChangeSent<T> | null = null;
   next: NameChangeSent<T> | null = null;
 
   constructor(slot: Slot<T>, previous: T | null, segment: number) {
@@ -93,22 +95,22 @@ export class NameChangeSent<T> {
 
 /** The server did it. Changes of one name are confirmed in the order they were made. */
 export function confirmChange<T>(change: NameChangeSent<T>): void {
-  const slot = change.slot;
-  slot.first = change.next;
-  if (slot.first !== null) return;
-  slot.last = null;
-  if (slot.value === null) slot.table.delete(slot.name);
+  unlink(change);
 }
 
 /** The server did not do it: what the name meant before holds again, unless a later change stands. */
 export function undoChange<T>(change: NameChangeSent<T>): void {
-  const slot = change.slot;
-  if (change.next === null) slot.value = change.previous;
+  if (change.next === null) change.slot.value = change.previous;
   else change.next.previous = change.previous;
-  let before: NameChangeSent<T> | null = null;
-  for (let at = slot.first; at !== change && at !== null; at = at.next) before = at;
-  if (before === null) slot.first = change.next;
-  else before.next = change.next;
-  if (slot.last === change) slot.last = before;
+  unlink(change);
+}
+
+/** In constant time, wherever it stands: a pipeline can hold a hundred thousand changes of one name. */
+function unlink<T>(change: NameChangeSent<T>): void {
+  const { slot, before, next } = change;
+  if (before === null) slot.first = next;
+  else before.next = next;
+  if (next === null) slot.last = before;
+  else next.before = before;
   if (slot.first === null && slot.value === null) slot.table.delete(slot.name);
 }
