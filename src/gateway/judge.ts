@@ -18,11 +18,14 @@ export interface JudgedStatement {
   /** How the text was read; `null` if the facts are not from the text. */
   readonly reading: Reading | null;
   readonly verdict: Verdict;
+  /** True if what the server says about it may quote masked values. */
+  readonly withholdsMessages: boolean;
   /** The record's fields `text` to `rules`, as JSON text. */
   readonly record: string;
 }
 
 interface Decided {
+  readonly withholdsMessages: boolean;
   readonly kind: string;
   readonly fingerprint: string;
   readonly verdict: Verdict;
@@ -169,22 +172,30 @@ export class Judge {
       decided = this.#decide(facts, null);
       this.#byEffects.set(effects, decided);
     }
-    return { text, facts, reading, verdict: decided.verdict, record: recordWithText(text, decided.record) };
+    const { verdict, withholdsMessages } = decided;
+    return { text, facts, reading, verdict, withholdsMessages, record: recordWithText(text, decided.record) };
   }
 
   /** The statement as it is judged at one execution. */
   atMoment(statement: JudgedStatement, moment: Moment): JudgedStatement {
     if (statement.verdict.stable) return statement;
     const { text, facts, reading } = statement;
-    const { verdict, record } = this.#decide(facts, moment);
-    return { text, facts, reading, verdict, record: recordWithText(text, record) };
+    const { verdict, withholdsMessages, record } = this.#decide(facts, moment);
+    return { text, facts, reading, verdict, withholdsMessages, record: recordWithText(text, record) };
   }
 
   #decide(facts: StatementFacts, moment: Moment | null): Decided {
     const { name: connection, default: otherwise } = this.#connection;
     const subject = { identity: this.#identity, connection, default: otherwise };
     const verdict = this.#rules.decide(facts, subject, moment);
-    return { kind: facts.kind, fingerprint: facts.fingerprint, verdict, record: recordOf(facts, verdict) };
+    const withholdsMessages = this.#rules.mayQuoteMasked(facts, subject);
+    return {
+      kind: facts.kind,
+      fingerprint: facts.fingerprint,
+      verdict,
+      withholdsMessages,
+      record: recordOf(facts, verdict),
+    };
   }
 
   #forget(): void {

@@ -30,6 +30,12 @@ export class Execution {
     this.startedAt = startedAt;
   }
 
+  /** True if the server's messages about it may quote masked values: they are not for the client. */
+  get withholdsMessages(): boolean {
+    for (let i = 0; i < this.statements.length; i++) if (this.statements[i]!.withholdsMessages) return true;
+    return false;
+  }
+
   get isDone(): boolean {
     return this.done >= this.statements.length;
   }

@@ -6,6 +6,7 @@ import { type Explanation, explainRule } from './explain.ts';
 import type { Limit } from './limit.ts';
 import { type CompiledDetector, type CompiledMask, compileDetector, compileMask, maskAsRule } from './masks.ts';
 import type { Moment } from './moment.ts';
+import { isTable } from './object-pattern.ts';
 import { heldBecause, refusalOf } from './refusal-text.ts';
 import type { DetectorSource, MaskSource, RuleSource, SessionRuleSource } from './rule-schema.ts';
 import {
@@ -167,6 +168,19 @@ export class RuleSet {
       };
     }
     return { ...outcome, action: 'allow', shadow: shadowStricter };
+  }
+
+  /**
+   * True if the server's messages about the statement may quote values that are masked for this subject: constraint
+   * violations, failed casts and notices do. It does whatever touches, or may touch, a relation with such a column.
+   */
+  mayQuoteMasked({ effects }: DecidableFacts, subject: Subject): boolean {
+    return this.masks.some(
+      (mask) =>
+        !mask.shadow &&
+        mask.appliesTo(subject, null) &&
+        effects.some((effect) => mask.columns.some(({ pattern }) => isTable(pattern.table, effect, true))),
+    );
   }
 
   /** The verdict, and of every rule whether it matched and if not, the first key that failed. */

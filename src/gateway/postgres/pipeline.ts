@@ -209,6 +209,11 @@ export class Pipeline {
     return value instanceof Execution ? value : null;
   }
 
+  /** True if what the server says now may quote values that are masked for this client. */
+  get withholdsMessages(): boolean {
+    return this.running?.withholdsMessages ?? false;
+  }
+
   /** @throws ProtocolViolation if the server answers what it was not asked */
   settle(kind: Expectation): void {
     if (this.#head() !== kind) throw new ProtocolViolation('the upstream answered what it was not asked');

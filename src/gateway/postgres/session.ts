@@ -32,7 +32,7 @@ import type { SessionServices, SessionStart } from '../services.ts';
 import { type Execution, StatementRecorder } from '../statement-recorder.ts';
 import type { TurnMember } from '../turn.ts';
 import { bindsAsJson, bindsAsText } from './binds.ts';
-import { fatal, refusalResponse } from './errors.ts';
+import { fatal, refusalResponse, withheldError } from './errors.ts';
 import { EXPECT } from './expected.ts';
 import { BACKEND_RULES } from './frame-rules.ts';
 import { isAscii, nameAt, nameInText, nulAt, targetOf } from './message-names.ts';
@@ -835,6 +835,7 @@ export class PostgresSession implements FrameSink, TurnMember {
   }
 
   #isDropped(type: number): boolean {
+    if (type === BACKEND.noticeResponse && this.#pipeline.withholdsMessages) return true;
     return this.#dropToReady && type !== BACKEND.parameterStatus && type !== BACKEND.notificationResponse;
   }
 
@@ -885,16 +886,19 @@ export class PostgresSession implements FrameSink, TurnMember {
   }
 
   #errorResponse(bytes: Buffer, start: number, end: number): void {
-    const { severity, severityNonLocalized, code } = decodeErrorResponse(bytes.subarray(start + 5, end));
+    const fields = decodeErrorResponse(bytes.subarray(start + 5, end));
+    const { severity, severityNonLocalized, code } = fields;
     const word = severityNonLocalized ?? severity;
     if (word === 'FATAL' || word === 'PANIC') {
       this.#endReason ||= `upstream: ${code}`;
       this.#toClient.add(bytes, start, end);
       return;
     }
+    const withholds = this.#pipeline.withholdsMessages;
     const refusal = this.#pipeline.settleError(code);
     if (this.#dropToReady) return;
-    if (refusal === null) this.#toClient.add(bytes, start, end);
+    if (refusal === null && withholds) this.#toClient.addMessage(withheldError(fields));
+    else if (refusal === null) this.#toClient.add(bytes, start, end);
     else this.#toClient.addMessage(refusalResponse(refusal));
   }
 
