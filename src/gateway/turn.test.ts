@@ -72,14 +72,15 @@ test('without records nothing is written', async () => {
   assert.deepEqual(said, ['a before', 'a release']);
 });
 
-test('records of what has happened are written soon, by one write for all of them', async () => {
+test('records of what has happened are written soon, by one write for all of them', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
   const { said, journal, turn } = turnWith(() => true);
   journal.dirty = true;
   turn.wake();
   turn.wake();
   await turnEnds();
   assert.deepEqual(said, [], 'they wait for company');
-  await sleep(50);
+  t.mock.timers.tick(50);
   assert.deepEqual(said, ['flush']);
 });
 
