@@ -91,7 +91,7 @@ class EffectWalk {
   }
 
   #add(given: Effect): void {
-    const object = this.#folded(given.object);
+    const object = this.#catalogued(this.#folded(given.object));
     const effect = object === given.object ? given : { ...given, object };
     const name = object === null ? '' : `${object.kind}\0${object.schema ?? '\0'}\0${object.name}`;
     const key = `${effect.effect}\0${effect.predicate}\0${effect.via}\0${name}\0${effect.value}`;
@@ -105,6 +105,14 @@ class EffectWalk {
     const database = object.kind === 'schema' ? object.name : (object.schema ?? this.#context.database ?? '');
     if (!this.#context.foldsNames && !SYSTEM_SCHEMAS.has(database.toLowerCase())) return object;
     return { ...object, schema: object.schema?.toLowerCase() ?? null, name: object.name.toLowerCase() };
+  }
+
+  /** Says of a relation that the catalogue has it. Of a view it says so only where its definition can be seen. */
+  #catalogued(object: ObjectName | null): ObjectName | null {
+    if (object?.kind !== 'relation') return object;
+    const relation = relationOf(object.schema, object.name, this.#context.catalogue, this.#context.database);
+    if (relation === null || (relation.kind === 'view' && relation.definition === null)) return object;
+    return { ...object, catalogued: true };
   }
 
   #does(effect: EffectName, object: ObjectName | null, via: string | null, predicate: Predicate | null = null): void {

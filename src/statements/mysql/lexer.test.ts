@@ -88,7 +88,7 @@ test('numbers and names are told apart as the server does', () => {
   ]);
   assert.deepEqual(tokens('.t select.x'), ['.', 'n:t', 'n:select', '.', 'n:x']);
   assert.deepEqual(tokens('é ſelect \\N'), ['n:é', 'n:ſelect', 'w:NULL']);
-  assert.deepEqual(tokens('a\u00a0b'), ['n:a\u00a0b']);
+  assert.deepEqual(tokens('a\u00e9b'), ['n:a\u00e9b']);
   assert.deepEqual(tokens('$a'), ['w:$a']);
   assert.deepEqual(tokens('$a', MYSQL9), ['<name that starts with $>']);
 });
@@ -152,4 +152,10 @@ test('versions are read as servers report them, and anything else is an error', 
   assert.equal(readServer('mysql', '9.7.0-debug').version, 90_700);
   for (const version of ['', 'x', '8.0', '8.0.x', '8.0.360000'])
     assert.throws(() => readServer('mysql', version), RangeError, version);
+});
+
+test('a name that is not quoted has no characters in it that nobody sees', () => {
+  assert.deepEqual(tokens('a\u3000b'), ['<name with invisible characters>']);
+  assert.deepEqual(tokens('a.b\u200b'), ['<name with invisible characters>']);
+  assert.deepEqual(tokens('`a\u3000b` é'), ['n:a\u3000b', 'n:é']);
 });

@@ -65,6 +65,8 @@ export function lex(text: string, server: MysqlServer, state: MysqlLexingState):
 
 class Rejection extends Error {}
 
+const LOOKS_LIKE_NOTHING = /[\p{White_Space}\p{Cf}]/u;
+
 const SPACE = 32;
 const QUOTE = 39;
 const DOUBLE_QUOTE = 34;
@@ -242,7 +244,11 @@ class Lexer {
   }
 
   #skipName(): void {
+    const start = this.#at;
     while (isNameCharacter(this.#code(0))) this.#at += 1;
+    // The servers read it as a part of the name; everybody else sees two words, or none.
+    if (LOOKS_LIKE_NOTHING.test(this.#text.slice(start, this.#at)))
+      throw new Rejection('name with invisible characters');
   }
 
   /** What follows a name without space, `.a.b`: names, whatever they look like. */

@@ -258,3 +258,18 @@ test('names fold where the server folds them', () => {
   assert.equal(facts!.effects[0]!.predicate, 'keyed');
   assert.equal(effectsOf('DELETE FROM Customers WHERE Id = 1')[0]!.object?.name, 'Customers');
 });
+
+test('relations that the catalogue has are told from those it does not have', () => {
+  const found = analyseText('SELECT * FROM items, nowhere', {
+    server,
+    state: lexingStateOf('', 'shop'),
+    catalogue: new CatalogueIndex(DATA, '1'),
+  });
+  assert.deepEqual(
+    found.statements[0]!.effects.map(({ object }) => object),
+    [
+      { kind: 'relation', schema: null, name: 'items', catalogued: true },
+      { kind: 'relation', schema: null, name: 'nowhere' },
+    ],
+  );
+});
