@@ -75,6 +75,19 @@ describe('names', () => {
     assert.equal((await client.query('SELECT v FROM t')).rowCount, 2);
   });
 
+  test('a path that changes again and again within one transaction is known each time', async () => {
+    const client = await connect();
+    await client.query('BEGIN');
+    for (let i = 0; i < 3; i++) {
+      await client.query('SET LOCAL search_path TO public');
+      assert.equal((await client.query('SELECT v FROM t')).rowCount, 2);
+      await client.query(`CREATE SCHEMA passing_${i}`);
+      await client.query(`SET LOCAL search_path TO passing_${i}, public`);
+      assert.equal((await client.query('SELECT v FROM t WHERE id = $1', [1])).rowCount, 1);
+    }
+    await client.query('ROLLBACK');
+  });
+
   test('a prepared statement means what the path makes of it when it is executed', async () => {
     const client = await connect();
     const prepared = { name: 'one', text: 'SELECT v FROM t WHERE id = $1', values: [1] };

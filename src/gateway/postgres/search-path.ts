@@ -24,6 +24,8 @@ export const ASK_SEARCH_PATH = Buffer.concat([
   encodeParse({ statement: NAME, text: EXISTING, parameterTypes: [] }),
   encodeBind({ portal: NAME, statement: NAME, parameterFormats: [], parameters: [], resultFormats: [] }),
   encodeExecute({ portal: NAME, maxRows: 0 }),
+  // A portal lives as long as its transaction, and in one transaction this may be asked again.
+  encodeClose({ kind: 'portal', name: NAME }),
   encodeClose({ kind: 'statement', name: NAME }),
   encodeSync(),
 ]);
