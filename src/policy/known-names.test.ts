@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { loadKnownNames } from './known-names.ts';
+import { loadKnownNames, loadMysqlFunctions } from './known-names.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'sluice-names-'));
 after(() => rmSync(directory, { recursive: true }));
@@ -53,4 +53,14 @@ test('a file that is wrong is named', () => {
   const twice = file('twice.yaml', 'version: 1\npure: [a]\nother: [a]\n');
   assert.throws(() => loadKnownNames([twice]), /twice\.yaml: a is listed twice/);
   assert.throws(() => loadKnownNames([join(directory, 'none.yaml')]), /none\.yaml/);
+});
+
+test('the list for MySQL knows what computes, what costs and what does more', () => {
+  const functions = loadMysqlFunctions();
+  for (const name of ['count', 'concat', 'now', 'json_extract', 'database', 'if', 'row_number'])
+    assert.equal(functions.get(name), 'pure', name);
+  for (const name of ['rand', 'uuid']) assert.equal(functions.get(name), 'volatile', name);
+  for (const name of ['sleep', 'benchmark', 'repeat']) assert.equal(functions.get(name), 'resource', name);
+  for (const name of ['load_file', 'get_lock', 'extractvalue', 'updatexml', 'setval', 'last_insert_id', 'sys_exec'])
+    assert.equal(functions.get(name), 'other', name);
 });

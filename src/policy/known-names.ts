@@ -5,8 +5,8 @@ import { z } from 'zod';
 import type { FunctionClass, KnownNames } from '../statements/postgres/functions.ts';
 
 /**
- * The lists of functions and operators under `rules/data/`, for the analysis of PostgreSQL statements. What they mean is
- * in their own first lines, and at {@link FunctionClass}.
+ * The lists of functions and operators under `rules/data/`, for the analysis of statements. What they mean is in
+ * their own first lines, and at {@link FunctionClass}.
  */
 
 const names = z.array(z.string().min(1)).default([]);
@@ -23,9 +23,13 @@ const fileSchema = z.strictObject({
 
 const CLASSES: readonly FunctionClass[] = ['pure', 'volatile', 'resource', 'other'];
 
-const SHIPPED = ['postgres-functions.yaml', 'postgres-operators.yaml'].map((name) =>
-  fileURLToPath(new URL(`../../rules/data/${name}`, import.meta.url)),
-);
+const SHIPPED = ['postgres-functions.yaml', 'postgres-operators.yaml'].map(shipped);
+
+const MYSQL = shipped('mysql-functions.yaml');
+
+function shipped(name: string): string {
+  return fileURLToPath(new URL(`../../rules/data/${name}`, import.meta.url));
+}
 
 /**
  * Reads the lists that ship and then those given: where a function is in several, the last file counts.
@@ -38,18 +42,33 @@ export function loadKnownNames(more: readonly string[] = []): KnownNames {
   const operators = new Set<string>();
   for (const path of [...SHIPPED, ...more]) {
     const file = readList(path);
-    const here = new Set<string>();
-    for (const kind of CLASSES) {
-      for (const name of file[kind]) {
-        if (here.has(name)) throw new Error(`${path}: ${name} is listed twice`);
-        here.add(name);
-        functions.set(name, kind);
-      }
-    }
+    addFunctions(functions, file, path);
     for (const [name, columns] of Object.entries(file.rows)) rowFunctions.set(name, columns);
     for (const name of file.operators) operators.add(name);
   }
   return { functions, rowFunctions, operators };
+}
+
+/**
+ * The functions of MySQL and MariaDB, by their names in lower case.
+ *
+ * @throws Error as {@link loadKnownNames}
+ */
+export function loadMysqlFunctions(): ReadonlyMap<string, FunctionClass> {
+  const functions = new Map<string, FunctionClass>();
+  addFunctions(functions, readList(MYSQL), MYSQL);
+  return functions;
+}
+
+function addFunctions(functions: Map<string, FunctionClass>, file: z.infer<typeof fileSchema>, path: string): void {
+  const here = new Set<string>();
+  for (const kind of CLASSES) {
+    for (const name of file[kind]) {
+      if (here.has(name)) throw new Error(`${path}: ${name} is listed twice`);
+      here.add(name);
+      functions.set(name, kind);
+    }
+  }
 }
 
 function readList(path: string): z.infer<typeof fileSchema> {

@@ -1,5 +1,5 @@
 import { Catalogue } from '../catalog/catalogue.ts';
-import { loadKnownNames } from '../policy/known-names.ts';
+import { loadKnownNames, loadMysqlFunctions } from '../policy/known-names.ts';
 import type { CatalogueData } from '../statements/catalogue.ts';
 import { type Effect, opaqueText, type StatementFacts, type TextFacts } from '../statements/facts.ts';
 import { MysqlAnalyzer } from '../statements/mysql/analyzer.ts';
@@ -71,7 +71,7 @@ export class StatementReader {
       return new StatementReader(dialect, catalogue, analyze, () => analyzer.close());
     }
     const version = data?.dialect === dialect ? data.serverVersion : USUAL_VERSION[dialect];
-    const analyzer = await MysqlAnalyzer.create({ flavour: dialect, version });
+    const analyzer = await MysqlAnalyzer.create({ flavour: dialect, version, known: loadMysqlFunctions() });
     const analyze = (text: string, { sqlMode, database }: SessionReading) =>
       analyzer.analyze(text, lexingStateOf(sqlMode, database), catalogue);
     return new StatementReader(dialect, catalogue, analyze, () => analyzer.close());

@@ -1,6 +1,7 @@
 import type { CatalogueLookup } from '../catalogue.ts';
 import { opaqueText, type TextFacts } from '../facts.ts';
 import { type CacheStats, FactsCache } from '../postgres/facts-cache.ts';
+import type { KnownFunctions } from './functions.ts';
 import { type Flavour, type MysqlLexingState, type MysqlServer, readServer } from './server.ts';
 import { analyseText } from './text-facts.ts';
 
@@ -13,6 +14,8 @@ export interface MysqlAnalyzerOptions {
   readonly version: string;
   /** `lower_case_table_names` is not 0 on the server; default false. A catalogue that says so is believed as well. */
   readonly foldsNames?: boolean;
+  /** The list of built-in functions; without it every call of a function is named, and none is judged. */
+  readonly known?: KnownFunctions;
   /** Most texts kept; default 10,000. */
   readonly cacheEntries?: number;
   /** Most bytes kept, estimated; default 32 MB. */
@@ -22,10 +25,12 @@ export interface MysqlAnalyzerOptions {
 /** MySQL and MariaDB text to facts, as one server of one version reads it. */
 export class MysqlAnalyzer {
   readonly #server: MysqlServer;
+  readonly #known: KnownFunctions;
   readonly #cache: FactsCache;
 
   private constructor(server: MysqlServer, options: MysqlAnalyzerOptions) {
     this.#server = server;
+    this.#known = options.known ?? null;
     this.#cache = new FactsCache(options.cacheEntries ?? 10_000, options.cacheBytes ?? 32 * 1024 * 1024);
   }
 
@@ -44,7 +49,7 @@ export class MysqlAnalyzer {
     if (known !== undefined) return known;
     if (Buffer.byteLength(text) > LONGEST_TEXT) return opaqueText(text.length, 'too large');
     if (!text.isWellFormed()) return opaqueText(text.length, 'invalid encoding');
-    const facts = analyseText(text, { server: this.#server, state, catalogue });
+    const facts = analyseText(text, { server: this.#server, state, catalogue, known: this.#known });
     this.#cache.add(key, null, facts, text.length);
     return facts;
   }

@@ -328,3 +328,30 @@ test('fingerprints differ by shape only', () => {
   assert.notEqual(of('SELECT a FROM t'), of('SELECT a FROM t t'));
   assert.match(of('SELECT 1'), /^[0-9a-f]{16}$/);
 });
+
+test('functions that are known only to compute have no effect, and those that cost are a resource', () => {
+  const known = new Map([
+    ['count', 'pure'],
+    ['sleep', 'resource'],
+    ['repeat', 'resource'],
+    ['uncompress', 'resource'],
+    ['extractvalue', 'other'],
+  ] as const);
+  for (const [text, ...expected] of [
+    ['SELECT COUNT(*)'],
+    ['SELECT s.count(1)', 'call-function function:s.count'],
+    ['SELECT made_here(1)', 'call-function function:made_here'],
+    ["SELECT REPEAT('x', 3)"],
+    ["SELECT REPEAT('x', ?)", 'resource function:repeat via makes a long text'],
+    ['SELECT SLEEP(1)', 'resource function:sleep via waits'],
+    ["SELECT UNCOMPRESS('x')", 'resource function:uncompress via costs more than it shows'],
+    ["SELECT EXTRACTVALUE('x', 'y')", 'call-function function:extractvalue'],
+  ] as const) {
+    const { statements } = analyseText(text, { server: MARIADB, state, catalogue: null, known });
+    assert.deepEqual(
+      statements.flatMap(({ effects }) => effects.map(inWords)),
+      expected,
+      text,
+    );
+  }
+});

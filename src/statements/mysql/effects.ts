@@ -1,6 +1,7 @@
 import type { CatalogueLookup, CatalogueTrigger } from '../catalogue.ts';
 import type { Effect, EffectName, ObjectName, Predicate, StatementFacts } from '../facts.ts';
-import { effectsOfCall, effectsOfPattern } from './functions.ts';
+import type { FunctionClass } from '../postgres/functions.ts';
+import { effectsOfCall, effectsOfCostlyCall, effectsOfPattern, type KnownFunctions } from './functions.ts';
 import { predicateOn, proofOf } from './proof.ts';
 import { type Frame, noteUse, relationOf, type Source, sourcesOf } from './scope.ts';
 import { NotUnderstood } from './token-reader.ts';
@@ -27,6 +28,7 @@ import type {
 
 export interface AnalysisContext {
   readonly catalogue: CatalogueLookup | null;
+  readonly known: KnownFunctions;
   /** Names of tables and databases that differ only in case are the same. */
   readonly foldsNames: boolean;
   /** The default database, `null` if not known. */
@@ -50,6 +52,12 @@ export function analyseStatement(statement: Statement, context: AnalysisContext)
     changesLexing: walk.changesLexing,
     refuses: walk.refuses,
   };
+}
+
+/** What is known of a function; `null` if nothing is, or it may be one that somebody made. */
+export function classOf({ schema, name }: Name, { known, catalogue }: AnalysisContext): FunctionClass | null {
+  if (schema !== null || (catalogue !== null && catalogue.functionsNamed(null, name).length > 0)) return null;
+  return known?.get(name) ?? null;
 }
 
 /** What surrounds a query: the CTE names it sees, the tables of the queries around it, the construct it hides in. */
@@ -546,8 +554,9 @@ class EffectWalk {
 
   #call({ schema, name }: Name, given: readonly Expression[], place: Place): void {
     const object: ObjectName = { kind: 'function', schema, name };
-    this.#does('call-function', object, place.via);
-    this.#further(effectsOfCall(name, given), object, place);
+    const kind = classOf({ schema, name }, this.#context);
+    if (kind === null || kind === 'other') this.#does('call-function', object, place.via);
+    this.#further(kind === 'resource' ? effectsOfCostlyCall(name, given) : effectsOfCall(name, given), object, place);
     if (SEQUENCE_FUNCTIONS.has(name) && schema === null) {
       // Their argument is the sequence's name, not a column.
       const [first] = given;

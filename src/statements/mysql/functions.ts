@@ -1,9 +1,17 @@
 import type { EffectName } from '../facts.ts';
+import type { FunctionClass } from '../postgres/functions.ts';
 import type { Expression } from './tree.ts';
 
 /**
- * What functions do beyond computing a value. Every call has the effect `call-function`, whatever is said here: rules that
- * have to be safe list the functions they allow, they do not trust this list to be complete.
+ * What is known of built-in functions by their names in lower case, read from `rules/data/mysql-functions.yaml`; `null`
+ * without a list: then every call is named.
+ */
+export type KnownFunctions = ReadonlyMap<string, FunctionClass> | null;
+
+/**
+ * What functions do beyond computing a value. Every call that is not of a function known to be harmless has the effect
+ * `call-function` besides, whatever is said here: rules that have to be safe list the functions they allow, they do not
+ * trust this list to be complete.
  */
 export interface FunctionEffect {
   readonly effect: EffectName;
@@ -57,6 +65,15 @@ export function effectsOfCall(name: string, argumentsGiven: readonly Expression[
     return [{ effect: 'resource', via: 'makes a long text' }];
   if (TAKES_A_PATTERN.has(name)) return effectsOfPattern(argumentsGiven[1]);
   return EFFECTS.get(name) ?? NONE;
+}
+
+/** The further effects of a call of a function that is listed as one that costs. @param name in lower case */
+export function effectsOfCostlyCall(name: string, argumentsGiven: readonly Expression[]): readonly FunctionEffect[] {
+  const effects = effectsOfCall(name, argumentsGiven);
+  if (name in MAKES_LONG_TEXT || TAKES_A_PATTERN.has(name)) return effects;
+  return effects.some(({ effect }) => effect === 'resource')
+    ? effects
+    : [...effects, { effect: 'resource', via: 'costs more than it shows' }];
 }
 
 /** The effects of matching with a regular expression. */

@@ -2,6 +2,7 @@ import type { CatalogueLookup } from '../catalogue.ts';
 import { opaqueText, type StatementFacts, type TextFacts } from '../facts.ts';
 import { type AnalysisContext, analyseStatement } from './effects.ts';
 import { fingerprint } from './fingerprint.ts';
+import type { KnownFunctions } from './functions.ts';
 import { effectsOfHint } from './hints.ts';
 import { type Hint, lex, type Token } from './lexer.ts';
 import type { MysqlLexingState, MysqlServer } from './server.ts';
@@ -14,6 +15,8 @@ export interface TextContext {
   readonly server: MysqlServer;
   readonly state: MysqlLexingState;
   readonly catalogue: CatalogueLookup | null;
+  /** Default `null`. */
+  readonly known?: KnownFunctions;
 }
 
 /** The facts of a text, whatever it is. Never throws; what cannot be read is opaque. */
@@ -108,9 +111,10 @@ class TextReader {
   }
 
   #analysis(): AnalysisContext {
-    const { catalogue, state } = this.#context;
+    const { catalogue, state, known = null } = this.#context;
     return {
       catalogue,
+      known,
       foldsNames: this.#context.server.foldsNames || catalogue?.data.foldsNames === true,
       database: state.database,
       read: (text) => readText(text, this.#context, this.#depth + 1).statements,
