@@ -176,6 +176,7 @@ describe('killing Sluice under load', () => {
       problem: (problem) => problems.push(problem),
     });
     assert.deepEqual(problems, []);
-    assert.deepEqual(mended, ['torn line', 'torn line', 'torn line']);
+    // Three by this test; a kill in the middle of a write makes more.
+    assert.ok(mended.length >= 3 && mended.every((reason) => reason === 'torn line'), String(mended));
   });
 });
