@@ -147,7 +147,8 @@ function mayShow(patterns: readonly ColumnPattern[], effect: Effect, facts: Deci
   if (!SHOWING.has(effect.effect)) return false;
   const { object } = effect;
   if (object === null) return true;
-  if (object.kind !== 'relation') return object.kind !== 'setting' && effect.effect !== 'read';
+  // COPY of a query: what the query reads are effects of their own.
+  if (object.kind !== 'relation') return object.kind !== 'setting' && !['read', 'copy-out'].includes(effect.effect);
   if (CATALOGUES_WITH_VALUES.has(object.name)) return true;
   if (object.schema !== null && CATALOGUES.has(object.schema)) return false;
   if (object.catalogued !== true || facts.uses === undefined) return true;

@@ -62,12 +62,15 @@ export interface Answer {
   readonly message: string;
   /** What is wrong beside the verdict: a result that differs, a refused text that reached the server. */
   readonly fault: string | null;
+  /** Whether a masked value was in what its sender received; `null` where nobody received anything. */
+  readonly leaked: boolean | null;
 }
 
-/** Why an answer is not right, or `null`. Values are not masked yet, so that `mask` means refused. */
-export function wrong({ expect, accept }: LabelledStatement, { action, fault }: Answer): string | null {
+/** Why an answer is not right, or `null`. */
+export function wrong({ expect, accept }: LabelledStatement, { action, fault, leaked }: Answer): string | null {
   if (fault !== null) return fault;
   const answers = new Set([expect, ...(accept ?? [])]);
-  if (action === 'allow') return answers.has('allow') ? null : `allowed, expected ${[...answers].join(' or ')}`;
-  return answers.has('deny') || answers.has('mask') ? null : `${action}, expected allow`;
+  if (action !== 'allow') return answers.has('deny') || answers.has('mask') ? null : `${action}, expected allow`;
+  if (answers.has('allow') || (answers.has('mask') && leaked === false)) return null;
+  return `allowed${leaked === true ? ' with a masked value' : ''}, expected ${[...answers].join(' or ')}`;
 }

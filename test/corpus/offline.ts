@@ -128,7 +128,7 @@ export async function judgeOffline(
         moment: rehearsedMoment(sql, Date.now(), {}, [], session),
       });
       const { action, by, refusal } = judged;
-      answers.set(id, { action, by, message: refusal?.message ?? '', fault: null });
+      answers.set(id, { action, by, message: refusal?.message ?? '', fault: null, leaked: null });
     }
   } finally {
     for (const reader of readers.values()) reader.close();

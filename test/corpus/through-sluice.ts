@@ -4,6 +4,8 @@ import pg from 'pg';
 import { parse, stringify } from 'yaml';
 import { decodeDataRow, decodeErrorResponse } from '../../protocols/postgres/backend.ts';
 import { encodeCopyDone, encodeQuery, encodeTerminate } from '../../protocols/postgres/frontend.ts';
+import { readRuleFiles } from '../../src/policy/load.ts';
+import { compileMask } from '../../src/policy/masks.ts';
 import { type Login, type Message, RawClient } from '../raw-client.ts';
 import { type PostgresServer, startPostgres } from '../servers/postgres.ts';
 import { startSluice } from '../sluice.ts';
@@ -18,8 +20,8 @@ const ANSWER_MS = 20_000;
 /** What a statement's sender received. */
 interface Conversation {
   readonly messages: readonly Message[];
-  /** False if Sluice refused one of the statements before it. */
-  readonly prepared: boolean;
+  /** Sluice refused one of the statements before it, so that it does not come to what the label is about. */
+  readonly setupRefused: Refusal | null;
 }
 
 /**
@@ -36,6 +38,7 @@ export async function sendThroughSluice(
   const server = await startPostgres({ config: { log_statement: 'all', log_line_prefix: '[%a] ', timezone: 'UTC' } });
   try {
     const upstream = await prepare(server, schema, database);
+    const masked = await maskedValues(server, ruleFiles);
     const allowed = statements.filter(({ expect, accept }) => expect === 'allow' || accept?.includes('allow'));
     const others = statements.filter((one) => !allowed.includes(one));
     /** Puts back what the statement has changed, or would have. */
@@ -63,7 +66,7 @@ export async function sendThroughSluice(
       return new Map(
         statements.map((one) => {
           const [a, b] = direct.map((conversations) => conversations.get(one.id));
-          return [one.id, answerOf(one, through.get(one.id)!, a, b, reached.get(`${LABEL} ${one.id}`) ?? [])];
+          return [one.id, answerOf(one, through.get(one.id)!, a, b, masked, reached.get(`${LABEL} ${one.id}`) ?? [])];
         }),
       );
     } finally {
@@ -95,6 +98,38 @@ async function prepare(server: PostgresServer, schema: string, database: string)
   return { host, port, user: APPLICATION, password: own, database };
 }
 
+/** What is in the masked columns, as text: none of it may be in anything that is sent to the agent. */
+async function maskedValues(server: PostgresServer, ruleFiles: readonly string[]): Promise<string[]> {
+  const patterns = readRuleFiles(ruleFiles).sections.masks.flatMap(({ mask }) =>
+    compileMask(mask, false).columns.map(({ pattern }) => pattern),
+  );
+  const { host, port, superuser: user, password } = server;
+  const client = new pg.Client({ host, port, user, password, database: TEMPLATE });
+  await client.connect();
+  try {
+    const { rows } = await client.query<{ schema: string; relation: string; name: string }>(
+      `SELECT table_schema AS schema, table_name AS relation, column_name AS name FROM information_schema.columns
+       JOIN information_schema.tables USING (table_schema, table_name)
+       WHERE table_type = 'BASE TABLE' AND table_schema NOT IN ('pg_catalog', 'information_schema')`,
+    );
+    const values = new Set<string>();
+    for (const { schema, relation, name } of rows) {
+      const isMasked = patterns.some(
+        ({ table, column }) => table.schema.matches(schema) && table.name.matches(relation) && column.matches(name),
+      );
+      if (!isMasked) continue;
+      const [column, from] = [pg.escapeIdentifier(name), [schema, relation].map(pg.escapeIdentifier).join('.')];
+      const found = await client.query<{ value: string }>(`SELECT DISTINCT ${column}::text AS value FROM ${from}`);
+      // A short value may be anywhere by chance.
+      for (const { value } of found.rows) if (value !== null && value.length > 4) values.add(value);
+    }
+    if (values.size === 0 && patterns.length > 0) throw new Error('the schema has no values in masked columns');
+    return [...values];
+  } finally {
+    await client.end();
+  }
+}
+
 async function refresh(server: PostgresServer, database: string): Promise<void> {
   const name = pg.escapeIdentifier(database);
   await server.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
@@ -122,9 +157,9 @@ async function converseAll(
   for (const one of statements) {
     const client = await RawClient.login(login, { application_name: `${label} ${one.id}` });
     try {
-      let prepared = true;
-      for (const text of one.setup ?? []) prepared = refusalIn(await converse(client, text)) === null && prepared;
-      conversations.set(one.id, { messages: await converse(client, one.sql), prepared });
+      let setupRefused: Refusal | null = null;
+      for (const text of one.setup ?? []) setupRefused ??= refusalIn(await converse(client, text));
+      conversations.set(one.id, { messages: await converse(client, one.sql), setupRefused });
     } finally {
       client.send(encodeTerminate());
       client.destroy();
@@ -169,22 +204,36 @@ function refusalIn(messages: readonly Message[]): Refusal | null {
 }
 
 function answerOf(
-  one: LabelledStatement,
-  { messages, prepared }: Conversation,
+  { sql, expect }: LabelledStatement,
+  { messages, setupRefused }: Conversation,
   direct: Conversation | undefined,
   again: Conversation | undefined,
+  masked: readonly string[],
   reached: readonly string[],
 ): Answer {
-  const refusal = refusalIn(messages);
+  const received = Buffer.concat(messages.map(({ body }) => body));
+  const leaked = masked.some((value) => received.includes(value));
+  // What is harmless is so without its setup too; only its answer is another one then.
+  const refusal = refusalIn(messages) ?? (expect === 'allow' ? null : setupRefused);
   if (refusal !== null) {
-    const did = reached.some((entry) => entry.endsWith(one.sql));
+    const did = setupRefused === null && reached.some((entry) => entry.endsWith(sql));
     const fault = did ? 'refused, and reached the server all the same' : null;
-    return { action: refusal.verdict, by: [refusal.rule], message: refusal.message, fault };
+    return { action: refusal.verdict, by: [refusal.rule], message: refusal.message, fault, leaked };
   }
-  const answer = { action: 'allow', by: [], message: firstError(messages) } as const;
+  const answer = { action: 'allow', by: [], message: firstError(messages), leaked } as const;
   if (messages.at(-1)?.type !== 'Z') return { ...answer, fault: 'the session ended' };
-  if (direct === undefined || again === undefined || !prepared) return { ...answer, fault: null };
-  return { ...answer, fault: differenceOf(messages, direct.messages, again.messages) };
+  if (direct === undefined || again === undefined || setupRefused !== null) return { ...answer, fault: null };
+  const [through, a, b] = [messages, direct.messages, again.messages].map((one) =>
+    LIVE.test(sql) ? withoutRows(one) : one,
+  );
+  return { ...answer, fault: differenceOf(through!, a!, b!) };
+}
+
+/** What these show are the sessions of the server, and through Sluice there are others than directly. */
+const LIVE = /\bpg_(stat_|locks)/i;
+
+function withoutRows(messages: readonly Message[]): Message[] {
+  return messages.filter(({ type }) => type !== 'D' && type !== 'C');
 }
 
 function firstError(messages: readonly Message[]): string {
