@@ -1,9 +1,10 @@
 /** `sluice demo`: a PostgreSQL with sample data behind Sluice, and what to try with it. */
 
 import { randomBytes } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { stringify } from 'yaml';
 import { createScramVerifier, formatScramVerifier } from '../../protocols/postgres/scram.ts';
@@ -58,6 +59,7 @@ export async function startDemo(serve: Serve, signal: AbortSignal): Promise<Demo
     await mkdir(journal, { mode: 0o700 });
     await writeFile(join(directory.path, 'upstream-password'), upstreamPassword, { mode: 0o600 });
     await writeFile(join(directory.path, 'rules.yaml'), RULES);
+    for (const pack of PACKS) await copyFile(packFile(pack), join(directory.path, pack));
     await writeFile(configFile, await configText(server, passwords, port, apiPort, journal), { mode: 0o600 });
     signal.throwIfAborted();
     const serving = await serve(configFile);
@@ -97,16 +99,16 @@ async function prepareDatabase(server: EmbeddedPostgres, password: string): Prom
   }
 }
 
-/** What agents may do; the DBA may do everything that is not refused to all. */
+/** Packs that ship with Sluice: what agents may do, and which columns nobody sees by default. */
+const PACKS = ['agents-guarded-writes.yaml', 'pii.yaml'];
+
+function packFile(pack: string): string {
+  return fileURLToPath(new URL(`../../rules/${pack}`, import.meta.url));
+}
+
+/** What the packs do not say: the DBA may do everything that is not refused to all. */
 export const RULES = `version: 1
 rules:
-  - id: agents-read-and-write
-    description: Agents work with the shop's data, inside transactions if they like.
-    match:
-      identities: { kind: [agent] }
-      effects: [read, insert, update, delete, transaction, set-session, call-function, prepare, execute, cursor, explain]
-    action: allow
-
   - id: dba-everything
     description: The people who run the database.
     match:
@@ -115,17 +117,9 @@ rules:
 
   - id: no-unbounded-writes
     description: An UPDATE or DELETE without WHERE is nearly always a mistake, whoever sends it.
-    match: { effects: [update, delete], predicate: [none] }
+    match: { identities: { kind: human }, effects: [update, delete], predicate: [none, tautology] }
     action: deny
     hint: Add a WHERE clause that names the rows you mean.
-
-  - id: salaries-are-private
-    description: No agent has business with what people earn.
-    match:
-      identities: { kind: [agent] }
-      tables: [public.employees]
-    action: deny
-    hint: Ask a person of the DBA team for what you need from this table.
 `;
 
 async function configText(
@@ -157,10 +151,10 @@ async function configText(
     identity: {
       users: [
         { name: 'agent', kind: 'agent', scram: await verifier(passwords.agent) },
-        { name: 'dba', kind: 'human', groups: ['dba'], scram: await verifier(passwords.dba) },
+        { name: 'dba', kind: 'human', groups: ['dba', 'pii-readers'], scram: await verifier(passwords.dba) },
       ],
     },
-    rules: ['./rules.yaml'],
+    rules: ['./rules.yaml', ...PACKS.map((pack) => `./${pack}`)],
     recording: { directory: journal },
     // The demo ends when its user says so, not when the last transaction has.
     limits: { drain: '1s' },
@@ -193,18 +187,18 @@ export function demoText(demo: Demo): string {
 
 Try, in another terminal:
 
-  # Allowed: the rules let agents read.
+  # Allowed: agents read what is not personal.
   psql "${url('agent')}" -c "SELECT id, name, city FROM customers ORDER BY id LIMIT 3"
 
-  # Refused by rule no-unbounded-writes: there is no WHERE, it would empty the table.
+  # Refused by rule agents-name-the-rows: there is no WHERE, it would empty the table.
   psql "${url('agent')}" -c "DELETE FROM payments"
 
   # The same inside a transaction: the transaction fails as if the server itself had refused,
   # and COMMIT ends in ROLLBACK. The UPDATE before it is undone.
   psql "${url('agent')}" -c "BEGIN" -c "UPDATE orders SET status = 'paid' WHERE id = 1" -c "DELETE FROM payments" -c "COMMIT"
 
-  # Refused by rule salaries-are-private to the agent, allowed to the DBA.
-  psql "${url('agent')}" -c "SELECT name, salary FROM employees ORDER BY salary DESC LIMIT 3"
+  # Refused by rule pii-pay to the agent, whatever form it takes; allowed to the DBA, who is in pii-readers.
+  psql "${url('agent')}" -c "SELECT name FROM employees ORDER BY salary DESC LIMIT 3"
   psql "${url('dba')}" -c "SELECT name, salary FROM employees ORDER BY salary DESC LIMIT 3"
 
 Every statement is recorded before it runs, with its verdict: ${demo.journal}
@@ -212,7 +206,10 @@ Every statement is recorded before it runs, with its verdict: ${demo.journal}
   npm run -s sluice -- sessions list --journal ${demo.journal}
   npm run -s sluice -- sessions show SESSION --journal ${demo.journal}
 
-Configuration and rules: ${demo.configFile}, rules.yaml beside it.
+Configuration: ${demo.configFile}; its rules beside it, ${['rules.yaml', ...PACKS].join(', ')}. To see why:
+
+  npm run -s sluice -- rules explain "DELETE FROM payments" --as agent --on ${demo.connection} --config ${demo.configFile}
+
 Health and metrics: http://${demo.host}:${demo.apiPort}/readyz and /metrics
 
 Ctrl-C ends the demo and removes everything it made.`;

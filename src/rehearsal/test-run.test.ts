@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -110,5 +110,15 @@ cases:
       );
       return true;
     },
+  );
+});
+
+test('the example in the documentation is a test file', () => {
+  const text = readFileSync(join(import.meta.dirname, '../../docs/testing-rules.md'), 'utf8');
+  const example = /```yaml\n([\s\S]*?)```/.exec(text)![1]!;
+  const { cases } = readTestFile(write('example.test.yaml', example));
+  assert.deepEqual(
+    cases.map(({ expect, given }) => `${expect} ${given.identity.subject}`),
+    ['allow bot', 'deny bot', 'allow ann'],
   );
 });
