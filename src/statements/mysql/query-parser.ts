@@ -68,14 +68,14 @@ export abstract class QueryParser extends ExpressionParser {
     const isRecursive = tokens.takeWord('RECURSIVE');
     const ctes = tokens.list(() => {
       const name = tokens.name();
-      if (tokens.isOperator('(')) this.#names();
+      const columns = tokens.isOperator('(') ? this.#names() : [];
       tokens.expectWord('AS');
       const query = tokens.parenthesised(() => this.queryOrParenthesised());
       if (tokens.takeWord('CYCLE')) {
         tokens.list(() => tokens.name());
         tokens.expectWord('RESTRICT');
       }
-      return { name, query };
+      return { name, columns, query };
     });
     if (ctes.length > MOST_CTES) throw new NotUnderstood('too many common table expressions');
     return { ctes, isRecursive };
@@ -134,8 +134,14 @@ export abstract class QueryParser extends ExpressionParser {
   #select(): Select {
     const { tokens } = this;
     tokens.expectWord('SELECT');
-    while (tokens.isWord(...SELECT_OPTIONS) && !tokens.isOperator('.', 1)) tokens.next();
-    const items = tokens.list(() => this.selectItem());
+    let isDistinct = false;
+    while (tokens.isWord(...SELECT_OPTIONS) && !tokens.isOperator('.', 1)) {
+      isDistinct ||= tokens.isWord('DISTINCT', 'DISTINCTROW');
+      tokens.next();
+    }
+    const found = tokens.list(() => this.#labelledItem());
+    const items = found.map(({ value }) => value);
+    const labels = found.map(({ label }) => label);
     const into = tokens.isWord('INTO') ? this.#into() : [];
     const from = tokens.takeWord('FROM') ? this.tableReferences() : [];
     const where = tokens.takeWord('WHERE') ? this.expression() : null;
@@ -155,19 +161,22 @@ export abstract class QueryParser extends ExpressionParser {
       });
     }
     if (tokens.takeWord('QUALIFY')) further.push(this.expression());
-    return { type: 'select', items, into, from, where, further };
+    return { type: 'select', isDistinct, items, labels, into, from, where, further };
   }
 
   /** `*`, or an expression with its label. */
   selectItem(): Expression {
+    return this.#labelledItem().value;
+  }
+
+  #labelledItem(): { readonly value: Expression; readonly label: string | null } {
     const { tokens } = this;
-    if (tokens.takeOperator('*')) return ALL_COLUMNS;
+    if (tokens.takeOperator('*')) return { value: ALL_COLUMNS, label: null };
     const value = this.expression();
-    if (tokens.takeWord('AS')) {
-      if (tokens.peek().type === 'string') tokens.next();
-      else tokens.name();
-    } else if (tokens.peek().type === 'string' || tokens.isName()) tokens.next();
-    return value;
+    if (tokens.takeWord('AS'))
+      return { value, label: tokens.peek().type === 'string' ? tokens.next().value : tokens.name() };
+    if (tokens.peek().type === 'string' || tokens.isName()) return { value, label: tokens.next().value };
+    return { value, label: null };
   }
 
   #limit(): Expression[] {
@@ -336,8 +345,8 @@ export abstract class QueryParser extends ExpressionParser {
 
   #derived(query: Query): TableReference {
     const alias = this.#tableAlias();
-    if (alias !== null && this.tokens.isOperator('(')) this.#names();
-    return { type: 'derived', query, alias, lateral: false };
+    const columns = alias !== null && this.tokens.isOperator('(') ? this.#names() : [];
+    return { type: 'derived', query, alias, columns, lateral: false };
   }
 
   #tableAlias(): string | null {

@@ -5,6 +5,7 @@ import { fingerprint } from './fingerprint.ts';
 import type { KnownFunctions } from './functions.ts';
 import { effectsOfHint } from './hints.ts';
 import { type Hint, lex, type Token } from './lexer.ts';
+import { lineageOf } from './lineage.ts';
 import type { MysqlLexingState, MysqlServer } from './server.ts';
 import { StatementParser } from './statement-parser.ts';
 import { NotUnderstood, TokenReader } from './token-reader.ts';
@@ -82,13 +83,15 @@ class TextReader {
       const statement = new StatementParser(this.#reader).statement();
       const last = this.#reader.position;
       const tokens = this.#tokens.slice(first, last);
-      const analysed = analyseStatement(statement, this.#analysis());
+      const context = this.#analysis();
+      const analysed = analyseStatement(statement, context);
       const doubt = contradiction(tokens, statement, analysed.effects);
       if (doubt !== null) return this.#opaque(start, doubt);
       const hints = this.#hints.filter(({ before }) => before >= first && before <= last);
       return {
         kind: kindOf(statement),
         ...analysed,
+        ...lineageOf(statement, context),
         effects: [...analysed.effects, ...hints.flatMap((hint) => effectsOfHint(hint.text))],
         fingerprint: fingerprint(tokens),
         start,

@@ -47,6 +47,8 @@ export interface Query {
 
 export interface CommonTable {
   readonly name: string;
+  /** Names given to its columns; empty if they have those of the query. */
+  readonly columns: readonly string[];
   readonly query: Query;
 }
 
@@ -58,7 +60,10 @@ export type Arm =
 
 export interface Select {
   readonly type: 'select';
+  readonly isDistinct: boolean;
   readonly items: readonly Expression[];
+  /** What each item is called in the text; `null` where it has no alias. */
+  readonly labels: readonly (string | null)[];
   /** INTO before FROM. */
   readonly into: readonly Into[];
   readonly from: readonly TableReference[];
@@ -76,7 +81,14 @@ export interface Table {
 export type TableReference =
   | Table
   /** LATERAL: it sees the tables before it. */
-  | { readonly type: 'derived'; readonly query: Query; readonly alias: string | null; readonly lateral: boolean }
+  | {
+      readonly type: 'derived';
+      readonly query: Query;
+      readonly alias: string | null;
+      /** Names given to its columns; empty if they have those of the query. */
+      readonly columns: readonly string[];
+      readonly lateral: boolean;
+    }
   /** JSON_TABLE. */
   | { readonly type: 'function'; readonly call: Expression; readonly alias: string | null }
   | {

@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { CatalogueData, CatalogueRelation } from '../catalogue.ts';
+import { CatalogueIndex } from '../catalogue-index.ts';
+import { lexingStateOf, readServer } from './server.ts';
+import { analyseText } from './text-facts.ts';
+
+function relation(name: string, columns: readonly string[], more: Partial<CatalogueRelation> = {}): CatalogueRelation {
+  return {
+    schema: 'shop',
+    name,
+    kind: 'table',
+    columns: columns.map((column) => ({ name: column, type: 'varchar(9)', notNull: true, generated: null })),
+    keys: [],
+    foreignKeys: [],
+    parents: [],
+    definition: null,
+    triggers: [],
+    rules: [],
+    rowSecurity: false,
+    ...more,
+  };
+}
+
+const definition = 'select `shop`.`c`.`id` AS `id`,concat(`shop`.`c`.`ssn`) AS `s` from `shop`.`c`';
+const tail = { name: 'tail', type: 'char(4)', notNull: false, generated: 'right(`ssn`,4)' };
+const odd = { name: 'odd', type: 'char(4)', notNull: false, generated: 'not readable (' };
+
+const DATA: CatalogueData = {
+  version: 1,
+  dialect: 'mysql',
+  serverVersion: '8.0.36',
+  database: 'shop',
+  foldsNames: false,
+  unseen: [],
+  relations: [
+    relation('c', ['id', 'Name', 'ssn']),
+    relation('o', ['id', 'c_id', 'total']),
+    relation('v', ['id', 's'], { kind: 'view', definition }),
+    relation('hidden', ['id'], { kind: 'view' }),
+    { ...relation('g', ['id', 'ssn']), columns: [...relation('g', ['id', 'ssn']).columns, tail] },
+    { ...relation('h', ['id', 'ssn']), columns: [...relation('h', ['id', 'ssn']).columns, odd] },
+  ],
+  functions: [],
+  operators: [],
+  casts: [],
+  types: [],
+};
+
+const known = new Map(['count', 'concat', 'upper', 'right', 'values', 'max'].map((name) => [name, 'pure'] as const));
+
+/** `id=c.id n~c.name` (plain, derived), then after `|` the uses: `equality c.id`; `?` for what is absent. */
+function inWords(text: string): string {
+  const context = {
+    server: readServer('mysql', '8.0.36'),
+    state: lexingStateOf('', 'shop'),
+    catalogue: new CatalogueIndex(DATA, '1'),
+    known,
+  };
+  const { outputs, uses } = analyseText(text, context).statements[0]!;
+  const shown = outputs?.map(({ name, from, columns }) => {
+    const sources = columns.map((one) => `${one.relation}.${one.column}`).join('+');
+    return `${name}${{ none: '', plain: '=', derived: '~', unknown: '?' }[from]}${sources}`;
+  });
+  const used = uses?.map((one) => `${one.use} ${one.relation}.${one.column}`).sort();
+  return `${shown?.join(' ') ?? '?'} | ${used?.join(', ') ?? '?'}`;
+}
+
+function check(cases: readonly (readonly [string, string])[]): void {
+  for (const [text, expected] of cases) assert.equal(inWords(text), expected, text);
+}
+
+test('columns of the result come from where stars, aliases, sub-selects, CTEs and views say', () => {
+  check([
+    ['SELECT * FROM c', 'id=c.id name=c.name ssn=c.ssn | '],
+    ['SELECT x.*, total AS t, 1 FROM c x, o', 'id=c.id name=c.name ssn=c.ssn t=o.total  | '],
+    ['SELECT COUNT(*), UPPER(Name) u, CONCAT(name, ssn) FROM c', ' u~c.name ~c.name+c.ssn | '],
+    ['SELECT a FROM (SELECT id, ssn AS a FROM c) d', 'a=c.ssn | '],
+    ['SELECT b FROM (SELECT id, ssn FROM c) d (a, b)', 'b=c.ssn | '],
+    ['WITH t (a, b) AS (SELECT ssn, id FROM c) SELECT b FROM t', 'b=c.id | '],
+    ['WITH c AS (SELECT 1 AS ssn) SELECT ssn FROM c', 'ssn | '],
+    ['SELECT s FROM v', 's~v.s+c.ssn | '],
+    ['SELECT id FROM v', 'id=v.id+c.id | '],
+    ['TABLE o', 'id=o.id c_id=o.c_id total=o.total | '],
+    ['SELECT (SELECT MAX(ssn) FROM c WHERE c.id = o.c_id) FROM o', '~c.ssn | condition c.id, condition o.c_id'],
+    ['SELECT ssn AS x, (SELECT x) FROM c', 'x=c.ssn ~c.ssn | '],
+    ['SELECT id FROM o UNION SELECT ssn FROM c', 'id~o.id+c.ssn | condition c.ssn, condition o.id'],
+    [
+      'WITH RECURSIVE t AS (SELECT id, id AS n FROM o UNION ALL SELECT n, c.ssn FROM t, c) SELECT id FROM t',
+      'id~o.id+c.ssn | condition c.ssn, condition o.id',
+    ],
+    ['SELECT tail FROM g', 'tail~g.tail+g.ssn | '],
+    ['SELECT odd FROM h', 'odd~h.odd+h.id+h.ssn | '],
+  ]);
+});
+
+test('what decides rows, groups and order is a condition, and an equality with constants says so', () => {
+  check([
+    ["SELECT id FROM c WHERE ssn = '1' AND name IN (?, 'x')", 'id=c.id | equality c.name, equality c.ssn'],
+    ["SELECT id FROM c WHERE ssn LIKE '1%' OR NOT name = 'x'", 'id=c.id | condition c.name, condition c.ssn'],
+    ['SELECT id FROM c WHERE name = ssn', 'id=c.id | condition c.name, condition c.ssn'],
+    ['SELECT COUNT(*) FROM c GROUP BY name HAVING MAX(ssn) > 1', ' | condition c.name, condition c.ssn'],
+    ['SELECT ssn AS x FROM c ORDER BY x', 'x=c.ssn | condition c.ssn'],
+    ['SELECT 1 FROM (SELECT ssn FROM c ORDER BY 1 LIMIT 1) d', ' | condition c.ssn'],
+    ['SELECT 1 FROM (SELECT DISTINCT ssn FROM c) d', ' | condition c.ssn'],
+    ['SELECT total FROM c JOIN o USING (id)', 'total=o.total | condition c.id, condition o.id'],
+    ['SELECT total FROM c NATURAL JOIN o', 'total=o.total | condition c.id, condition o.id'],
+    ['SELECT total FROM o WHERE EXISTS (SELECT 1 FROM c WHERE ssn = 1)', 'total=o.total | equality c.ssn'],
+    ['EXPLAIN SELECT ssn FROM c', '? | condition c.ssn'],
+  ]);
+});
+
+test('what is written elsewhere is a copy', () => {
+  check([
+    ['INSERT INTO o (total) SELECT ssn FROM c', ' | copy c.ssn'],
+    ["INSERT INTO c (ssn) VALUES ('1') ON DUPLICATE KEY UPDATE name = CONCAT(name)", ' | copy c.name'],
+    ["UPDATE c SET ssn = 'x' WHERE id = 1", ' | equality c.id'],
+    ['UPDATE o JOIN c ON c.id = o.c_id SET total = ssn', ' | condition c.id, condition o.c_id, copy c.ssn'],
+    ['DELETE FROM c WHERE ssn > 1', ' | condition c.ssn'],
+    ['SELECT ssn FROM c INTO @x', ' | copy c.ssn'],
+    ['SELECT @x := ssn FROM c', '=c.ssn | copy c.ssn'],
+    ['SELECT made_here(ssn) FROM c', '~c.ssn | copy c.ssn'],
+  ]);
+});
+
+test('nothing is told where a name cannot be placed', () => {
+  for (const text of [
+    'SELECT x FROM c',
+    'SELECT id FROM nowhere',
+    'SELECT id FROM hidden',
+    'SELECT * FROM c JOIN o USING (id)',
+    'SELECT id FROM c X WHERE x.id = 1',
+    'INSERT INTO o (total) SELECT ssn FROM c ON DUPLICATE KEY UPDATE total = name',
+    'WITH RECURSIVE a AS (SELECT * FROM b), b AS (SELECT ssn FROM c) SELECT * FROM a',
+    'CREATE TABLE t AS SELECT ssn FROM c',
+    'SET @x = (SELECT ssn FROM c LIMIT 1)',
+  ]) {
+    assert.equal(inWords(text), '? | ?', text);
+  }
+});

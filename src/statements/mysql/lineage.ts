@@ -1,0 +1,545 @@
+import type { CatalogueRelation } from '../catalogue.ts';
+import type { ColumnName, ColumnUse, Lineage, OutputColumn, StatementFacts } from '../facts.ts';
+import { computedFrom, isSame, NONE, oneOf, plain } from '../postgres/lineage.ts';
+import { type AnalysisContext, classOf } from './effects.ts';
+import { type Column as ColumnExpression, relationOf } from './scope.ts';
+import type {
+  Arm,
+  CommonTable,
+  Delete,
+  Expression,
+  Insert,
+  Into,
+  Name,
+  Query,
+  Select,
+  Statement,
+  TableReference,
+  Update,
+} from './tree.ts';
+
+/**
+ * What the columns of a result are computed from, and which stored columns have another influence.
+ *
+ * It needs a catalogue and a statement all of whose names it can place; of every other it tells nothing. Where names could
+ * mean several columns, all of them count. What views and triggers do on their own is their maker's: a view counts as the
+ * columns its own are computed from, a trigger not at all.
+ */
+export function lineageOf(statement: Statement, context: AnalysisContext): Pick<StatementFacts, 'outputs' | 'uses'> {
+  if (context.catalogue === null) return {};
+  const walk = new LineageWalk(context, 0);
+  try {
+    const outputs = walk.statement(statement);
+    return { ...(outputs === null ? {} : { outputs }), uses: walk.uses() };
+  } catch (error) {
+    if (error instanceof CannotTell) return {};
+    throw error;
+  }
+}
+
+/** A name that cannot be placed, or a form whose columns are not followed. */
+class CannotTell extends Error {}
+
+/** A column of a table or query; the name in lower case, `''` if none is known. */
+interface Column {
+  readonly name: string;
+  readonly lineage: Lineage;
+}
+
+/** What stands in a FROM clause. */
+interface Origin {
+  readonly alias: string;
+  /** The database of a stored table. */
+  readonly schema: string | null;
+  readonly columns: readonly Column[];
+  /** What columns that are not listed are computed from; `null` if all are listed. */
+  readonly rest: Lineage | null;
+}
+
+interface Scope {
+  readonly origins: Origin[];
+  readonly aliases: Map<string, Lineage>;
+  /** True where a name can be an alias of this query's own items: after WHERE. Sub-selects see them everywhere. */
+  seesAliases: boolean;
+  /** True if columns of joined tables are one in the result: USING and NATURAL. */
+  merges: boolean;
+  readonly outer: Scope | null;
+}
+
+/** CTEs in sight. Columns `null` while they are not known. */
+interface Tables {
+  readonly name: string;
+  columns: readonly Column[] | null;
+  readonly outer: Tables | null;
+}
+
+/** Most queries and expressions looked at for one statement: a recursive CTE is looked at several times. */
+const MOST_STEPS = 50_000;
+const MOST_ROUNDS = 20;
+const MOST_VIEWS = 8;
+
+class LineageWalk {
+  readonly #context: AnalysisContext;
+  readonly #viewDepth: number;
+  readonly #uses = new Map<string, ColumnUse>();
+  readonly #shapes = new Map<CatalogueRelation, readonly Column[]>();
+  #steps = 0;
+
+  constructor(context: AnalysisContext, viewDepth: number) {
+    this.#context = context;
+    this.#viewDepth = viewDepth;
+  }
+
+  uses(): ColumnUse[] {
+    return [...this.#uses.values()];
+  }
+
+  /** @returns the columns of its result; `null` if they are not followed */
+  statement(statement: Statement): OutputColumn[] | null {
+    switch (statement.type) {
+      case 'query': {
+        const columns = this.query(statement.query, null, null);
+        return goesElsewhere(statement.query) ? [] : columns.map(output);
+      }
+      case 'insert':
+        return this.#insert(statement);
+      case 'update':
+      case 'delete':
+        return this.#write(statement);
+      case 'explain': {
+        // The plan and its warnings quote values of tables with one row.
+        for (const { from, columns } of this.statement(statement.statement) ?? [])
+          this.#use({ from, columns }, 'condition');
+        return null;
+      }
+      default:
+        throw new CannotTell();
+    }
+  }
+
+  #step(): void {
+    this.#steps += 1;
+    if (this.#steps > MOST_STEPS) throw new CannotTell();
+  }
+
+  #use({ columns }: Lineage, use: ColumnUse['use']): void {
+    for (const column of columns) {
+      this.#uses.set(`${use}\0${column.schema}\0${column.relation}\0${column.column}`, { ...column, use });
+    }
+  }
+
+  #useAll(columns: readonly Column[], use: ColumnUse['use']): void {
+    for (const { lineage } of columns) this.#use(lineage, use);
+  }
+
+  #insert({ table, rows, query, onDuplicate, returning }: Insert): OutputColumn[] {
+    const scope = scopeIn(null);
+    scope.origins.push(this.#stored(table.name, null));
+    for (const row of rows) for (const value of row) this.#use(this.#value(value, scope, null), 'copy');
+    if (query !== null) {
+      // The tables of the query can be named in what follows it.
+      if (onDuplicate !== null) throw new CannotTell();
+      this.#useAll(this.query(query, null, null), 'copy');
+    }
+    for (const { value } of onDuplicate ?? []) this.#use(this.#value(value, scope, null), 'copy');
+    return this.#returning(returning, scope);
+  }
+
+  #write(write: Update | Delete): OutputColumn[] {
+    const tables = this.#withClause(write.ctes, write.isRecursive, null);
+    const scope = scopeIn(null);
+    this.#from(write.tables, scope, tables);
+    if (write.type === 'update') {
+      for (const { value } of write.assignments) this.#use(this.#value(value, scope, tables), 'copy');
+    }
+    if (write.where !== null) this.#condition(write.where, scope, tables);
+    for (const one of write.further) this.#condition(one, scope, tables);
+    return this.#returning(write.returning, scope);
+  }
+
+  #returning(returning: readonly Expression[] | null, scope: Scope): OutputColumn[] {
+    return (returning ?? []).flatMap((item) => this.#item(item, null, scope, null)).map(output);
+  }
+
+  #withClause(ctes: readonly CommonTable[], isRecursive: boolean, outer: Tables | null): Tables | null {
+    let tables = outer;
+    // MariaDB's can name each other whatever their order: none is a table's name.
+    const all = isRecursive ? ctes.map(({ name }) => ({ name, columns: null as readonly Column[] | null })) : [];
+    const entries: Tables[] = [];
+    for (const one of all) {
+      tables = { ...one, outer: tables };
+      entries.push(tables);
+    }
+    for (const [at, cte] of ctes.entries()) {
+      const own = entries[at];
+      if (own === undefined)
+        tables = {
+          name: cte.name,
+          columns: this.#renamed(this.query(cte.query, null, tables), cte.columns),
+          outer: tables,
+        };
+      else this.#recursive(cte, own, tables);
+    }
+    return tables;
+  }
+
+  /** The columns of a query that may read its own result: found again until they do not change any more. */
+  #recursive(cte: CommonTable, own: Tables, tables: Tables | null): void {
+    const [seed, ...others] = cte.query.arms;
+    if (seed === undefined) throw new CannotTell();
+    const first = others.length === 0 ? cte.query : { ...cte.query, arms: [seed], orderBy: [], limit: [] };
+    own.columns = this.#renamed(this.query(first, null, tables), cte.columns);
+    if (others.length === 0) return;
+    for (let round = 0; round < MOST_ROUNDS; round += 1) {
+      const known: readonly Column[] = own.columns;
+      const found = this.#renamed(this.query(cte.query, null, tables), cte.columns);
+      if (found.length !== known.length) throw new CannotTell();
+      own.columns = found.map(
+        ({ name, lineage }, at): Column => ({ name, lineage: oneOf([known[at]!.lineage, lineage]) }),
+      );
+      if (own.columns.every(({ lineage }, at) => isSame(lineage, known[at]!.lineage))) return;
+    }
+    throw new CannotTell();
+  }
+
+  #renamed(columns: readonly Column[], names: readonly string[]): readonly Column[] {
+    if (names.length === 0) return columns;
+    if (names.length !== columns.length) throw new CannotTell();
+    return columns.map(({ lineage }, at) => ({ name: names[at]!.toLowerCase(), lineage }));
+  }
+
+  query(query: Query, outer: Scope | null, around: Tables | null): readonly Column[] {
+    this.#step();
+    if (query.procedure !== null) throw new CannotTell();
+    const tables = this.#withClause(query.ctes, query.isRecursive, around);
+    const [only, ...others] = query.arms;
+    if (only === undefined) throw new CannotTell();
+    let columns: readonly Column[];
+    if (others.length === 0 && only.type === 'select') columns = this.#select(only, query, outer, tables);
+    else {
+      columns = this.#arm(only, outer, tables);
+      for (const other of others) {
+        const more = this.#arm(other, outer, tables);
+        if (more.length !== columns.length) throw new CannotTell();
+        columns = columns.map(({ name, lineage }, at) => ({ name, lineage: oneOf([lineage, more[at]!.lineage]) }));
+      }
+      // Which rows are left depends on all columns, except after UNION ALL.
+      if (others.length > 0) this.#useAll(columns, 'condition');
+      const scope = scopeIn(null);
+      for (const { name, lineage } of columns) addAlias(scope, name, lineage);
+      scope.seesAliases = true;
+      this.#around([...query.orderBy, ...query.limit], columns, scope, tables);
+    }
+    this.#into(query.into, columns);
+    return columns;
+  }
+
+  #into(into: readonly Into[], columns: readonly Column[]): void {
+    if (into.length > 0) this.#useAll(columns, 'copy');
+  }
+
+  #arm(arm: Arm, outer: Scope | null, tables: Tables | null): readonly Column[] {
+    switch (arm.type) {
+      case 'select':
+        return this.#select(arm, null, outer, tables);
+      case 'nested':
+        return this.query(arm.query, outer, tables);
+      case 'table':
+        return this.#table(arm.table.name, null, tables).columns;
+      case 'values': {
+        const scope = scopeIn(outer);
+        const rows = arm.rows.map((row) => row.map((value) => this.#value(value, scope, tables)));
+        const [first = []] = rows;
+        if (rows.some((row) => row.length !== first.length)) throw new CannotTell();
+        return first.map((_, at) => ({ name: '', lineage: oneOf(rows.map((row) => row[at]!)) }));
+      }
+    }
+  }
+
+  #select(select: Select, query: Query | null, outer: Scope | null, tables: Tables | null): readonly Column[] {
+    const scope = scopeIn(outer);
+    this.#from(select.from, scope, tables);
+    const columns = select.items.flatMap((item, at) => this.#item(item, select.labels[at] ?? null, scope, tables));
+    if (select.where !== null) this.#condition(select.where, scope, tables);
+    scope.seesAliases = true;
+    if (select.isDistinct) this.#useAll(columns, 'condition');
+    this.#around([...select.further, ...(query?.orderBy ?? [])], columns, scope, tables);
+    for (const one of query?.limit ?? []) this.#condition(one, scope, tables);
+    this.#into(select.into, columns);
+    return columns;
+  }
+
+  /** GROUP BY, HAVING, ORDER BY: a number is the place of a column. */
+  #around(expressions: readonly Expression[], columns: readonly Column[], scope: Scope, tables: Tables | null): void {
+    for (const one of expressions) {
+      if (one.type === 'literal' && one.kind === 'number') this.#useAll(columns, 'condition');
+      else this.#condition(one, scope, tables);
+    }
+  }
+
+  #item(item: Expression, label: string | null, scope: Scope, tables: Tables | null): readonly Column[] {
+    if (item.type === 'column' && item.name === '*') return this.#star(item, scope);
+    const lineage = this.#value(item, scope, tables);
+    const name = (label ?? (item.type === 'column' ? item.name : '')).toLowerCase();
+    if (label !== null) addAlias(scope, name, lineage);
+    return [{ name, lineage }];
+  }
+
+  #star(star: ColumnExpression, scope: Scope): readonly Column[] {
+    const origins = star.table === null ? scope.origins : scope.origins.filter((one) => this.#isNamed(one, star));
+    if (origins.length === 0 || (star.table !== null && origins.length > 1)) throw new CannotTell();
+    // Columns that are one come first, and only once.
+    if (star.table === null && scope.merges) throw new CannotTell();
+    if (origins.some(({ rest }) => rest !== null)) throw new CannotTell();
+    return origins.flatMap(({ columns }) => columns);
+  }
+
+  #isNamed({ alias, schema }: Origin, column: ColumnExpression): boolean {
+    const isSame = (one: string | null, other: string | null) => this.#folded(one) === this.#folded(other);
+    return isSame(alias, column.table) && (column.schema === null || isSame(schema, column.schema));
+  }
+
+  #folded<Text extends string | null>(name: Text): Text | string {
+    return this.#context.foldsNames && name !== null ? name.toLowerCase() : name;
+  }
+
+  #from(from: readonly TableReference[], scope: Scope, tables: Tables | null): void {
+    for (const one of from) this.#addOrigins(one, scope, tables);
+    for (const condition of conditionsIn(from)) {
+      if (condition.type === 'column' && condition.name === '*') {
+        scope.merges = true;
+        this.#natural(scope);
+      } else {
+        scope.merges ||= condition.type === 'operation' && condition.operands.every(isBareColumn);
+        this.#condition(condition, scope, tables);
+      }
+    }
+  }
+
+  /** NATURAL: columns of one name are compared. */
+  #natural({ origins }: Scope): void {
+    const byName = new Map<string, Column[]>();
+    for (const { columns, rest } of origins) {
+      if (rest !== null) throw new CannotTell();
+      for (const column of columns) byName.set(column.name, [...(byName.get(column.name) ?? []), column]);
+    }
+    for (const same of byName.values()) if (same.length > 1) this.#useAll(same, 'condition');
+  }
+
+  #addOrigins(reference: TableReference, scope: Scope, tables: Tables | null): void {
+    switch (reference.type) {
+      case 'joined':
+        for (const table of reference.tables) this.#addOrigins(table, scope, tables);
+        return;
+      case 'derived': {
+        const { query, alias, columns: names, lateral } = reference;
+        const columns = this.#renamed(this.query(query, lateral ? scope : scope.outer, tables), names);
+        scope.origins.push({ alias: alias ?? '', schema: null, columns, rest: null });
+        return;
+      }
+      case 'function': {
+        const rest = this.#value(reference.call, scope, tables);
+        scope.origins.push({ alias: reference.alias ?? '', schema: null, columns: [], rest });
+        return;
+      }
+      case 'table':
+        scope.origins.push(this.#table(reference.name, reference.alias, tables));
+    }
+  }
+
+  #table(name: Name, alias: string | null, tables: Tables | null): Origin {
+    if (name.schema === null) {
+      for (let one = tables; one !== null; one = one.outer) {
+        if (this.#folded(one.name) !== this.#folded(name.name)) continue;
+        if (one.columns === null) throw new CannotTell();
+        return { alias: alias ?? name.name, schema: null, columns: one.columns, rest: null };
+      }
+    }
+    return this.#stored(name, alias);
+  }
+
+  #stored({ schema, name }: Name, alias: string | null): Origin {
+    const relation = relationOf(schema, name, this.#context.catalogue, this.#context.database);
+    if (relation === null || relation.columns.length === 0) throw new CannotTell();
+    let columns = this.#shapes.get(relation);
+    if (columns === undefined) {
+      columns = relation.kind === 'view' ? this.#view(relation) : this.#tableColumns(relation);
+      this.#shapes.set(relation, columns);
+    }
+    return { alias: alias ?? name, schema: relation.schema, columns, rest: null };
+  }
+
+  #tableColumns(relation: CatalogueRelation): readonly Column[] {
+    const known: Column[] = [];
+    return relation.columns.map((column) => {
+      const own = this.#own(relation, column.name);
+      const found = column.generated === null ? own : this.#generated(own, column.generated, relation, known);
+      known.push(found);
+      return found;
+    });
+  }
+
+  /** A generated column tells of those it is computed from. @param known the columns before it */
+  #generated(own: Column, text: string, relation: CatalogueRelation, known: readonly Column[]): Column {
+    const [statement] = this.#context.parse(`SELECT ${text}`) ?? [];
+    const arm = statement?.type === 'query' ? statement.query.arms[0] : undefined;
+    const after = relation.columns.slice(known.length + 1).map(({ name }) => this.#own(relation, name));
+    const columns = [...known, ...after];
+    const scope = scopeIn(null);
+    scope.origins.push({ alias: relation.name, schema: relation.schema, columns, rest: null });
+    let source = computedFrom(columns.map(({ lineage }) => lineage));
+    try {
+      const inside = new LineageWalk(this.#context, this.#viewDepth);
+      if (arm?.type === 'select') source = inside.#value(arm.items[0]!, scope, null);
+    } catch (error) {
+      // What it is computed from cannot be read: from any column of its table, then.
+      if (!(error instanceof CannotTell)) throw error;
+    }
+    if (source.from === 'none') return own;
+    return { name: own.name, lineage: { from: 'derived', columns: [...own.lineage.columns, ...source.columns] } };
+  }
+
+  #own({ schema, name: relation }: CatalogueRelation, name: string): Column {
+    const column = name.toLowerCase();
+    return { name: column, lineage: plain({ schema: this.#folded(schema), relation: this.#folded(relation), column }) };
+  }
+
+  /** The columns of a view have its name for them, and those of the columns they are computed from. */
+  #view(view: CatalogueRelation): readonly Column[] {
+    const statements = view.definition === null ? null : this.#context.parse(view.definition);
+    const [only] = statements ?? [];
+    if (this.#viewDepth >= MOST_VIEWS || only?.type !== 'query' || statements?.length !== 1) throw new CannotTell();
+    const inside = new LineageWalk(this.#context, this.#viewDepth + 1).query(only.query, null, null);
+    if (inside.length !== view.columns.length) throw new CannotTell();
+    return inside.map(({ lineage: { from, columns } }, at) => {
+      const own = this.#own(view, view.columns[at]!.name);
+      const names: readonly ColumnName[] = [...own.lineage.columns, ...columns];
+      return { name: own.name, lineage: { from: from === 'none' ? 'plain' : from, columns: names } };
+    });
+  }
+
+  #column(column: ColumnExpression, scope: Scope): Lineage {
+    const name = column.name.toLowerCase();
+    if (name === '*') throw new CannotTell();
+    const possible: Lineage[] = [];
+    for (let at: Scope | null = scope; at !== null; at = at.outer) {
+      let isListed = false;
+      for (const origin of at.origins) {
+        if (column.table !== null && !this.#isNamed(origin, column)) continue;
+        const found = origin.columns.filter((one) => one.name === name);
+        possible.push(...found.map(({ lineage }) => lineage));
+        isListed ||= found.length > 0;
+        if (found.length === 0 && origin.rest !== null) possible.push(computedFrom([origin.rest]));
+      }
+      const alias = column.table === null && (at !== scope || at.seesAliases) ? at.aliases.get(name) : undefined;
+      if (alias !== undefined) possible.push(alias);
+      if (isListed || alias !== undefined) return oneOf(possible);
+    }
+    if (possible.length === 0) throw new CannotTell();
+    return computedFrom(possible);
+  }
+
+  #value(expression: Expression, scope: Scope, tables: Tables | null): Lineage {
+    this.#step();
+    const all = (values: readonly Expression[]) => computedFrom(values.map((one) => this.#value(one, scope, tables)));
+    switch (expression.type) {
+      case 'column':
+        return this.#column(expression, scope);
+      case 'literal':
+      case 'parameter':
+      case 'variable':
+      case 'setting':
+      case 'sequence':
+        return NONE;
+      case 'query': {
+        const columns = this.query(expression.query, scope, tables);
+        return computedFrom(columns.map(({ lineage }) => lineage));
+      }
+      case 'call': {
+        const lineage = all(expression.arguments);
+        const kind = classOf(expression.name, this.#context);
+        if (kind === null || kind === 'other') this.#use(lineage, 'copy');
+        return lineage;
+      }
+      case 'assignment': {
+        const lineage = this.#value(expression.value, scope, tables);
+        this.#use(lineage, 'copy');
+        return lineage;
+      }
+      case 'pattern':
+        return all([expression.value, expression.pattern]);
+      case 'not':
+        return all([expression.operand]);
+      case 'in':
+        return all([expression.operand, ...expression.list]);
+      case 'row':
+        return all(expression.items);
+      default:
+        return all(expression.operands);
+    }
+  }
+
+  #condition(condition: Expression, scope: Scope, tables: Tables | null): void {
+    if (condition.type === 'and' || condition.type === 'or') {
+      for (const operand of condition.operands) this.#condition(operand, scope, tables);
+      return;
+    }
+    const compared = comparedWithConstants(condition);
+    if (compared === null) {
+      this.#use(this.#value(condition, scope, tables), 'condition');
+      return;
+    }
+    for (const column of compared) {
+      const lineage = this.#column(column, scope);
+      this.#use(lineage, lineage.from === 'plain' ? 'equality' : 'condition');
+    }
+  }
+}
+
+/** The columns that equal constants: of `a = 1`, `a IN (1, 2)`, `(a, b) = (1, 2)`. `null` for every other condition. */
+function comparedWithConstants(condition: Expression): readonly ColumnExpression[] | null {
+  if (condition.type === 'in') {
+    return condition.negated || !condition.list.every(isConstant) ? null : columnsOf(condition.operand);
+  }
+  if (condition.type !== 'comparison' || condition.operands.length !== 2 || condition.operators[0] !== '=') return null;
+  const [left, right] = condition.operands as [Expression, Expression];
+  if (isConstant(right)) return columnsOf(left);
+  return isConstant(left) ? columnsOf(right) : null;
+}
+
+function columnsOf(expression: Expression): readonly ColumnExpression[] | null {
+  if (expression.type === 'column') return [expression];
+  if (expression.type !== 'row') return null;
+  const columns = expression.items.filter((item) => item.type === 'column');
+  return columns.length === expression.items.length ? columns : null;
+}
+
+function isConstant(expression: Expression): boolean {
+  if (expression.type === 'row') return expression.items.every(isConstant);
+  return expression.type === 'parameter' || (expression.type === 'literal' && expression.kind !== 'default');
+}
+
+function isBareColumn(expression: Expression): boolean {
+  return expression.type === 'column' && expression.table === null;
+}
+
+function conditionsIn(references: readonly TableReference[]): Expression[] {
+  return references.flatMap((one) => (one.type === 'joined' ? [...one.conditions, ...conditionsIn(one.tables)] : []));
+}
+
+function goesElsewhere({ into, arms }: Query): boolean {
+  return into.length > 0 || arms.some((arm) => arm.type === 'select' && arm.into.length > 0);
+}
+
+function scopeIn(outer: Scope | null): Scope {
+  return { origins: [], aliases: new Map(), seesAliases: false, merges: false, outer };
+}
+
+function addAlias(scope: Scope, name: string, lineage: Lineage): void {
+  const known = scope.aliases.get(name);
+  scope.aliases.set(name, known === undefined ? lineage : oneOf([known, lineage]));
+}
+
+function output({ name, lineage: { from, columns } }: Column): OutputColumn {
+  return { name, from, columns };
+}
