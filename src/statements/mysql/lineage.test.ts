@@ -138,3 +138,7 @@ test('nothing is told where a name cannot be placed', () => {
     assert.equal(inWords(text), '? | ?', text);
   }
 });
+
+test('a result with more columns than a server gives is not followed', () => {
+  assert.equal(inWords(`SELECT ${Array(1_400).fill('c.*').join()} FROM c`), '? | ?');
+});

@@ -73,8 +73,10 @@ interface Tables {
   readonly outer: Tables | null;
 }
 
-/** Most queries and expressions looked at for one statement: a recursive CTE is looked at several times. */
-const MOST_STEPS = 50_000;
+/** Most expressions and sources looked at for one statement: a recursive CTE is looked at several times. */
+const MOST_STEPS = 100_000;
+/** Columns of one result: the servers' own limit. */
+const MOST_COLUMNS = 4_096;
 const MOST_ROUNDS = 20;
 const MOST_VIEWS = 8;
 
@@ -117,12 +119,14 @@ class LineageWalk {
     }
   }
 
-  #step(): void {
-    this.#steps += 1;
+  #step(by = 1): void {
+    this.#steps += by;
     if (this.#steps > MOST_STEPS) throw new CannotTell();
   }
 
-  #use({ columns }: Lineage, use: ColumnUse['use']): void {
+  #use({ from, columns }: Lineage, use: ColumnUse['use']): void {
+    if (from === 'unknown') throw new CannotTell();
+    this.#step(columns.length);
     for (const column of columns) {
       this.#uses.set(`${use}\0${column.schema}\0${column.relation}\0${column.column}`, { ...column, use });
     }
@@ -158,7 +162,7 @@ class LineageWalk {
   }
 
   #returning(returning: readonly Expression[] | null, scope: Scope): OutputColumn[] {
-    return (returning ?? []).flatMap((item) => this.#item(item, null, scope, null)).map(output);
+    return this.#items(returning ?? [], [], scope, null).map(output);
   }
 
   #withClause(ctes: readonly CommonTable[], isRecursive: boolean, outer: Tables | null): Tables | null {
@@ -259,7 +263,7 @@ class LineageWalk {
   #select(select: Select, query: Query | null, outer: Scope | null, tables: Tables | null): readonly Column[] {
     const scope = scopeIn(outer);
     this.#from(select.from, scope, tables);
-    const columns = select.items.flatMap((item, at) => this.#item(item, select.labels[at] ?? null, scope, tables));
+    const columns = this.#items(select.items, select.labels, scope, tables);
     if (select.where !== null) this.#condition(select.where, scope, tables);
     scope.seesAliases = true;
     if (select.isDistinct) this.#useAll(columns, 'condition');
@@ -275,6 +279,20 @@ class LineageWalk {
       if (one.type === 'literal' && one.kind === 'number') this.#useAll(columns, 'condition');
       else this.#condition(one, scope, tables);
     }
+  }
+
+  #items(
+    items: readonly Expression[],
+    labels: readonly (string | null)[],
+    scope: Scope,
+    tables: Tables | null,
+  ): readonly Column[] {
+    const columns: Column[] = [];
+    for (const [at, item] of items.entries()) {
+      columns.push(...this.#item(item, labels[at] ?? null, scope, tables));
+      if (columns.length > MOST_COLUMNS) throw new CannotTell();
+    }
+    return columns;
   }
 
   #item(item: Expression, label: string | null, scope: Scope, tables: Tables | null): readonly Column[] {
@@ -396,7 +414,8 @@ class LineageWalk {
       if (!(error instanceof CannotTell)) throw error;
     }
     if (source.from === 'none') return own;
-    return { name: own.name, lineage: { from: 'derived', columns: [...own.lineage.columns, ...source.columns] } };
+    const from = source.from === 'unknown' ? 'unknown' : 'derived';
+    return { name: own.name, lineage: { from, columns: [...own.lineage.columns, ...source.columns] } };
   }
 
   #own({ schema, name: relation }: CatalogueRelation, name: string): Column {
@@ -441,7 +460,11 @@ class LineageWalk {
 
   #value(expression: Expression, scope: Scope, tables: Tables | null): Lineage {
     this.#step();
-    const all = (values: readonly Expression[]) => computedFrom(values.map((one) => this.#value(one, scope, tables)));
+    const all = (values: readonly Expression[]) => {
+      const lineage = computedFrom(values.map((one) => this.#value(one, scope, tables)));
+      this.#step(lineage.columns.length);
+      return lineage;
+    };
     switch (expression.type) {
       case 'column':
         return this.#column(expression, scope);
