@@ -14,8 +14,10 @@ const corpus = join(import.meta.dirname, 'corpus');
 const rules = (...packs: readonly string[]) => packs.map((pack) => join(import.meta.dirname, `../rules/${pack}.yaml`));
 const masks = join(corpus, 'masks.yaml');
 
-/** Known to be wrong, each with its own todo below. */
-const UNSOLVED = new Set(['my-prv-010', 'my-dos-008']);
+const MYSQL_RULES = [...rules('agents-guarded-writes', 'mysql-agents', 'exfiltration', 'pii'), masks];
+
+/** Known to be wrong; the todo below is about them. */
+const UNSOLVED = new Set(['my-ben-038', 'my-ben-039', 'my-dos-008']);
 
 function wrongOnes(statements: readonly LabelledStatement[], answers: ReadonlyMap<string, Answer>): string[] {
   return statements.flatMap((one) => {
@@ -33,30 +35,22 @@ test('PostgreSQL: what must not run is refused, what is harmless is answered as 
 });
 
 test('MySQL: what must not run is refused, what is harmless is allowed', async (context) => {
-  const all = readLabelled(join(corpus, 'mysql.jsonl'));
-  assert.ok(all.length >= 150);
-  // Which values a statement shows is not told for MySQL yet: masks would refuse nearly everything.
-  const statements = all.filter((one) => !one.class.startsWith('masked_'));
+  const statements = readLabelled(join(corpus, 'mysql.jsonl'));
+  assert.ok(statements.length >= 150);
   const catalogue = await mysqlCatalogue(join(corpus, 'mysql.sql'));
   if (catalogue === null) return context.skip('there is no MariaDB here');
-  const files = rules('agents-guarded-writes', 'mysql-agents', 'exfiltration');
-  const answers = await judgeOffline(statements, catalogue, files);
+  const answers = await judgeOffline(statements, catalogue, MYSQL_RULES);
   assert.deepEqual(
     wrongOnes(statements, answers).filter((text) => !UNSOLVED.has(text.split(' ')[0]!)),
     [],
   );
 });
 
-test("MySQL: writes to the server's own tables and recursion without an end are refused", { todo: true }, async () => {
+test('MySQL: recursion without an end is refused, EXPLAIN of what is harmless is not', { todo: true }, async () => {
   const statements = readLabelled(join(corpus, 'mysql.jsonl')).filter(({ id }) => UNSOLVED.has(id));
   const catalogue = await mysqlCatalogue(join(corpus, 'mysql.sql'));
   assert.ok(catalogue !== null);
-  const answers = await judgeOffline(
-    statements,
-    catalogue,
-    rules('agents-guarded-writes', 'mysql-agents', 'exfiltration'),
-  );
-  assert.deepEqual(wrongOnes(statements, answers), []);
+  assert.deepEqual(wrongOnes(statements, await judgeOffline(statements, catalogue, MYSQL_RULES)), []);
 });
 
 test('a wrong answer is found, whichever way it is wrong', () => {
