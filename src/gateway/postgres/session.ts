@@ -85,6 +85,11 @@ export class PostgresSession implements FrameSink, TurnMember {
   #analysed: Judgement | null = null;
   /** True while a cancel request for a result over its budget is on its way. */
   #cancelling = false;
+  /**
+   * Whose rows come in, once it is known that there is nothing to do about them but to count: until any other message comes,
+   * a row costs no more than that.
+   */
+  #rowsOf: Execution | null = null;
   /** True if the row that comes in pieces is not for the client. */
   #pieceDropped = false;
   /** True after our own error in the place of a completion: nothing up to ReadyForQuery is for the client. */
@@ -514,7 +519,7 @@ export class PostgresSession implements FrameSink, TurnMember {
   /** The statements of a text as they are judged at this execution of it. @param portal holds its bind values */
   #atMoment(judgement: Judgement, portal: Portal | null): readonly JudgedStatement[] {
     const statements = this.#withNames(judgement);
-    if (statements.every(({ verdict }) => verdict.stable)) return statements;
+    if (statements.every(isStable)) return statements;
     const moment = this.#moment(judgement.text, portal);
     return statements.map((statement) => this.start.judge.atMoment(statement, moment));
   }
@@ -551,8 +556,8 @@ export class PostgresSession implements FrameSink, TurnMember {
 
   /** The meter of an execution, or why it may not begin. */
   #meter(statements: readonly JudgedStatement[]): { readonly meter: Meter | null; readonly refusal: Refusal | null } {
+    if (!statements.some(hasLimits) || statements.some(isRefused)) return UNMETERED;
     const limits = statements.flatMap(({ verdict }) => verdict.limits);
-    if (limits.length === 0 || statements.some(isRefused)) return UNMETERED;
     const who = { subject: this.start.identity.subject, session: this.id };
     const begun = this.#services.budgets.begin(limits, who, Date.now());
     if (begun === null) return UNMETERED;
@@ -750,6 +755,7 @@ export class PostgresSession implements FrameSink, TurnMember {
   }
 
   #serverPiece(type: number, bytes: Buffer, start: number, end: number, opens: boolean, closes: boolean): void {
+    if (type !== BACKEND.dataRow) this.#rowsOf = null;
     const running = this.#pipeline.running;
     if (opens) {
       const isRow = type === BACKEND.dataRow || type === BACKEND.copyData;
@@ -766,6 +772,16 @@ export class PostgresSession implements FrameSink, TurnMember {
   }
 
   #serverMessage(type: number, bytes: Buffer, start: number, end: number): boolean {
+    const rowsOf = this.#rowsOf;
+    if (rowsOf !== null) {
+      if (type === BACKEND.dataRow) {
+        rowsOf.rows++;
+        rowsOf.bytes += end - start;
+        this.#toClient.add(bytes, start, end);
+        return true;
+      }
+      this.#rowsOf = null;
+    }
     if (this.#pipeline.answersOwn && this.#ownAnswer(type, bytes, start, end)) return true;
     switch (type) {
       case BACKEND.dataRow: {
@@ -774,6 +790,7 @@ export class PostgresSession implements FrameSink, TurnMember {
           if (this.#isOver(running, end - start)) return true;
           running.rows++;
           running.bytes += end - start;
+          if (running.meter === null && !this.#dropToReady) this.#rowsOf = running;
         }
         break;
       }
@@ -1018,6 +1035,14 @@ export class PostgresSession implements FrameSink, TurnMember {
     endSocket(this.#upstream, encodeTerminate());
     this.#services.ended(this);
   }
+}
+
+function isStable({ verdict }: JudgedStatement): boolean {
+  return verdict.stable;
+}
+
+function hasLimits({ verdict }: JudgedStatement): boolean {
+  return verdict.limits.length > 0;
 }
 
 function isRefused({ verdict, facts }: JudgedStatement): boolean {
