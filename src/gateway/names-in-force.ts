@@ -47,11 +47,6 @@ export class NamesInForce {
     return context;
   }
 
-  /** Why the catalogue may not be what the server has; `null` if it may. */
-  get stale(): string | null {
-    return this.#keeper.status().stale;
-  }
-
   close(): Promise<void> {
     return this.#keeper.close();
   }
