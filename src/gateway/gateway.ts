@@ -22,6 +22,7 @@ import { PostgresSession } from './postgres/session.ts';
 import { judgeStartup, pinStartup } from './postgres/startup.ts';
 import { cancelUpstream, connectUpstream, type Upstream, UpstreamError } from './postgres/upstream.ts';
 import { Counters, type SessionServices } from './services.ts';
+import type { Session } from './session.ts';
 import { Turn } from './turn.ts';
 
 export interface GatewayOptions {
@@ -64,7 +65,7 @@ export class Gateway {
   /** One judge for each identity on each connection that has had a session. */
   readonly #judges = new Map<string, Judge>();
   readonly #names = new Map<string, NamesInForce>();
-  readonly #sessions = new Set<PostgresSession>();
+  readonly #sessions = new Set<Session>();
   readonly #sockets = new Set<Socket>();
   /** Clients that have no session yet. */
   readonly #arriving = new Set<Socket>();
@@ -92,7 +93,7 @@ export class Gateway {
       frontendRules: frontendRules(config.limits.messageBytes),
       budgets: new Budgets(),
       now: () => performance.now(),
-      ended: (session) => this.#ended(session as PostgresSession),
+      ended: (session) => this.#ended(session),
     };
     // Half-open: a client that has sent its last byte still gets its answers.
     this.#server = createServer(
@@ -318,7 +319,7 @@ export class Gateway {
   }
 
   /** Tells the client that it is in, and joins the two sockets by the session. */
-  #join(session: PostgresSession, client: LoggedIn, upstream: Upstream): void {
+  #join(session: Session, client: LoggedIn, upstream: Upstream): void {
     const secretKey = randomBytes(client.longKeys ? 32 : 4);
     this.#addCancelKey(session, upstream, secretKey);
     client.socket.write(
@@ -373,16 +374,16 @@ export class Gateway {
     return judge;
   }
 
-  #ended(session: PostgresSession): void {
+  #ended(session: Session): void {
     this.#sessions.delete(session);
     this.#dropCancelKey(session);
   }
 
   // --- Cancel ------------------------------------------------------------------------------------------------------
 
-  readonly #keyOf = new Map<PostgresSession, { readonly processId: number; readonly key: CancelKey }>();
+  readonly #keyOf = new Map<Session, { readonly processId: number; readonly key: CancelKey }>();
 
-  #addCancelKey(session: PostgresSession, upstream: Upstream, secretKey: Buffer): void {
+  #addCancelKey(session: Session, upstream: Upstream, secretKey: Buffer): void {
     const key = { secretKey, upstream: session.start.connection.upstream, upstreamKey: upstream.secretKey };
     const keys = this.#cancelKeys.get(upstream.processId);
     if (keys === undefined) this.#cancelKeys.set(upstream.processId, [key]);
@@ -390,7 +391,7 @@ export class Gateway {
     this.#keyOf.set(session, { processId: upstream.processId, key });
   }
 
-  #dropCancelKey(session: PostgresSession): void {
+  #dropCancelKey(session: Session): void {
     const entry = this.#keyOf.get(session);
     if (entry === undefined) return;
     this.#keyOf.delete(session);

@@ -205,6 +205,20 @@ export class Judge {
   }
 }
 
+/** True if no value and no moment can change the verdict. */
+export function isStable({ verdict }: JudgedStatement): boolean {
+  return verdict.stable;
+}
+
+export function isRefused({ verdict, facts }: JudgedStatement): boolean {
+  return facts.refuses !== null || verdict.action !== 'allow';
+}
+
+/** True if no values and no moment can make the statement pass: then it need not reach the server to be parsed. */
+export function isRefusedAlways({ verdict, facts }: JudgedStatement): boolean {
+  return facts.refuses !== null || (verdict.action === 'deny' && verdict.stable);
+}
+
 function mayChangePortals(facts: StatementFacts): boolean {
   if (facts.executes.length > 0) return true;
   return facts.kind !== 'FETCH' && facts.effects.some(({ effect }) => effect === 'cursor' || effect === 'opaque');

@@ -1,5 +1,6 @@
 import type { OverLimit } from '../policy/budgets.ts';
 import type { DenyVerdict, HoldVerdict, Retry } from '../policy/verdict.ts';
+import { isRefused, type JudgedStatement } from './judge.ts';
 
 /**
  * Why a statement does not run, for the client: what was refused, what to do instead, and whether a retry can pass.
@@ -16,8 +17,31 @@ export interface Refusal {
   readonly by: string;
 }
 
+/**
+ * Why statements that came together may not run, or `null`: one that is refused refuses all.
+ *
+ * @param failure why nothing can be recorded; `null` if it can
+ * @param counts which statements are refused
+ */
+export function refusalOf(
+  statements: readonly JudgedStatement[],
+  failure: string | null,
+  counts = isRefused,
+): Refusal | null {
+  const first = statements[0];
+  if (first === undefined) return null;
+  if (failure !== null) return notRecorded(failure, first.facts.kind);
+  for (let i = 0; i < statements.length; i++) {
+    if (!counts(statements[i]!)) continue;
+    const { verdict, facts } = statements[i]!;
+    if (verdict.action !== 'allow') return refusedByRule(verdict, facts.kind);
+    if (facts.refuses !== null) return unsafeEncoding(facts.refuses, facts.kind);
+  }
+  return null;
+}
+
 /** A hold is a refusal as long as nobody can approve it. */
-export function refusedByRule(verdict: DenyVerdict | HoldVerdict, kind: string): Refusal {
+function refusedByRule(verdict: DenyVerdict | HoldVerdict, kind: string): Refusal {
   return refusal('42501', verdict.message, verdict.hint, verdict.rule, kind, 'never');
 }
 
@@ -26,7 +50,7 @@ export function overBudget(over: OverLimit, kind: string): Refusal {
   return refusal('53400', over.message, over.hint, over.limit.rule, kind, over.retry);
 }
 
-export function notRecorded(reason: string, kind: string): Refusal {
+function notRecorded(reason: string, kind: string): Refusal {
   const full = /ENOSPC|EDQUOT/.test(reason);
   return refusal(
     full ? '53100' : '58030',
@@ -40,7 +64,7 @@ export function notRecorded(reason: string, kind: string): Refusal {
   );
 }
 
-export function unsafeEncoding(reason: string, kind: string): Refusal {
+function unsafeEncoding(reason: string, kind: string): Refusal {
   return refusal('22023', reason, 'Use client_encoding UTF8.', 'encoding', kind, 'never');
 }
 

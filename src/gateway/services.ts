@@ -6,6 +6,7 @@ import type { Budgets } from '../policy/budgets.ts';
 import type { Journal } from '../recording/journal.ts';
 import type { Judge } from './judge.ts';
 import type { NamesInForce } from './names-in-force.ts';
+import type { Session } from './session.ts';
 import type { Turn } from './turn.ts';
 
 /** Plain counters since the start of the process: the data path adds, the metrics read. */
@@ -35,7 +36,7 @@ export interface SessionServices {
   /** Milliseconds on the monotonic clock. */
   now(): number;
   /** The session has sent its last byte. */
-  ended(session: object): void;
+  ended(session: Session): void;
 }
 
 /** What a session begins with. */
@@ -44,7 +45,7 @@ export interface SessionStart {
   readonly identity: Identity;
   readonly connection: ConnectionConfig;
   readonly judge: Judge;
-  /** What names mean on the connection when the session begins; see PostgresSession.setNames. */
+  /** What names mean on the connection when the session begins; see Session.setNames. */
   readonly names: NamesInForce | null;
   /** Asks the upstream to cancel what this session runs; resolves when it has been told. */
   readonly cancel: () => Promise<void>;

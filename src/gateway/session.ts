@@ -1,0 +1,424 @@
+import type { Socket } from 'node:net';
+import type { LexingState } from '../statements/facts.ts';
+import { endSocket } from './end-socket.ts';
+import type { Judgement } from './judge.ts';
+import { Metering } from './metering.ts';
+import type { NamesInForce } from './names-in-force.ts';
+import { Outbox } from './outbox.ts';
+import type { SessionServices, SessionStart } from './services.ts';
+import { SessionNames } from './session-names.ts';
+import { StatementRecorder } from './statement-recorder.ts';
+import type { TurnMember } from './turn.ts';
+
+/**
+ * One client, one upstream connection, between login and close: what is the same whichever protocol they speak.
+ *
+ * Client to server: each message is judged and *staged*; at the end of the event-loop turn the records of the turn are
+ * written and what is staged is sent. If they cannot be written, everything since the first recorded message of the turn
+ * (the *mark*) is taken back and judged anew. A message that cannot be judged yet stops the reading from the client until
+ * the server, or Sluice itself, has said what decides about it. Server to client: chunks pass as they came while their
+ * messages are counted. Each side that does not take what it is sent stops the other from being read.
+ *
+ * A dialect reads the messages: it implements what is abstract here. See docs/data-path.md.
+ */
+export abstract class Session implements TurnMember {
+  readonly id: string;
+  readonly start: SessionStart;
+  protected readonly services: SessionServices;
+  protected readonly recorder: StatementRecorder;
+  protected readonly metering: Metering;
+  protected readonly names: SessionNames;
+  readonly #client: Socket;
+  readonly #upstream: Socket;
+  protected readonly toUpstream = new Outbox();
+  /** What the upstream sent, on its way to the client. */
+  protected readonly toClient = new Outbox();
+  /** Answers of our own. They are made only while the server has nothing in hand, and wait for the records of the turn. */
+  protected readonly answers = new Outbox();
+
+  /** What the client's next message waits for: an answer of the server, or something that Sluice itself is finding out. */
+  #waiting: 'nothing' | 'server' | 'sluice' = 'nothing';
+  /** Input that waits with it. */
+  #rest: Buffer | null = null;
+  #restAt = 0;
+  /** The judgement that was waited for. */
+  #analysed: Judgement | null = null;
+
+  #inTurn = false;
+  /** True from the first recorded message of this turn on: what follows may have to be taken back. */
+  #marked = false;
+  /** Messages since then: ranges of chunks. */
+  readonly #sinceMark = new Outbox();
+
+  #upstreamFull = false;
+  #clientFull = false;
+  #clientGone = false;
+  #closed = false;
+  #finished = false;
+  #draining = false;
+  /** Says which side ended the session first, in the words of the `session.end` record. */
+  #endReason = '';
+  /** Milliseconds on the monotonic clock; for the idle limit. */
+  lastActivity: number;
+
+  /** @param path the schemas in which unqualified names are looked for; empty if that does not matter or is not known */
+  constructor(
+    services: SessionServices,
+    client: Socket,
+    upstream: Socket,
+    start: SessionStart,
+    path: readonly string[],
+  ) {
+    this.services = services;
+    this.#client = client;
+    this.#upstream = upstream;
+    this.start = start;
+    this.id = start.id;
+    this.recorder = new StatementRecorder(services, start);
+    this.metering = new Metering(services.budgets, start, () => this.#serverSpoke());
+    this.names = new SessionNames(start.names, path);
+    this.lastActivity = services.now();
+  }
+
+  // --- What a dialect says -----------------------------------------------------------------------------------------
+
+  /** True if the server has nothing of this session in hand and no transaction is open. */
+  protected abstract readonly isIdle: boolean;
+  /** True while an answer of the server is outstanding. */
+  protected abstract readonly owesAnswers: boolean;
+  /** True if what the upstream sent so far ends with a whole message: one of ours may follow. */
+  protected abstract readonly upstreamAtBoundary: boolean;
+
+  /**
+   * Judges and stages the client's messages in `chunk` from `from` on.
+   * @returns how far it got: less than all if a message has to wait
+   */
+  protected abstract readClient(chunk: Buffer, from: number): number;
+  /** Judges and stages whole messages again, that were taken back. @returns false if one of them would have to wait */
+  protected abstract readAgain(messages: Buffer): boolean;
+  /** Settles the upstream's messages and adds to `toClient` what is for the client. */
+  protected abstract readUpstream(chunk: Buffer): void;
+
+  /** Remembers its state, for {@link takeBack}. */
+  protected abstract mark(): void;
+  /** What was sent since the mark has left: it cannot be taken back any more. */
+  protected abstract unmark(): void;
+  /** Nothing that was sent since the mark has left: it was not sent. */
+  protected abstract takeBack(): void;
+  /** Last records of this turn, before the journal is written. */
+  abstract beforeFlush(): void;
+
+  /** True if it means that the other side broke the protocol. */
+  protected abstract isViolation(error: unknown): error is Error;
+  /** The error that ends a session. @param code SQLSTATE */
+  protected abstract encodeFatal(code: string, message: string): Buffer;
+  /** What says to the server that the session is over. */
+  protected abstract readonly farewell: Buffer;
+  /** The session is over: settles what has no answer. */
+  protected abstract settleLost(): void;
+
+  // --- Client to server --------------------------------------------------------------------------------------------
+
+  /** Takes bytes from the client. */
+  fromClient(chunk: Buffer): void {
+    if (this.#closed) return;
+    this.lastActivity = this.services.now();
+    if (this.#rest !== null) {
+      this.#rest = Buffer.concat([this.#rest.subarray(this.#restAt), chunk]);
+      this.#restAt = 0;
+      return;
+    }
+    this.#read(chunk, 0);
+  }
+
+  #read(chunk: Buffer, from: number): void {
+    try {
+      const at = this.readClient(chunk, from);
+      if (this.#waiting !== 'nothing' && !this.#closed) {
+        this.#rest = chunk;
+        this.#restAt = at;
+        this.#client.pause();
+      }
+    } catch (error) {
+      this.#clientFailed(error);
+    }
+    this.#join();
+  }
+
+  /** Stops before the message in hand until the server has answered what decides about it. */
+  protected waitForServer(): false {
+    this.#waiting = 'server';
+    return false;
+  }
+
+  /** Stops before the message in hand until Sluice itself has found out what decides about it. */
+  protected waitFor(work: Promise<unknown>): false {
+    this.#waiting = 'sluice';
+    const goOn = (): void => this.#resume();
+    work.then(goOn, goOn);
+    return false;
+  }
+
+  /** The wait is over: goes on with the message it was about. */
+  #resume(): void {
+    if (this.#closed || this.#waiting === 'nothing') return;
+    this.#waiting = 'nothing';
+    const chunk = this.#rest!;
+    this.#rest = null;
+    this.#read(chunk, this.#restAt);
+    this.#readOn();
+  }
+
+  #serverSpoke(): void {
+    if (this.#waiting === 'server') this.#resume();
+  }
+
+  /** Reads on from the client unless something it does has to be waited for. */
+  #readOn(): void {
+    if (this.#waiting === 'nothing' && !this.#upstreamFull && !this.#clientFull && !this.#closed) this.#client.resume();
+  }
+
+  // --- Judging -----------------------------------------------------------------------------------------------------
+
+  /** The judgement of a text, or `null` if it has to be waited for. */
+  protected judgeText(text: string, lexing: LexingState): Judgement | null {
+    return this.#takeAnalysed(text) ?? this.#now(this.start.judge.judge(text, { lexing, names: this.names.current }));
+  }
+
+  /** The judgement of what was judged before, under the rules and names in force now, or `null` if it has to be waited for. */
+  protected judgeAgain(before: Judgement): Judgement | null {
+    const analysed = before.reading === null ? null : this.#takeAnalysed(before.text);
+    return analysed ?? this.#now(this.start.judge.again(before, this.names.current));
+  }
+
+  /** The judgement that was waited for, if it still holds. */
+  #takeAnalysed(text: string): Judgement | null {
+    const analysed = this.#analysed;
+    this.#analysed = null;
+    if (analysed?.text !== text || analysed.reading?.names !== this.names.current) return null;
+    const again = this.start.judge.again(analysed, analysed.reading.names);
+    return again instanceof Promise ? null : again;
+  }
+
+  #now(judgement: Judgement | Promise<Judgement>): Judgement | null {
+    if (!(judgement instanceof Promise)) return judgement;
+    this.#waiting = 'sluice';
+    judgement.then(
+      (done) => {
+        this.#analysed = done;
+        this.#resume();
+      },
+      (error: Error) => this.fatal('XX000', `Sluice could not read a statement: ${error.message}`, 'analysis failed'),
+    );
+    return null;
+  }
+
+  // --- The end of a turn -------------------------------------------------------------------------------------------
+
+  #join(): void {
+    if (this.#inTurn) return;
+    this.#inTurn = true;
+    this.services.turn.join(this);
+  }
+
+  /** A message comes that will be recorded: from it on, what is staged in this turn may have to be taken back. */
+  protected markOnce(): void {
+    if (this.#marked) return;
+    this.#marked = true;
+    this.toUpstream.mark();
+    this.answers.mark();
+    this.mark();
+  }
+
+  /** Keeps a message that may have to be judged again. */
+  protected keepForAgain(bytes: Buffer, start: number, end: number): void {
+    if (this.#marked) this.#sinceMark.add(bytes, start, end);
+  }
+
+  release(): void {
+    this.#inTurn = false;
+    if (this.#marked) {
+      this.#marked = false;
+      this.#sinceMark.clear();
+      this.unmark();
+    }
+    if (!this.#client.destroyed) {
+      if (!this.answers.isEmpty && !this.answers.writeTo(this.#client)) {
+        this.#clientFull = true;
+        this.#client.pause();
+      }
+      if (!this.toClient.isEmpty) this.toClient.writeTo(this.#client);
+    }
+    if (!this.toUpstream.isEmpty && this.#upstream.writable && !this.toUpstream.writeTo(this.#upstream)) {
+      this.#upstreamFull = true;
+      this.#client.pause();
+    }
+    if (this.#closed) this.#finish();
+    else if (this.#clientGone && this.#waiting === 'nothing') this.#upstream.end();
+  }
+
+  unrecorded(): void {
+    if (!this.#marked) {
+      this.release();
+      return;
+    }
+    // Nothing since the mark has left: take it back, and judge it again now that nothing can be recorded.
+    this.#marked = false;
+    this.toUpstream.cutBack();
+    this.answers.cutBack();
+    this.takeBack();
+    const messages = Buffer.concat(this.#sinceMark.take());
+    if (this.#closed) {
+      this.release();
+      return;
+    }
+    try {
+      if (!this.readAgain(messages)) this.fatal('58030', 'Sluice cannot record statements.', 'cannot record');
+    } catch (error) {
+      this.#clientFailed(error);
+    }
+    this.beforeFlush();
+    this.release();
+    // What it waited for may have been taken back.
+    this.#serverSpoke();
+  }
+
+  // --- Server to client --------------------------------------------------------------------------------------------
+
+  /** Takes bytes from the upstream. */
+  fromUpstream(chunk: Buffer): void {
+    if (this.#closed) return;
+    this.lastActivity = this.services.now();
+    try {
+      this.readUpstream(chunk);
+    } catch (error) {
+      const { name } = this.start.connection;
+      this.services.log.error(
+        { session: this.id, connection: name, error: (error as Error).message },
+        'upstream broke the protocol',
+      );
+      this.fatal('08006', `The upstream of connection "${name}" broke the protocol.`, 'upstream broke the protocol');
+      return;
+    }
+    if (!this.toClient.isEmpty && !this.toClient.writeTo(this.#client)) this.#upstream.pause();
+    this.#serverSpoke();
+    if (this.#draining && this.isIdle) this.#drainNow();
+  }
+
+  // --- The ends ----------------------------------------------------------------------------------------------------
+
+  protected get isClosed(): boolean {
+    return this.#closed;
+  }
+
+  /** Other rules are in force, and with them names may have begun to matter. */
+  setNames(names: NamesInForce | null): void {
+    this.names.setInForce(names);
+  }
+
+  /** The client's socket can take more. */
+  clientDrained(): void {
+    if (this.#closed) return;
+    this.#upstream.resume();
+    this.#clientFull = false;
+    this.#readOn();
+  }
+
+  upstreamDrained(): void {
+    this.#upstreamFull = false;
+    this.#readOn();
+  }
+
+  /** True while the server owes nothing and the client says nothing, in a transaction or not. */
+  isSilentSince(time: number): boolean {
+    return !this.owesAnswers && this.lastActivity < time;
+  }
+
+  /** The client sent its last byte. The server answers what it has in hand and ends the session, as it would without us. */
+  clientEnded(): void {
+    if (this.#closed) return;
+    this.#clientGone = true;
+    this.#join();
+  }
+
+  clientClosed(reason: string): void {
+    this.end(reason);
+    this.#join();
+  }
+
+  upstreamClosed(reason: string): void {
+    if (this.#closed) return;
+    if (!this.#clientGone && this.#endReason === '' && this.upstreamAtBoundary) {
+      this.fatal('08006', `The upstream of connection "${this.start.connection.name}" closed the connection.`, reason);
+    } else {
+      this.end(this.#clientGone ? 'client closed' : reason);
+      this.#join();
+    }
+  }
+
+  /** Ends the session with an error for the client. @param code SQLSTATE */
+  terminate(code: string, message: string, reason: string): void {
+    this.fatal(code, message, reason);
+  }
+
+  /** Ends the session as soon as no transaction is open. */
+  drain(): void {
+    this.#draining = true;
+    if (this.isIdle) this.#drainNow();
+  }
+
+  #drainNow(): void {
+    this.fatal('57P01', 'Sluice is shutting down.', 'drained');
+  }
+
+  #clientFailed(error: unknown): void {
+    if (this.isViolation(error)) {
+      this.services.log.warn({ session: this.id, violation: error.message }, 'client broke the protocol');
+      this.services.counters.violations++;
+      this.fatal('08P01', error.message, 'protocol violation');
+      return;
+    }
+    this.services.log.error({ session: this.id, err: error }, 'internal error');
+    this.fatal(
+      'XX000',
+      'Internal error in Sluice; the session was ended and nothing more was forwarded.',
+      'internal error',
+    );
+  }
+
+  /** Tells the client why, forwards nothing more, and ends. @param code SQLSTATE */
+  protected fatal(code: string, message: string, reason: string): void {
+    if (this.#closed) return;
+    if (this.#marked) {
+      this.#marked = false;
+      this.toUpstream.cutBack();
+    }
+    if (this.upstreamAtBoundary) this.toClient.addMessage(this.encodeFatal(code, message));
+    this.end(reason);
+    this.#join();
+  }
+
+  /** Says why the session will have ended, for a reason that comes before its end. */
+  protected noteEndReason(reason: string): void {
+    this.#endReason ||= reason;
+  }
+
+  /** Nothing more is read; what is staged is still sent. */
+  protected end(reason: string): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#endReason ||= reason;
+  }
+
+  /** The last bytes are with the sockets. */
+  #finish(): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    this.settleLost();
+    this.services.budgets.endSession(this.id);
+    this.recorder.sessionEnded(this.#endReason);
+    endSocket(this.#client);
+    endSocket(this.#upstream, this.farewell);
+    this.services.ended(this);
+  }
+}
