@@ -61,11 +61,11 @@ export class Serving {
       const gateway = new Gateway({ config, users: new Users(config.users), rules, journal, analyzer, log });
       ending.push(() => gateway.end());
       const serving = new Serving(config, log, rules, journal, gateway, ending);
-      const port = await gateway.listen();
+      const ports = await gateway.listen();
       const api = config.listen.api === null ? null : await serving.#startApi(config.listen.api, analyzer);
       log.info(
         {
-          postgres: formatAddress({ host: config.listen.postgres.host, port }),
+          postgres: formatAddress({ host: config.listen.postgres.host, port: ports.get('postgres')! }),
           ...(api !== null && { api }),
           rules: rules.ids.length,
           rulesVersion: rules.version,

@@ -1,5 +1,4 @@
 import type { Logger } from 'pino';
-import type { FrameRules } from '../../protocols/postgres/framing.ts';
 import type { ConnectionConfig } from '../config/config.ts';
 import type { Identity } from '../identity/identity.ts';
 import type { Budgets } from '../policy/budgets.ts';
@@ -31,7 +30,6 @@ export interface SessionServices {
   readonly turn: Turn;
   readonly counters: Counters;
   readonly log: Logger;
-  readonly frontendRules: FrameRules;
   readonly budgets: Budgets;
   /** Milliseconds on the monotonic clock. */
   now(): number;

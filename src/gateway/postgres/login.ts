@@ -3,7 +3,6 @@ import { type SecureContext, TLSSocket } from 'node:tls';
 import {
   type ErrorFields,
   encodeAuthentication,
-  encodeErrorResponse,
   encodeNegotiateProtocolVersion,
 } from '../../../protocols/postgres/backend.ts';
 import {
@@ -23,7 +22,6 @@ import { type ChannelBinding, mockVerifier, ScramServer } from '../../../protoco
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import type { Identity } from '../../identity/identity.ts';
 import type { Users } from '../../identity/users.ts';
-import { endSocket } from '../end-socket.ts';
 import { fatal } from './errors.ts';
 
 /** MAX_STARTUP_PACKET_LENGTH and PG_MAX_AUTH_TOKEN_LENGTH of the server. */
@@ -223,10 +221,4 @@ async function startTls(socket: Socket, secureContext: SecureContext, direct: bo
     );
   }
   return tls;
-}
-
-/** Tells the client why, and hangs up. */
-export function hangUp(socket: Socket, fields: ErrorFields | null): void {
-  if (fields === null) socket.destroy();
-  else endSocket(socket, encodeErrorResponse(fields));
 }

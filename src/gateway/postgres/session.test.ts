@@ -151,11 +151,11 @@ function startSession(ruleId = 'no-delete', Session = PostgresSession) {
       turn: new Turn(journal as unknown as Journal),
       counters: new Counters(),
       log: pino({ level: 'silent' }),
-      frontendRules: frontendRules(64 * 1024 * 1024),
       budgets: new Budgets(),
       now: () => performance.now(),
       ended: () => undefined,
     },
+    frontendRules(64 * 1024 * 1024),
     client as unknown as Socket,
     upstream as unknown as Socket,
     {

@@ -7,7 +7,7 @@ import {
   encodeErrorResponse,
   encodeReadyForQuery,
 } from '../../../protocols/postgres/backend.ts';
-import { Framer, type FrameSink } from '../../../protocols/postgres/framing.ts';
+import { type FrameRules, Framer, type FrameSink } from '../../../protocols/postgres/framing.ts';
 import {
   decodeFunctionCall,
   encodeExecute,
@@ -71,11 +71,13 @@ export class PostgresSession extends Session implements FrameSink {
   #markUnsureUntil = 0;
 
   /**
+   * @param frontendRules bounds of what a client may send
    * @param parameters the upstream's, as ParameterStatus messages gave them during its start
    * @param path the schemas it searches; empty if that does not matter or is not known
    */
   constructor(
     services: SessionServices,
+    frontendRules: FrameRules,
     client: Socket,
     upstream: Socket,
     start: SessionStart,
@@ -85,7 +87,7 @@ export class PostgresSession extends Session implements FrameSink {
     super(services, client, upstream, start, path);
     this.#pipeline = new Pipeline(this.recorder, start.judge);
     this.#reading = new TextReading(parameters);
-    this.#fromClient = new Framer(this, services.frontendRules);
+    this.#fromClient = new Framer(this, frontendRules);
     this.#fromUpstream = new Framer(
       {
         message: (type, bytes, from, to) => this.#serverMessage(type, bytes, from, to),

@@ -1,0 +1,115 @@
+import type { Socket } from 'node:net';
+import type { Address, ConnectionConfig } from '../config/config.ts';
+import type { Identity } from '../identity/identity.ts';
+import type { SessionPins } from '../policy/session-rules.ts';
+import { endSocket } from './end-socket.ts';
+import type { Judge } from './judge.ts';
+import type { NamesInForce } from './names-in-force.ts';
+import type { SessionServices } from './services.ts';
+import type { Session } from './session.ts';
+
+/** A client on its way from connecting to its session. */
+export class Arrival {
+  /** Address and port it connects from. */
+  readonly from: string;
+  #socket: Socket;
+  /** True once it was told that it took too long. */
+  isLate = false;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    this.from = `${socket.remoteAddress}:${socket.remotePort}`;
+  }
+
+  get socket(): Socket {
+    return this.#socket;
+  }
+
+  /** From now on the client is reached over TLS. */
+  secured(tls: Socket): void {
+    tls.on('error', () => tls.destroy());
+    this.#socket = tls;
+  }
+
+  /** False once it makes no sense to go on. */
+  get isThere(): boolean {
+    return !this.isLate && !this.#socket.destroyed;
+  }
+
+  /** Tells the client why, and hangs up. @param why `null` where there is nobody to tell */
+  hangUp(why: Buffer | null): void {
+    if (why === null) this.#socket.destroy();
+    else endSocket(this.#socket, why);
+  }
+}
+
+/** Why a client is not let in, for reasons that are the same in every protocol. */
+export type Reason =
+  | { readonly why: 'late'; readonly seconds: number }
+  | { readonly why: 'shutting down' }
+  | { readonly why: 'too many sessions' }
+  | { readonly why: 'contradicting rules' }
+  | { readonly why: 'internal error' };
+
+/** A client is not let in. */
+export class NotLetIn extends Error {
+  /**
+   * - `refused`: it asks for what is not to be had, or went away.
+   * - `authentication`: it could not prove who it is.
+   * - `violation`: it broke the protocol.
+   * - `upstream`: the server behind Sluice cannot be had.
+   */
+  readonly kind: 'refused' | 'authentication' | 'violation' | 'upstream';
+  /** What the client is told: the bytes of an error, or a reason of the gateway's own; `null` where there is nobody to tell. */
+  readonly answer: Buffer | Reason | null;
+  /** Who it said it was; `null` where it does not matter. */
+  readonly user: string | null;
+
+  /** @param message for the log */
+  constructor(kind: NotLetIn['kind'], message: string, answer: NotLetIn['answer'], user: string | null = null) {
+    super(message);
+    this.name = 'NotLetIn';
+    this.kind = kind;
+    this.answer = answer;
+    this.user = user;
+  }
+}
+
+/** How clients of one protocol get in. */
+export interface Entrance {
+  readonly protocol: ConnectionConfig['protocol'];
+  readonly listen: Address;
+  /** Logs the client in and begins its session. @throws NotLetIn, or what is a mistake of ours */
+  enter(arrival: Arrival): Promise<void>;
+  /** A session that began here is over. */
+  ended(session: Session): void;
+  /** The error that tells the client. */
+  encodeError(arrival: Arrival, reason: Reason): Buffer;
+}
+
+/** An upstream connection that is logged in. */
+export interface UpstreamLink {
+  readonly socket: Socket;
+  /** Gives the bytes that follow to `receive`; those that are there already at once. */
+  onBytes(receive: (chunk: Buffer) => void): void;
+}
+
+/** What an entrance needs of the gateway. */
+export interface Inside {
+  readonly services: SessionServices;
+  /** The judge of an identity on a connection; the same one for all its sessions there. */
+  judgeOf(identity: Identity, connection: ConnectionConfig): Judge;
+  /** What names mean on a connection; `null` where nothing depends on it. */
+  namesOf(connection: ConnectionConfig): Promise<NamesInForce | null>;
+  /** What the session is pinned to. @throws NotLetIn if the rules contradict each other */
+  pinsOf(identity: Identity, connection: ConnectionConfig): SessionPins;
+  /** Connects an upstream if there is room for one more session. @throws NotLetIn */
+  withRoom<Link extends UpstreamLink>(arrival: Arrival, connect: () => Promise<Link>): Promise<Link | null>;
+  /**
+   * Records that the session has begun, and joins the sockets by it.
+   *
+   * @param record further fields of the record, as JSON text
+   * @param greet sends what tells the client that it is in
+   */
+  begin(arrival: Arrival, session: Session, upstream: UpstreamLink, record: string, greet: () => void): void;
+}

@@ -1,0 +1,218 @@
+import { randomBytes, timingSafeEqual, X509Certificate } from 'node:crypto';
+import { createSecureContext } from 'node:tls';
+import {
+  type ErrorFields,
+  encodeAuthentication,
+  encodeBackendKeyData,
+  encodeErrorResponse,
+  encodeReadyForQuery,
+} from '../../../protocols/postgres/backend.ts';
+import type { FrameRules } from '../../../protocols/postgres/framing.ts';
+import type { CancelRequest } from '../../../protocols/postgres/frontend.ts';
+import { endPointBinding } from '../../../protocols/postgres/scram.ts';
+import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
+import type { Address, Config, ConnectionConfig, UpstreamConfig } from '../../config/config.ts';
+import type { Users } from '../../identity/users.ts';
+import { endSocket } from '../end-socket.ts';
+import { type Arrival, type Entrance, type Inside, NotLetIn, type Reason } from '../entrance.ts';
+import type { Session } from '../session.ts';
+import { fatal } from './errors.ts';
+import { frontendRules } from './frame-rules.ts';
+import { type LoggedIn, LoginRefused, type LoginServices, login } from './login.ts';
+import { PostgresSession } from './session.ts';
+import { judgeStartup, pinStartup } from './startup.ts';
+import { cancelUpstream, connectUpstream, type Upstream, UpstreamError } from './upstream.ts';
+
+/** Who may cancel what: the key the client was given, and the one the upstream gave us. */
+interface CancelKey {
+  readonly secretKey: Buffer;
+  readonly upstream: UpstreamConfig;
+  readonly upstreamKey: Buffer;
+}
+
+/** How PostgreSQL clients get in, and cancel what runs. */
+export class PostgresEntrance implements Entrance {
+  readonly protocol = 'postgres';
+  readonly listen: Address;
+  readonly #inside: Inside;
+  readonly #login: LoginServices;
+  readonly #frontendRules: FrameRules;
+  readonly #connections: ReadonlyMap<string, ConnectionConfig>;
+  /** By the process id that clients see, which is the upstream's. */
+  readonly #cancelKeys = new Map<number, CancelKey[]>();
+  readonly #keyOf = new Map<Session, { readonly processId: number; readonly key: CancelKey }>();
+  #lastParameters: ReadonlyMap<string, string> = new Map();
+
+  constructor(listen: Address, config: Config, users: Users, inside: Inside) {
+    this.listen = listen;
+    this.#inside = inside;
+    this.#login = { users, tls: tlsOf(config), mockSecret: randomBytes(32) };
+    this.#frontendRules = frontendRules(config.limits.messageBytes);
+    const own = config.connections.filter(({ protocol }) => protocol === 'postgres');
+    this.#connections = new Map(own.map((connection) => [connection.name, connection]));
+  }
+
+  async enter(arrival: Arrival): Promise<void> {
+    try {
+      const client = await login(arrival.socket, this.#login, (tls) => arrival.secured(tls));
+      if ('cancel' in client) {
+        await this.#cancel(client.cancel);
+        endSocket(arrival.socket);
+        return;
+      }
+      await this.#begin(client, arrival);
+    } catch (error) {
+      throw notLetIn(error);
+    }
+  }
+
+  encodeError(_arrival: Arrival, reason: Reason): Buffer {
+    return encodeErrorResponse(fieldsOf(reason));
+  }
+
+  async #begin(client: LoggedIn, arrival: Arrival): Promise<void> {
+    const connection = this.#connections.get(client.database);
+    if (connection === undefined) {
+      throw new LoginRefused(
+        `no connection "${client.database}"`,
+        fatal('3D000', `database "${client.database}" does not exist: Sluice has no connection of that name`),
+      );
+    }
+    const inside = this.#inside;
+    const { identity } = client;
+    const judge = inside.judgeOf(identity, connection);
+    const startup = await judgeStartup(client.parameters, judge);
+    if (!startup.ok) throw new LoginRefused(startup.fields.message, startup.fields);
+    const names = await inside.namesOf(connection);
+    pinStartup(startup.parameters, inside.pinsOf(identity, connection));
+
+    const upstream = await inside.withRoom(arrival, () =>
+      connectUpstream(connection.name, connection.upstream, startup.parameters, names !== null),
+    );
+    if (upstream === null) return;
+    const application = client.parameters.get('application_name');
+    const claimed = new Map(application === undefined ? [] : [['application_name', application]]);
+    const session = new PostgresSession(
+      inside.services,
+      this.#frontendRules,
+      client.socket,
+      upstream.socket,
+      {
+        id: randomBytes(8).toString('hex'),
+        identity,
+        connection,
+        judge,
+        names,
+        cancel: () => cancelUpstream(connection.upstream, upstream.processId, upstream.secretKey),
+        address: client.socket.remoteAddress ?? '',
+        tls: client.tls,
+        claimed,
+      },
+      this.#shared(upstream.parameters),
+      upstream.searchPath,
+    );
+    const record =
+      `"upstream":{"pid":${upstream.processId}},"claimed":${JSON.stringify({ application_name: application ?? null })},` +
+      `"parameters":${JSON.stringify(Object.fromEntries(client.parameters))}`;
+    inside.begin(arrival, session, upstream, record, () => this.#greet(session, client, upstream));
+  }
+
+  /** Tells the client that it is in, and with which key it can cancel. */
+  #greet(session: Session, client: LoggedIn, upstream: Upstream): void {
+    const secretKey = randomBytes(client.longKeys ? 32 : 4);
+    this.#addCancelKey(session, upstream, secretKey);
+    client.socket.write(
+      Buffer.concat([
+        encodeAuthentication({ kind: 'Ok' }),
+        upstream.greeting,
+        encodeBackendKeyData({ processId: upstream.processId, secretKey }),
+        encodeReadyForQuery('I'),
+      ]),
+    );
+  }
+
+  /** Most sessions begin with the same parameters: they share one map. */
+  #shared(parameters: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
+    const last = this.#lastParameters;
+    const same = parameters.size === last.size && [...parameters].every(([name, value]) => last.get(name) === value);
+    if (!same) this.#lastParameters = parameters;
+    return this.#lastParameters;
+  }
+
+  // --- Cancel ------------------------------------------------------------------------------------------------------
+
+  #addCancelKey(session: Session, { processId, secretKey: upstreamKey }: Upstream, secretKey: Buffer): void {
+    const key = { secretKey, upstream: session.start.connection.upstream, upstreamKey };
+    const keys = this.#cancelKeys.get(processId);
+    if (keys === undefined) this.#cancelKeys.set(processId, [key]);
+    else keys.push(key);
+    this.#keyOf.set(session, { processId, key });
+  }
+
+  ended(session: Session): void {
+    const entry = this.#keyOf.get(session);
+    if (entry === undefined) return;
+    this.#keyOf.delete(session);
+    const left = this.#cancelKeys.get(entry.processId)!.filter((key) => key !== entry.key);
+    if (left.length === 0) this.#cancelKeys.delete(entry.processId);
+    else this.#cancelKeys.set(entry.processId, left);
+  }
+
+  /** Passes a cancel request on to the one backend its key is for; as the protocol wants it, without an answer. */
+  async #cancel({ processId, secretKey }: CancelRequest): Promise<void> {
+    const { counters, log } = this.#inside.services;
+    counters.cancelRequests++;
+    for (const key of this.#cancelKeys.get(processId) ?? []) {
+      if (key.secretKey.length !== secretKey.length || !timingSafeEqual(key.secretKey, secretKey)) continue;
+      try {
+        await cancelUpstream(key.upstream, processId, key.upstreamKey);
+      } catch (error) {
+        log.warn({ reason: (error as Error).message }, 'cancel request failed');
+      }
+      return;
+    }
+  }
+}
+
+function fieldsOf(reason: Reason): ErrorFields {
+  switch (reason.why) {
+    case 'late':
+      return fatal('57014', `login was not complete within ${reason.seconds} s`);
+    case 'shutting down':
+      return fatal('57P03', 'Sluice is shutting down.');
+    case 'too many sessions':
+      return fatal('53300', 'Sluice has no free sessions: try again later.');
+    case 'contradicting rules':
+      return {
+        ...fatal('28000', 'The session cannot begin: the rules for it contradict each other.'),
+        hint: 'Tell the people who write the rules of this connection.',
+      };
+    case 'internal error':
+      return fatal('XX000', 'Internal error in Sluice.');
+  }
+}
+
+/** What the gateway makes of an error on the way in; what it is not about stays as it is. */
+function notLetIn(error: unknown): unknown {
+  if (error instanceof LoginRefused) {
+    const answer = error.fields === null ? null : encodeErrorResponse(error.fields);
+    return new NotLetIn(error.user === null ? 'refused' : 'authentication', error.message, answer, error.user);
+  }
+  if (error instanceof ProtocolViolation) {
+    return new NotLetIn('violation', error.message, encodeErrorResponse(fatal(error.code, error.message)));
+  }
+  if (error instanceof UpstreamError) {
+    return new NotLetIn('upstream', error.message, encodeErrorResponse(error.fields));
+  }
+  return error;
+}
+
+function tlsOf(config: Config): LoginServices['tls'] {
+  if (config.tls === null) return null;
+  const { certificate: cert, key } = config.tls;
+  const data = endPointBinding(new X509Certificate(cert).raw);
+  return {
+    context: createSecureContext({ cert, key, minVersion: 'TLSv1.2' }),
+    binding: data === null ? null : { type: 'tls-server-end-point', data },
+  };
+}
