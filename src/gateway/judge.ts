@@ -4,10 +4,14 @@ import type { Moment, RuleSet } from '../policy/decide.ts';
 import type { Verdict } from '../policy/verdict.ts';
 import type { NameContext } from '../statements/catalogue.ts';
 import { type Effect, type LexingState, opaqueText, type StatementFacts, type TextFacts } from '../statements/facts.ts';
+import type { MysqlModes } from '../statements/mysql/server.ts';
+
+/** How a session's text is read, in the terms of its dialect. States that are the same are one object. */
+export type Lexing = LexingState | MysqlModes;
 
 /** What the facts of a text depend on besides the text. */
 export interface Reading {
-  readonly lexing: LexingState;
+  readonly lexing: Lexing;
   readonly names: NameContext;
 }
 
@@ -49,9 +53,9 @@ export interface Judgement {
   readonly changesLexing: boolean;
 }
 
-/** Reads text; see `statements/`. */
+/** Reads text of one dialect; see `statements/`. */
 export interface Analyzer {
-  analyze(text: string, lexing: LexingState, names: NameContext): TextFacts | Promise<TextFacts>;
+  analyze(text: string, lexing: Lexing, names: NameContext): TextFacts | Promise<TextFacts>;
 }
 
 /** Texts whose judgement is kept, and the most characters of them. */
@@ -67,8 +71,7 @@ export class Judge {
   readonly #identity: Identity;
   readonly #connection: ConnectionConfig;
   #rules: RuleSet;
-  /** By names, then by lexing state: [strings standard, strings not standard]. */
-  #texts = new WeakMap<NameContext, [Map<string, Judgement>, Map<string, Judgement>]>();
+  #texts = new WeakMap<NameContext, Map<Lexing, Map<string, Judgement>>>();
   #kept = 0;
   #characters = 0;
   /** Facts of texts that differ in literals share their effects: so they share the verdict. */
@@ -106,10 +109,15 @@ export class Judge {
   #textsOf({ lexing, names }: Reading): Map<string, Judgement> {
     let byLexing = this.#texts.get(names);
     if (byLexing === undefined) {
-      byLexing = [new Map(), new Map()];
+      byLexing = new Map();
       this.#texts.set(names, byLexing);
     }
-    return byLexing[lexing.standardConformingStrings ? 0 : 1];
+    let byText = byLexing.get(lexing);
+    if (byText === undefined) {
+      byText = new Map();
+      byLexing.set(lexing, byText);
+    }
+    return byText;
   }
 
   /** The judgement of what was judged before, under the rules and with the names in force now. */

@@ -1,7 +1,6 @@
 import type { Socket } from 'node:net';
-import type { LexingState } from '../statements/facts.ts';
 import { endSocket } from './end-socket.ts';
-import type { Judgement } from './judge.ts';
+import type { Judgement, Lexing } from './judge.ts';
 import { Metering } from './metering.ts';
 import type { NamesInForce } from './names-in-force.ts';
 import { Outbox } from './outbox.ts';
@@ -181,7 +180,7 @@ export abstract class Session implements TurnMember {
   // --- Judging -----------------------------------------------------------------------------------------------------
 
   /** The judgement of a text, or `null` if it has to be waited for. */
-  protected judgeText(text: string, lexing: LexingState): Judgement | null {
+  protected judgeText(text: string, lexing: Lexing): Judgement | null {
     return this.#takeAnalysed(text) ?? this.#now(this.start.judge.judge(text, { lexing, names: this.names.current }));
   }
 

@@ -4,6 +4,7 @@ import { isSafeEncoding } from '../../statements/postgres/encodings.ts';
 import type { Judge } from '../judge.ts';
 import { NO_NAMES } from '../names-in-force.ts';
 import { fatal } from './errors.ts';
+import { STRICT } from './text-reading.ts';
 
 /** Settings every driver sends at start, that change how results look and nothing else. */
 const HARMLESS = new Set([
@@ -60,7 +61,7 @@ export async function judgeStartup(
     }
     if (HARMLESS.has(setting)) continue;
     const text = `SET ${quoteName(name)} TO ${quoteLiteral(value)}`;
-    const { statements } = await judge.judge(text, { lexing: { standardConformingStrings: true }, names: NO_NAMES });
+    const { statements } = await judge.judge(text, { lexing: STRICT, names: NO_NAMES });
     for (const { verdict } of statements) {
       if (verdict.action === 'allow') continue;
       return { ok: false, fields: { ...fatal('42501', verdict.message), hint: verdict.hint } };

@@ -1,6 +1,6 @@
 import type { LexingState } from '../../statements/facts.ts';
 
-const STRICT: LexingState = { standardConformingStrings: true };
+export const STRICT: LexingState = { standardConformingStrings: true };
 /** Under this state every text with a backslash is opaque: right whatever the server's state is. */
 const CAUTIOUS: LexingState = { standardConformingStrings: false };
 

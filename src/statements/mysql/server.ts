@@ -22,8 +22,8 @@ export function readServer(flavour: Flavour, version: string, foldsNames = false
   return { flavour, version: number, foldsNames };
 }
 
-/** What of a session's state decides how its text is read and which tables its names mean. */
-export interface MysqlLexingState {
+/** What of `sql_mode` decides how text is read. */
+export interface MysqlModes {
   /** `"x"` is a name, not a string. */
   readonly ansiQuotes: boolean;
   /** A backslash in a string is a character like any other. */
@@ -34,6 +34,10 @@ export interface MysqlLexingState {
   readonly ignoreSpace: boolean;
   /** MariaDB's ORACLE mode: another grammar, which Sluice does not read. */
   readonly oracle: boolean;
+}
+
+/** What of a session's state decides how its text is read and which tables its names mean. */
+export interface MysqlLexingState extends MysqlModes {
   /** The default database, that unqualified names are in; `null` if there is none or it is not known. */
   readonly database: string | null;
 }

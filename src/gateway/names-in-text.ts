@@ -1,7 +1,6 @@
-import type { NameContext } from '../../statements/catalogue.ts';
-import { type ColumnUse, opaqueText, type StatementFacts } from '../../statements/facts.ts';
-import type { Judge, JudgedStatement, Judgement } from '../judge.ts';
-import type { Prepared } from './pipeline.ts';
+import type { NameContext } from '../statements/catalogue.ts';
+import { type ColumnUse, opaqueText, type StatementFacts } from '../statements/facts.ts';
+import type { Judge, JudgedStatement, Judgement } from './judge.ts';
 
 /** Deeper than prepared statements run each other without a circle. */
 const DEEPEST = 8;
@@ -16,7 +15,7 @@ export function judgeWithNames(
   judgement: Judgement,
   judge: Judge,
   names: NameContext,
-  named: (name: string) => Prepared | null,
+  named: (name: string) => { readonly judgement: Judgement } | null,
 ): JudgedStatement[] {
   const defined = new Map<string, readonly StatementFacts[]>();
 
