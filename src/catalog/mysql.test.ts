@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import mysql from 'mysql2/promise';
-import { type MariadbServer, startMariadb } from '../../test/servers/mariadb.ts';
+import { startMariadb } from '../../test/servers/mariadb.ts';
+import type { MysqlFamilyServer } from '../../test/servers/mysql-family.ts';
 import type { CatalogueData, CatalogueRelation } from '../statements/catalogue.ts';
 import { Catalogue } from './catalogue.ts';
 import { readMysqlCatalogue } from './mysql.ts';
@@ -232,13 +233,13 @@ test('names fold where the server folds them', { skip }, async () => {
   }
 });
 
-async function connected(server: MariadbServer, user: string): Promise<mysql.Connection> {
+async function connected(server: MysqlFamilyServer, user: string): Promise<mysql.Connection> {
   const { host, port, database } = server;
   const password = user === server.superuser ? server.password : user;
   return mysql.createConnection({ host, port, user, password, database });
 }
 
-async function read(server: MariadbServer, user: string, databases?: readonly string[]): Promise<CatalogueData> {
+async function read(server: MysqlFamilyServer, user: string, databases?: readonly string[]): Promise<CatalogueData> {
   const connection = await connected(server, user);
   try {
     return await readMysqlCatalogue(connection, databases);

@@ -1,54 +1,28 @@
-import { type ChildProcess, execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import mysql from 'mysql2/promise';
 import { unprivilegedAccount } from './account.ts';
-import { type Certificates, makeCertificates } from './certificates.ts';
+import { makeCertificates } from './certificates.ts';
 import { freePort } from './free-port.ts';
 import { keep } from './kept-process.ts';
-
-export interface MariadbOptions {
-  /** Serve TLS as well, with a certificate for `localhost` and 127.0.0.1. */
-  readonly ssl?: boolean;
-  /** Settings for the server's command line: `lower_case_table_names`. */
-  readonly config?: Readonly<Record<string, string>>;
-}
-
-/** A running server that is this process's own. */
-export interface MariadbServer {
-  readonly host: '127.0.0.1';
-  readonly port: number;
-  readonly superuser: string;
-  readonly password: string;
-  /** An empty database that is there at start. */
-  readonly database: string;
-  /** Full version, such as `10.11.6-MariaDB`. */
-  readonly version: string;
-  /** Paths of the TLS files; `null` without `ssl`. */
-  readonly certificates: Certificates | null;
-  /** Everything the server logged so far. */
-  log(): string;
-  /** Runs statements, divided by `;`, as superuser on a connection of its own; the rows of the last one. */
-  query(sql: string): Promise<Record<string, unknown>[]>;
-  /** Stops the server at once and removes all it left on the disk. */
-  stop(): Promise<void>;
-}
-
-const SUPERUSER = 'root';
-const DATABASE = 'shop';
-
-/** Settings for throw-away data: nothing has to survive a crash of the machine. */
-const THROWAWAY = { innodb_flush_log_at_trx_commit: '0', innodb_doublewrite: '0', innodb_buffer_pool_size: '32M' };
+import {
+  DATABASE,
+  type MysqlFamilyServer,
+  queryWith,
+  ready,
+  type ServerOptions,
+  SUPERUSER,
+  THROWAWAY,
+} from './mysql-family.ts';
 
 /**
  * Starts a MariaDB with empty data on a free port of 127.0.0.1 and prints one line saying which server it is. The
  * binaries are those on the machine, else apt-get's (as root where CI is set). `null`, with a line that says so, where
  * there are none: npm has no package of them.
  */
-export async function startMariadb(options: MariadbOptions = {}): Promise<MariadbServer | null> {
+export async function startMariadb(options: ServerOptions = {}): Promise<MysqlFamilyServer | null> {
   const binaries = installedBinaries() ?? aptBinaries();
   if (binaries === null) {
     console.log('MariaDB: no mariadbd and mariadb-install-db on this machine; tests that need them cannot run');
@@ -95,7 +69,7 @@ CREATE DATABASE ${DATABASE} CHARACTER SET utf8mb4;
     ];
     // SIGKILL: any other signal has the server write its data down before it ends, and nobody will read them.
     const { keeper, log, stop } = keep(directory, command, 'KILL', account);
-    await ready(keeper, log);
+    await ready('MariaDB', keeper, log);
     const query = queryWith({ host: '127.0.0.1', port, user: SUPERUSER, password, database: DATABASE });
     const [row] = await query('SELECT version() AS version');
     const version = String(row?.version);
@@ -139,27 +113,4 @@ function aptBinaries(): Binaries | null {
   }
   const found = installedBinaries();
   return found === null ? null : { ...found, source: 'apt-get' };
-}
-
-function queryWith(access: mysql.ConnectionOptions): MariadbServer['query'] {
-  return async (sql) => {
-    const connection = await mysql.createConnection({ ...access, multipleStatements: true });
-    try {
-      const [result] = await connection.query(sql);
-      const last = Array.isArray(result) && Array.isArray(result.at(-1)) ? result.at(-1) : result;
-      return Array.isArray(last) ? (last as Record<string, unknown>[]) : [];
-    } finally {
-      await connection.end();
-    }
-  };
-}
-
-/** Waits until the server takes connections; throws with its log if it ends instead. */
-async function ready(keeper: ChildProcess, log: () => string): Promise<void> {
-  const deadline = Date.now() + 60_000;
-  while (!log().includes('ready for connections')) {
-    if (keeper.exitCode !== null) throw new Error(`MariaDB ended at start:\n${log()}`);
-    if (Date.now() > deadline) throw new Error(`MariaDB takes longer than 60 s to start:\n${log()}`);
-    await sleep(25);
-  }
 }

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import mysql, { type Connection } from 'mysql2/promise';
-import { type MariadbServer, startMariadb } from '../../../test/servers/mariadb.ts';
+import { startMariadb } from '../../../test/servers/mariadb.ts';
+import type { MysqlFamilyServer } from '../../../test/servers/mysql-family.ts';
 import { MysqlAnalyzer } from './analyzer.ts';
 import { lex } from './lexer.ts';
 import { lexingStateOf, readServer } from './server.ts';
@@ -14,7 +15,7 @@ import { lexingStateOf, readServer } from './server.ts';
 
 const MODES = ['', 'ANSI_QUOTES', 'NO_BACKSLASH_ESCAPES', 'ANSI', 'IGNORE_SPACE,NO_BACKSLASH_ESCAPES'];
 
-let server: MariadbServer | null = null;
+let server: MysqlFamilyServer | null = null;
 let connection: Connection;
 let analyzer: MysqlAnalyzer;
 
