@@ -47,6 +47,39 @@ class Collector implements FrameSink {
       this.#open = null;
     }
   }
+
+  passed(): void {
+    assert.fail('nothing passes that was not told to');
+  }
+}
+
+/** Lets messages of the streamed type pass from the first one that comes whole on, and counts those that begin. */
+class Passing implements FrameSink {
+  readonly framer = new Framer(this, rules());
+  bytes = Buffer.alloc(0);
+  begun = 0;
+  deliveries = 0;
+
+  message(type: number, bytes: Buffer, start: number, end: number): boolean {
+    this.framer.passing = type === STREAMED ? STREAMED : 0;
+    return this.#add(bytes, start, end, type === STREAMED ? 1 : 0);
+  }
+
+  piece(_type: number, bytes: Buffer, start: number, end: number, opens: boolean): void {
+    this.#add(bytes, start, end, opens ? 1 : 0);
+  }
+
+  passed(bytes: Buffer, start: number, end: number, begun: number): void {
+    this.#add(bytes, start, end, begun);
+  }
+
+  #add(bytes: Buffer, start: number, end: number, begun: number): true {
+    assert.ok(end > start);
+    this.bytes = Buffer.concat([this.bytes, bytes.subarray(start, end)]);
+    this.begun += begun;
+    this.deliveries++;
+    return true;
+  }
 }
 
 const streams = fc.array(
@@ -118,6 +151,50 @@ describe('Framer', () => {
         );
       }),
     );
+  });
+
+  test('lets messages of one type pass as runs: all bytes, in order, and how many begin, however they are cut', () => {
+    fc.assert(
+      fc.property(streams, fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1 }), (messages, cuts) => {
+        const bytes = Buffer.concat(messages);
+        const sink = new Passing();
+        for (let at = 0, k = 0; at < bytes.length; k++) {
+          const end = Math.min(bytes.length, at + cuts[k % cuts.length]!);
+          assert.equal(sink.framer.push(bytes.subarray(at, end)), end - at);
+          at = end;
+        }
+        assert.ok(sink.bytes.equals(bytes));
+        assert.equal(sink.begun, messages.filter((m) => m[0] === STREAMED).length);
+        assert.equal(sink.framer.atBoundary, true);
+      }),
+    );
+  });
+
+  test('a run is one delivery, with the rest of a message before and the beginning of one behind', () => {
+    const sink = new Passing();
+    const row = message(STREAMED, Buffer.alloc(20));
+    sink.framer.push(row);
+    const rows = Buffer.concat(Array.from({ length: 1000 }, () => row));
+    for (const [from, to] of [
+      [0, 110],
+      [110, 5_037],
+      [5_037, rows.length],
+    ] as const) {
+      const before = sink.deliveries;
+      sink.framer.push(rows.subarray(from, to));
+      assert.equal(sink.deliveries - before, 1);
+    }
+    assert.equal(sink.begun, 1001);
+  });
+
+  test('refuses a wrong length in a run, after what was right', () => {
+    for (const header of ['6400000003', '64ffffffff', '647fffffff']) {
+      const sink = new Passing();
+      const rows = Buffer.concat([1, 2, 3].map(() => message(STREAMED, Buffer.alloc(7))));
+      sink.framer.push(message(STREAMED, Buffer.alloc(0)));
+      assert.throws(() => sink.framer.push(Buffer.concat([rows, Buffer.from(header, 'hex')])), ProtocolViolation);
+      assert.equal(sink.begun, 4);
+    }
   });
 
   test('refuses lengths below 4, above the limit, and types that are not allowed', () => {

@@ -7,7 +7,9 @@ import { ProtocolViolation } from './violation.ts';
  * body (PostgreSQL documentation, chapter "Message Formats"). Messages that lie whole in a chunk are delivered where
  * they lie. A message split over chunks is completed once, from its parts, when its last byte is there; nothing is
  * allocated for bytes that were only announced, so a length that lies costs no memory. Messages of a *streamed* type
- * are never completed: their bytes are delivered as pieces, in the order and the chunks in which they came.
+ * are never completed: their bytes are delivered as pieces, in the order and the chunks in which they came. Where
+ * messages of a streamed type only have to pass, they are not delivered one by one either, but as runs: a row of a big
+ * result then costs no more than a look at its header.
  */
 export interface FrameSink {
   /**
@@ -17,6 +19,11 @@ export interface FrameSink {
   message(type: number, bytes: Buffer, start: number, end: number): boolean;
   /** A part of a streamed message; `opens` on its first part (which starts with the type byte), `closes` on its last. */
   piece(type: number, bytes: Buffer, start: number, end: number, opens: boolean, closes: boolean): void;
+  /**
+   * Bytes of messages of the type {@link Framer.passing}: the rest of one, if one was cut off by the chunk before, and
+   * `begun` further ones, of which the last may be cut off too.
+   */
+  passed(bytes: Buffer, start: number, end: number, begun: number): void;
 }
 
 /** What may come, by type byte. */
@@ -44,6 +51,8 @@ export class Framer {
   #leftType = 0;
   /** A completed message the sink did not take yet. */
   #held: Buffer | null = null;
+  /** The streamed type whose messages are delivered as runs from now on; 0 for none. The sink sets it, at any time. */
+  passing = 0;
 
   constructor(sink: FrameSink, rules: FrameRules) {
     this.#sink = sink;
@@ -70,7 +79,7 @@ export class Framer {
     const length = chunk.length;
     let at = offset;
     if (this.#left > 0) {
-      at = this.#stream(chunk, at);
+      at = this.#leftType === this.passing ? this.#pass(chunk, at) : this.#stream(chunk, at);
       if (this.#left > 0) return at;
     }
     if (this.#have > 0) {
@@ -80,6 +89,13 @@ export class Framer {
     const sink = this.#sink;
     while (length - at >= HEADER) {
       const type = chunk[at]!;
+      if (type === this.passing) {
+        const to = this.#pass(chunk, at);
+        if (to > at) {
+          at = to;
+          continue;
+        }
+      }
       const size = this.#size(
         type,
         (chunk[at + 1]! << 24) | (chunk[at + 2]! << 16) | (chunk[at + 3]! << 8) | chunk[at + 4]!,
@@ -110,6 +126,32 @@ export class Framer {
     if (announced >= limit)
       throw new ProtocolViolation(`message of type ${type} has ${announced} bytes, ${limit} allowed`);
     return announced + 1;
+  }
+
+  /**
+   * Delivers the run of messages that begins at `at`, with what is left of one before.
+   * @returns its end: the end of the chunk, or where something else begins, or something that is not allowed
+   */
+  #pass(chunk: Buffer, at: number): number {
+    const type = this.passing;
+    const limit = this.#largest[type]!;
+    const length = chunk.length;
+    let end = at + this.#left;
+    let begun = 0;
+    while (length - end >= HEADER && chunk[end] === type) {
+      const announced = (chunk[end + 1]! << 24) | (chunk[end + 2]! << 16) | (chunk[end + 3]! << 8) | chunk[end + 4]!;
+      if (announced < 4 || announced >= limit) break;
+      end += announced + 1;
+      begun++;
+    }
+    this.#left = 0;
+    if (end > length) {
+      this.#left = end - length;
+      this.#leftType = type;
+      end = length;
+    }
+    if (end > at) this.#sink.passed(chunk, at, end, begun);
+    return end;
   }
 
   /** Delivers the next piece of a streamed message. */

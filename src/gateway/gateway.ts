@@ -301,7 +301,7 @@ export class Gateway implements Inside {
     up.on('close', () => session.upstreamClosed('upstream closed'));
     up.on('end', () => session.upstreamClosed('upstream closed'));
     up.on('drain', () => session.upstreamDrained());
-    upstream.onBytes((chunk) => session.fromUpstream(chunk));
+    upstream.readBy(session);
     socket.on('drain', () => session.clientDrained());
     socket.on('end', () => session.clientEnded());
     socket.on('close', () => session.clientClosed('client lost'));

@@ -8,6 +8,7 @@ import type { SessionServices, SessionStart } from './services.ts';
 import { SessionNames } from './session-names.ts';
 import { StatementRecorder } from './statement-recorder.ts';
 import type { TurnMember } from './turn.ts';
+import type { UpstreamReader } from './upstream-reads.ts';
 
 /**
  * One client, one upstream connection, between login and close: what is the same whichever protocol they speak.
@@ -20,7 +21,7 @@ import type { TurnMember } from './turn.ts';
  *
  * A dialect reads the messages: it implements what is abstract here. See docs/data-path.md.
  */
-export abstract class Session implements TurnMember {
+export abstract class Session implements TurnMember, UpstreamReader {
   readonly id: string;
   readonly start: SessionStart;
   protected readonly services: SessionServices;
@@ -84,7 +85,7 @@ export abstract class Session implements TurnMember {
   /** True if the server has nothing of this session in hand and no transaction is open. */
   protected abstract readonly isIdle: boolean;
   /** True while an answer of the server is outstanding. */
-  protected abstract readonly owesAnswers: boolean;
+  abstract readonly owesAnswers: boolean;
   /** True if what the upstream sent so far ends with a whole message: one of ours may follow. */
   protected abstract readonly upstreamAtBoundary: boolean;
 
@@ -297,11 +298,14 @@ export abstract class Session implements TurnMember {
         'upstream broke the protocol',
       );
       this.fatal('08006', `The upstream of connection "${name}" broke the protocol.`, 'upstream broke the protocol');
-      return;
     }
     if (!this.toClient.isEmpty && !this.toClient.writeTo(this.#client)) this.#upstream.pause();
     this.#serverSpoke();
     if (this.#draining && this.isIdle) this.#drainNow();
+  }
+
+  get holdsChunk(): boolean {
+    return this.#client.writableLength > 0;
   }
 
   // --- The ends ----------------------------------------------------------------------------------------------------

@@ -4,9 +4,13 @@ import { test } from 'node:test';
 import { setImmediate as turnEnds } from 'node:timers/promises';
 import pino from 'pino';
 import {
+  encodeBindComplete,
+  encodeCloseComplete,
   encodeCommandComplete,
   encodeCopyInResponse,
+  encodeDataRow,
   encodeErrorResponse,
+  encodeNoticeResponse,
   encodeParseComplete,
   encodeReadyForQuery,
 } from '../../../protocols/postgres/backend.ts';
@@ -27,6 +31,7 @@ import { RuleSet } from '../../policy/decide.ts';
 import type { Journal } from '../../recording/journal.ts';
 import type { Effect, NameChange, StatementFacts, TextFacts } from '../../statements/facts.ts';
 import { Judge } from '../judge.ts';
+import type { NamesInForce } from '../names-in-force.ts';
 import { Counters } from '../services.ts';
 import { Turn } from '../turn.ts';
 import { frontendRules } from './frame-rules.ts';
@@ -188,6 +193,29 @@ const ERROR = encodeErrorResponse({
 const parse = (text: string) => encodeParse({ statement: '', text, parameterTypes: [] });
 const BIND = encodeBind({ portal: '', statement: '', parameterFormats: [], parameters: [], resultFormats: [] });
 const EXECUTE = encodeExecute({ portal: '', maxRows: 0 });
+
+test('the answer to our own question for the search path is not for the client, however it is cut', async () => {
+  const { session, client, upstream } = startSession();
+  const names = { isCurrent: () => true, context: () => ({ catalogue: null, searchPath: [] }) };
+  session.setNames(names as unknown as NamesInForce);
+  session.fromClient(encodeQuery('read a'));
+  await turnEnds();
+  assert.equal(upstream.types, 'PBECCS');
+  const answer = [
+    encodeParseComplete(),
+    encodeBindComplete(),
+    encodeDataRow([Buffer.from('public')]),
+    encodeNoticeResponse({ severity: 'NOTICE', code: '00000', message: 'for the client' }),
+    encodeCommandComplete('SELECT 1'),
+    encodeCloseComplete(),
+    encodeCloseComplete(),
+    READY,
+  ];
+  for (const byte of Buffer.concat(answer)) session.fromUpstream(Buffer.from([byte]));
+  await turnEnds();
+  assert.equal(client.types, 'N');
+  assert.equal(upstream.types, 'PBECCSQ');
+});
 
 test('statements reach the server when they are recorded, and not before', async () => {
   const { session, upstream, attempts } = startSession();

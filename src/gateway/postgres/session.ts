@@ -65,8 +65,9 @@ export class PostgresSession extends Session implements FrameSink {
   #dropToReady = false;
   /** True if the search path was changed in a transaction that may still take that back. */
   #pathTouched = false;
-  /** Rows of the answer to our own question for it. */
+  /** Rows of the answer to our own question for it, and what has come so far of a message of that answer. */
   #pathRows: Buffer[] = [];
+  #ownPieces: Buffer[] = [];
   /** How far text was sure to be read before the mark. */
   #markUnsureUntil = 0;
 
@@ -92,6 +93,7 @@ export class PostgresSession extends Session implements FrameSink {
       {
         message: (type, bytes, from, to) => this.#serverMessage(type, bytes, from, to),
         piece: (type, bytes, from, to, opens, closes) => this.#serverPiece(type, bytes, from, to, opens, closes),
+        passed: (bytes, from, to, begun) => this.#rowsPassed(bytes, from, to, begun),
       },
       BACKEND_RULES,
     );
@@ -101,7 +103,7 @@ export class PostgresSession extends Session implements FrameSink {
     return this.#pipeline.isIdle;
   }
 
-  protected get owesAnswers(): boolean {
+  get owesAnswers(): boolean {
     return this.#pipeline.owesAnswers;
   }
 
@@ -128,6 +130,8 @@ export class PostgresSession extends Session implements FrameSink {
   // --- Client to server ------------------------------------------------------------------------------------------
 
   protected readClient(chunk: Buffer, from: number): number {
+    // Whether copy data is forwarded was decided before the server said more.
+    this.#fromClient.passing = 0;
     return this.#fromClient.push(chunk, from);
   }
 
@@ -186,7 +190,13 @@ export class PostgresSession extends Session implements FrameSink {
     // Copy data behind a refused COPY: the server would ignore it ("Accept but ignore these messages", postgres.c).
     // Decided once for each message: what follows a part of one would be read as the rest of it.
     if (opens) this.#pieceForwarded = this.#pipeline.skip === SKIP.none && !this.#pipeline.isIdle;
-    if (this.#pieceForwarded && !this.isClosed) this.toUpstream.add(bytes, start, end);
+    if (!this.#pieceForwarded || this.isClosed) return;
+    this.toUpstream.add(bytes, start, end);
+    this.#fromClient.passing = FRONTEND.copyData;
+  }
+
+  passed(bytes: Buffer, start: number, end: number): void {
+    this.toUpstream.add(bytes, start, end);
   }
 
   #forward(bytes: Buffer, start: number, end: number): void {
@@ -506,55 +516,68 @@ export class PostgresSession extends Session implements FrameSink {
     this.#fromUpstream.push(chunk);
   }
 
+  /**
+   * A row of a result, or a part of copy data, begins. This is the place where it is decided what becomes of it: it is
+   * dropped, counted against budgets, or passed; and if there is nothing to do about what follows either, that passes in
+   * runs, uncounted by anyone but {@link #rowsPassed}, until a message of another type comes.
+   *
+   * @param size of the whole message
+   * @returns true if it is not for the client
+   */
+  #rowBegins(type: number, size: number): boolean {
+    const { running } = this.#pipeline;
+    if (running === null) return this.#dropToReady;
+    if (this.metering.isOver(running, 1, size)) return true;
+    if (type === BACKEND.dataRow) running.rows++;
+    if (this.#dropToReady) return true;
+    if (running.meter === null) {
+      this.#rowsOf = running;
+      this.#fromUpstream.passing = type;
+    }
+    return false;
+  }
+
+  #rowsPassed(bytes: Buffer, start: number, end: number, begun: number): void {
+    const running = this.#rowsOf!;
+    if (this.#fromUpstream.passing === BACKEND.dataRow) running.rows += begun;
+    running.bytes += end - start;
+    this.toClient.add(bytes, start, end);
+  }
+
+  #rowsEnd(): void {
+    this.#rowsOf = null;
+    this.#fromUpstream.passing = 0;
+  }
+
   #serverPiece(type: number, bytes: Buffer, start: number, end: number, opens: boolean, closes: boolean): void {
-    if (type !== BACKEND.dataRow) this.#rowsOf = null;
-    const running = this.#pipeline.running;
+    if (this.#ownPieces.length > 0 || (opens && this.#pipeline.answersOwn)) {
+      this.#ownPieces.push(Buffer.from(bytes.subarray(start, end)));
+      if (!closes) return;
+      const whole = Buffer.concat(this.#ownPieces);
+      this.#ownPieces = [];
+      this.#serverMessage(type, whole, 0, whole.length);
+      return;
+    }
+    const isRow = type === BACKEND.dataRow || type === BACKEND.copyData;
+    if (!isRow) this.#rowsEnd();
     if (opens) {
-      const isRow = type === BACKEND.dataRow || type === BACKEND.copyData;
-      this.#pieceDropped =
-        this.#isDropped(type) ||
-        (isRow && running !== null && this.metering.isOver(running, 1, bytes.readInt32BE(start + 1)));
+      this.#pieceDropped = isRow ? this.#rowBegins(type, bytes.readInt32BE(start + 1) + 1) : this.#isDropped(type);
     }
+    const { running } = this.#pipeline;
+    if (running !== null && isRow && running.over === null) running.bytes += end - start;
     if (!this.#pieceDropped) this.toClient.add(bytes, start, end);
-    if (running !== null) {
-      running.bytes += end - start;
-      if (opens && type === BACKEND.dataRow) running.rows++;
-    }
     // What needs no content is settled when it is whole.
-    if (closes && type !== BACKEND.dataRow && type !== BACKEND.copyData) this.#completed(type);
+    if (closes && !isRow) this.#completed(type);
   }
 
   #serverMessage(type: number, bytes: Buffer, start: number, end: number): boolean {
-    const rowsOf = this.#rowsOf;
-    if (rowsOf !== null) {
-      if (type === BACKEND.dataRow) {
-        rowsOf.rows++;
-        rowsOf.bytes += end - start;
-        this.toClient.add(bytes, start, end);
-        return true;
-      }
-      this.#rowsOf = null;
-    }
     if (this.#pipeline.answersOwn && this.#ownAnswer(type, bytes, start, end)) return true;
+    if (type === BACKEND.dataRow || type === BACKEND.copyData) {
+      this.#serverPiece(type, bytes, start, end, true, true);
+      return true;
+    }
+    this.#rowsEnd();
     switch (type) {
-      case BACKEND.dataRow: {
-        const running = this.#pipeline.running;
-        if (running !== null) {
-          if (this.metering.isOver(running, 1, end - start)) return true;
-          running.rows++;
-          running.bytes += end - start;
-          if (running.meter === null && !this.#dropToReady) this.#rowsOf = running;
-        }
-        break;
-      }
-      case BACKEND.copyData: {
-        const running = this.#pipeline.running;
-        if (running !== null) {
-          if (this.metering.isOver(running, 1, end - start)) return true;
-          running.bytes += end - start;
-        }
-        break;
-      }
       case BACKEND.commandComplete:
         if (this.#completedOver()) return true;
         this.#pipeline.settleCommandComplete(bytes.toString('latin1', start + 5, end - 1));

@@ -21,6 +21,7 @@ import { md5Password } from '../../../protocols/postgres/md5.ts';
 import { type ChannelBinding, endPointBinding, ScramClient } from '../../../protocols/postgres/scram.ts';
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import type { UpstreamConfig } from '../../config/config.ts';
+import { KEEPS_ALL, type UpstreamReader, UpstreamReads } from '../upstream-reads.ts';
 import { ASK_SEARCH_PATH, searchPathOf } from './search-path.ts';
 
 /** The upstream could not be had. `fields` is what the client may be told. */
@@ -44,8 +45,8 @@ export interface Upstream {
   readonly searchPath: readonly string[];
   /** ParameterStatus and NoticeResponse messages of the start, as they came. */
   readonly greeting: Buffer;
-  /** Gives the bytes that follow to `receive`; those that are there already at once. */
-  onBytes(receive: (chunk: Buffer) => void): void;
+  /** Gives what is read from now on to `reader`, and what has been read already at once. */
+  readBy(reader: UpstreamReader): void;
 }
 
 /** What may come in answer to the question for the search path, before ReadyForQuery. */
@@ -64,12 +65,6 @@ const LOGIN_RULES: FrameRules = {
   largest: new Int32Array(256).fill(64 * 1024),
   streamed: new Uint8Array(256),
 };
-/**
- * One buffer for what all upstream sockets read: each chunk is used, or copied, before the next read. So an idle
- * session keeps no read buffer, and a busy one does not allocate 64 KiB for each small answer.
- */
-const READ_BUFFER = Buffer.allocUnsafeSlow(64 * 1024);
-
 /**
  * Connects and logs in as the configured user.
  *
@@ -122,8 +117,7 @@ export async function cancelUpstream(config: UpstreamConfig, processId: number, 
 class Link {
   socket!: Socket;
   tls: TLSSocket | null = null;
-  #receive: ((chunk: Buffer) => void) | null = null;
-  #early: Buffer[] = [];
+  readonly #reads = new UpstreamReads();
   #reject: ((error: Error) => void) | null = null;
   #failure: Error | null = null;
   #closed = false;
@@ -136,13 +130,7 @@ class Link {
         port: config.port,
         noDelay: true,
         keepAlive: true,
-        onread: {
-          buffer: READ_BUFFER,
-          callback: (length: number) => {
-            this.#bytes(Buffer.from(READ_BUFFER.subarray(0, length)));
-            return true;
-          },
-        },
+        onread: this.#reads,
       });
       this.#watch(this.socket);
       await this.until<void>((done) => this.socket.once('connect', done));
@@ -170,7 +158,7 @@ class Link {
     this.tls = tls;
     this.#watch(tls);
     await this.until<void>((done) => tls.once('secureConnect', done));
-    tls.on('data', (chunk: Buffer) => this.#bytes(chunk));
+    tls.on('data', (chunk: Buffer) => this.#reads.reader.fromUpstream(chunk));
   }
 
   fail(error: Error): void {
@@ -178,12 +166,9 @@ class Link {
     this.#reject?.(this.#failure);
   }
 
-  /** Where bytes go from now on. */
-  onBytes(receive: (chunk: Buffer) => void): void {
-    this.#receive = receive;
-    const early = this.#early;
-    this.#early = [];
-    for (const chunk of early) receive(chunk);
+  /** Who gets what is read from now on. */
+  readBy(reader: UpstreamReader): void {
+    this.#reads.reader = reader;
   }
 
   /** Resolves when `start` calls its argument; rejects when the link fails first. */
@@ -214,11 +199,6 @@ class Link {
       this.fail(new Error('the server closed the connection'));
       this.#onClosed?.();
     });
-  }
-
-  #bytes(chunk: Buffer): void {
-    if (this.#receive === null) this.#early.push(chunk);
-    else this.#receive(chunk);
   }
 }
 
@@ -259,16 +239,20 @@ class UpstreamLogin {
             return true;
           },
           piece: () => undefined,
+          passed: () => undefined,
         },
         LOGIN_RULES,
       );
-      link.onBytes((chunk) => {
-        try {
-          framer.push(chunk);
-          void this.#work(() => resolve(framer));
-        } catch (error) {
-          link.fail(error as Error);
-        }
+      link.readBy({
+        ...KEEPS_ALL,
+        fromUpstream: (chunk) => {
+          try {
+            framer.push(chunk);
+            void this.#work(() => resolve(framer));
+          } catch (error) {
+            link.fail(error as Error);
+          }
+        },
       });
       const all = new Map([...parameters, ['user', user], ['database', database]]);
       link.socket.write(encodeStartupMessage({ major: 3, minor: 0, parameters: all }));
@@ -280,11 +264,11 @@ class UpstreamLogin {
       parameters: this.#parameters,
       searchPath: this.#pathRows === null ? [] : searchPathOf(this.#pathRows),
       greeting: Buffer.concat(this.#greeting),
-      onBytes: (receive) => {
+      readBy: (reader) => {
         // What the server said behind its ReadyForQuery, unasked.
         const early = Buffer.concat([...this.#queue, framer.takeRest()]);
-        if (early.length > 0) receive(early);
-        link.onBytes(receive);
+        if (early.length > 0) reader.fromUpstream(early);
+        link.readBy(reader);
       },
     };
   }
