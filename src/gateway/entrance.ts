@@ -7,6 +7,7 @@ import type { Judge } from './judge.ts';
 import type { NamesInForce } from './names-in-force.ts';
 import type { SessionServices } from './services.ts';
 import type { Session } from './session.ts';
+import type { UpstreamReader } from './upstream-reads.ts';
 
 /** A client on its way from connecting to its session. */
 export class Arrival {
@@ -90,8 +91,8 @@ export interface Entrance {
 /** An upstream connection that is logged in. */
 export interface UpstreamLink {
   readonly socket: Socket;
-  /** Gives the bytes that follow to `receive`; those that are there already at once. */
-  onBytes(receive: (chunk: Buffer) => void): void;
+  /** Gives what is read from now on to `reader`, and what has been read already at once. */
+  readBy(reader: UpstreamReader): void;
 }
 
 /** What an entrance needs of the gateway. */
