@@ -23,6 +23,8 @@ interface ServerFunction {
   readonly internal: boolean;
   /** Names of the columns if it returns rows; empty where they depend on the call; `null` for single values. */
   readonly columns: readonly string[] | null;
+  /** True if it returns any number of rows. */
+  readonly isSet: boolean;
 }
 
 const FUNCTIONS = `
@@ -35,7 +37,8 @@ const FUNCTIONS = `
          bool_and(r.typname = 'record' OR r.typtype = 'c' OR r.typname = 'anyelement' AND p.proname LIKE '%populate_record%'),
          max((SELECT string_agg(m.name, ',' ORDER BY m.at)
               FROM unnest(p.proargnames, p.proargmodes) WITH ORDINALITY AS m(name, mode, at)
-              WHERE m.mode IN ('o', 'b', 't')))
+              WHERE m.mode IN ('o', 'b', 't'))),
+         bool_or(p.proretset)
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_type r ON r.oid = p.prorettype
   WHERE n.nspname IN ('pg_catalog', 'information_schema') AND p.oid < 16384
   GROUP BY 1, 2 ORDER BY 1, 2`;
@@ -43,8 +46,6 @@ const FUNCTIONS = `
 const OPERATORS = `
   SELECT DISTINCT o.oprname FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
   WHERE n.nspname = 'pg_catalog' ORDER BY 1`;
-
-const SETTINGS = `SELECT name, context, vartype, category FROM pg_settings ORDER BY 1`;
 
 /** A new value for each call, and nothing else. */
 const VOLATILE_AND_HARMLESS = words(`
@@ -86,16 +87,6 @@ function classOf({ name, volatility, internal }: ServerFunction): FunctionClass 
   return 'pure';
 }
 
-/** Settings whose value changes how results look, or what this session alone waits for. */
-const HARMLESS_SETTINGS = words(`
-  application_name client_encoding standard_conforming_strings DateStyle IntervalStyle TimeZone extra_float_digits
-  lc_monetary lc_numeric lc_time lc_messages xmlbinary xmloption default_text_search_config
-  timezone_abbreviations`).map((name) => name.toLowerCase());
-
-/** Limits: a session may make them stricter. Zero is no limit. */
-const LIMITS = words(`
-  statement_timeout lock_timeout idle_in_transaction_session_timeout idle_session_timeout transaction_timeout temp_file_limit`);
-
 function words(text: string): string[] {
   return text.trim().split(/\s+/);
 }
@@ -103,7 +94,7 @@ function words(text: string): string[] {
 async function read(client: pg.Client) {
   const rows = async (text: string) => (await client.query({ text, rowMode: 'array' })).rows as unknown[][];
   const functions = (await rows(FUNCTIONS)).map(
-    ([schema, name, volatility, internal, isRow, columns]): ServerFunction => {
+    ([schema, name, volatility, internal, isRow, columns, isSet]): ServerFunction => {
       const named = typeof columns === 'string' ? columns.split(',') : [];
       return {
         schema: String(schema),
@@ -111,17 +102,12 @@ async function read(client: pg.Client) {
         volatility: String(volatility),
         internal: internal === true,
         columns: isRow === true ? named : null,
+        isSet: isSet === true,
       };
     },
   );
   const operators = (await rows(OPERATORS)).map(([name]) => String(name));
-  const settings = (await rows(SETTINGS)).map(([name, context, type, category]) => ({
-    name: String(name).toLowerCase(),
-    context: String(context),
-    type: String(type),
-    category: String(category),
-  }));
-  return { functions, operators, settings };
+  return { functions, operators };
 }
 
 async function withClient<T>(
@@ -164,6 +150,8 @@ function write(of15: Server, of18: Server): void {
   }
   for (const name of OLDER) if (!classes.has(name)) classes.set(name, 'other');
   const names = (wanted: FunctionClass) => [...classes].filter(([, one]) => one === wanted).map(([name]) => name);
+  const all = [...of15.functions, ...of18.functions];
+  const sets = new Set(all.flatMap(({ name, isSet }) => (isSet && classes.get(name) !== 'other' ? [name] : [])));
   const rowFunctions = [...columns].filter(([name]) => classes.get(name) !== 'other').sort(byText);
   save(
     'postgres-functions.yaml',
@@ -185,6 +173,9 @@ ${list(names('resource'))}
 # The server has them; that is all.
 other:
 ${list(names('other'))}
+# Those of the above that return any number of rows.
+sets:
+${list([...sets])}
 # Columns of the rows that functions return; [] where they depend on the call.
 rows:
 ${rowFunctions.map(([name, of]) => `  ${quoted(name)}: [${of.map(quoted).join(', ')}]`).join('\n')}
@@ -198,32 +189,6 @@ ${rowFunctions.map(([name, of]) => `  ${quoted(name)}: [${of.map(quoted).join(',
 version: 1
 operators:
 ${operators.map((name) => `  - ${JSON.stringify(name)}`).join('\n')}
-`,
-  );
-  const settings = new Map([...of15.settings, ...of18.settings].map((one) => [one.name, one]));
-  const settable = [...settings.values()].filter(({ context }) => context === 'user' || context === 'superuser');
-  const has = (wanted: readonly string[]) => wanted.filter((name) => settings.has(name)).sort();
-  const rest = settable
-    .map((one) => one.name)
-    .filter((name) => !HARMLESS_SETTINGS.includes(name) && !LIMITS.includes(name))
-    .sort();
-  save(
-    'postgres-settings.yaml',
-    `# Settings of PostgreSQL 13 to 18 that a session can change, by what changing them can do.
-version: 1
-# How values look, and names for logs.
-harmless:
-${has(HARMLESS_SETTINGS)
-  .map((name) => `  - ${name}`)
-  .join('\n')}
-# A session may make them stricter, never looser. Zero means none.
-limits:
-${has(LIMITS)
-  .map((name) => `  - ${name}`)
-  .join('\n')}
-# Everything else: who is asked, what is checked, what is found, how much the server does.
-other:
-${rest.map((name) => `  - ${name}`).join('\n')}
 `,
   );
   console.log(`${names('pure').length} pure, ${names('other').length} other functions, ${operators.length} operators`);

@@ -18,6 +18,15 @@ export function inOrder(data: CatalogueData): CatalogueData {
         ...referencedColumns,
       ]),
       rules: sorted(relation.rules, ({ name }) => [name]),
+      ...(relation.expressions === undefined
+        ? {}
+        : {
+            expressions: sorted(relation.expressions, ({ kind, column, expression }) => [
+              kind,
+              column ?? '',
+              expression,
+            ]),
+          }),
     })),
     functions: sorted(data.functions, ({ schema, name, kind, arguments: args }) => [schema, name, kind, ...args]),
     operators: sorted(data.operators, ({ schema, name, left, right }) => [schema, name, left ?? '', right ?? '']),

@@ -283,12 +283,21 @@ for (const version of [undefined, 18] as const) {
         {
           ...add,
           arguments: ['integer', 'integer'],
+          signature: 'a integer, b integer',
           returns: 'integer',
           volatility: 'immutable',
           securityDefiner: false,
           body: 'SELECT a + b',
         },
-        { ...add, arguments: ['text'], returns: 'text', volatility: 'stable', securityDefiner: true, body: 'SELECT a' },
+        {
+          ...add,
+          arguments: ['text'],
+          signature: 'a text',
+          returns: 'text',
+          volatility: 'stable',
+          securityDefiner: true,
+          body: 'SELECT a',
+        },
       ]);
       const [work] = functionsNamed('work');
       assert.equal(work?.kind, 'procedure');

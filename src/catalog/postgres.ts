@@ -4,6 +4,7 @@ import type {
   CatalogueCast,
   CatalogueColumn,
   CatalogueData,
+  CatalogueExpression,
   CatalogueForeignKey,
   CatalogueFunction,
   CatalogueName,
@@ -220,6 +221,33 @@ const RULES = `
 
 const RULE_EVENTS: Readonly<Record<string, string>> = { '1': 'select', '2': 'update', '3': 'insert', '4': 'delete' };
 
+/** Most defaults take the next number of the column's own sequence, which is no more than the column itself. */
+const EXPRESSIONS = `
+  WITH relation AS (${RELATIONS})
+  SELECT d.adrelid, 'default', a.attname, pg_get_expr(d.adbin, d.adrelid)
+  FROM relation r
+  JOIN pg_attrdef d ON d.adrelid = r.oid
+  JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum AND a.attgenerated = ''
+  WHERE pg_get_expr(d.adbin, d.adrelid) !~ '^nextval\\(''[^'']*''::regclass\\)$'
+  UNION ALL
+  SELECT c.conrelid, 'check', NULL, pg_get_expr(c.conbin, c.conrelid)
+  FROM relation r JOIN pg_constraint c ON c.conrelid = r.oid AND c.contype = 'c'
+  UNION ALL
+  SELECT i.indrelid, 'index', NULL, pg_get_expr(e.tree, i.indrelid)
+  FROM relation r
+  JOIN pg_index i ON i.indrelid = r.oid
+  CROSS JOIN LATERAL (VALUES (i.indexprs), (i.indpred)) AS e(tree)
+  WHERE e.tree IS NOT NULL
+  UNION ALL
+  SELECT p.partrelid, 'index', NULL, pg_get_expr(p.partexprs, p.partrelid)
+  FROM relation r JOIN pg_partitioned_table p ON p.partrelid = r.oid AND p.partexprs IS NOT NULL
+  UNION ALL
+  SELECT p.polrelid, 'policy', NULL, pg_get_expr(e.tree, p.polrelid)
+  FROM relation r
+  JOIN pg_policy p ON p.polrelid = r.oid AND r.relrowsecurity
+  CROSS JOIN LATERAL (VALUES (p.polqual), (p.polwithcheck)) AS e(tree)
+  WHERE e.tree IS NOT NULL`;
+
 const DEFINITIONS = `
   WITH relation AS (${RELATIONS})
   SELECT oid, pg_get_viewdef(oid) FROM relation WHERE relkind IN ('v', 'm')`;
@@ -265,6 +293,10 @@ async function readRelations(client: Client): Promise<CatalogueRelation[]> {
     event: RULE_EVENTS[event]!,
     definition,
   }));
+  const expressions = grouped(
+    await rows<[number, CatalogueExpression['kind'], string | null, string]>(client, EXPRESSIONS),
+    ([, kind, column, expression]): CatalogueExpression => ({ kind, column, expression }),
+  );
   // Last, since it locks what the views read against being altered until the transaction ends.
   const definitions = new Map(await rows<[number, string | null]>(client, DEFINITIONS));
   const names = new Map<number, CatalogueName>(relations.map(([oid, schema, name]) => [oid, { schema, name }]));
@@ -280,6 +312,7 @@ async function readRelations(client: Client): Promise<CatalogueRelation[]> {
     triggers: triggers.get(oid) ?? [],
     rules: rules.get(oid) ?? [],
     rowSecurity,
+    ...(expressions.has(oid) ? { expressions: expressions.get(oid)! } : {}),
   }));
 }
 
@@ -308,6 +341,7 @@ const FUNCTIONS = (body: string) => `
   SELECT p.oid, n.nspname, p.proname, p.prokind,
          array(SELECT format_type(t.type, NULL) FROM unnest(p.proargtypes) WITH ORDINALITY AS t(type, position)
                ORDER BY t.position),
+         CASE WHEN p.prokind <> 'a' THEN pg_get_function_arguments(p.oid) END, p.proconfig,
          coalesce(pg_get_function_result(p.oid), format_type(p.prorettype, NULL)),
          p.provolatile, l.lanname, p.prosecdef,
          CASE WHEN l.lanname NOT IN ('c', 'internal') AND p.prokind <> 'a' THEN ${body} END,
@@ -352,6 +386,8 @@ async function readFunctions(client: Client, versionNumber: number): Promise<Cat
     name: string,
     kind: string,
     args: string[],
+    signature: string | null,
+    settings: string[] | null,
     returns: string,
     volatility: string,
     language: string,
@@ -366,7 +402,8 @@ async function readFunctions(client: Client, versionNumber: number): Promise<Cat
     await rows<[number, string, string, string, boolean]>(client, AGGREGATES),
     ([, schema, name, volatility, securityDefiner]) => ({ schema, name, volatility, securityDefiner }),
   );
-  return functions.map(([oid, schema, name, kind, args, returns, own, language, definer, body, extension]) => {
+  return functions.map((row) => {
+    const [oid, schema, name, kind, args, signature, settings, returns, own, language, definer, body, extension] = row;
     const calls = called.get(oid) ?? [];
     const volatilities = [own, ...calls.map(({ volatility }) => volatility)];
     return {
@@ -374,6 +411,8 @@ async function readFunctions(client: Client, versionNumber: number): Promise<Cat
       name,
       kind: FUNCTION_KINDS[kind]!,
       arguments: args,
+      ...(signature === null ? {} : { signature }),
+      ...(settings === null ? {} : { settings }),
       returns,
       volatility: VOLATILITIES[['v', 's', 'i'].find((volatility) => volatilities.includes(volatility))!]!,
       language,

@@ -51,6 +51,15 @@ const relation = z.strictObject({
   ),
   rules: z.array(z.strictObject({ name: z.string(), event: z.string(), definition: z.string() })),
   rowSecurity: z.boolean(),
+  expressions: z
+    .array(
+      z.strictObject({
+        kind: z.enum(['default', 'check', 'index', 'policy']),
+        column: z.string().nullable(),
+        expression: z.string(),
+      }),
+    )
+    .exactOptional(),
 });
 
 const snapshot: z.ZodType<CatalogueData> = z.strictObject({
@@ -67,6 +76,8 @@ const snapshot: z.ZodType<CatalogueData> = z.strictObject({
       name: z.string(),
       kind: z.enum(['function', 'procedure', 'aggregate', 'window']),
       arguments: names,
+      signature: z.string().exactOptional(),
+      settings: names.exactOptional(),
       returns: z.string(),
       volatility: z.enum(['immutable', 'stable', 'volatile']),
       language: z.string(),

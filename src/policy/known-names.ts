@@ -17,13 +17,15 @@ const fileSchema = z.strictObject({
   volatile: names,
   resource: names,
   other: names,
+  sets: names,
   rows: z.record(z.string(), z.array(z.string())).default({}),
+  extensions: z.record(z.string(), z.array(z.string())).default({}),
   operators: names,
 });
 
 const CLASSES: readonly FunctionClass[] = ['pure', 'volatile', 'resource', 'other'];
 
-const SHIPPED = ['postgres-functions.yaml', 'postgres-operators.yaml'].map(shipped);
+const SHIPPED = ['postgres-functions.yaml', 'postgres-operators.yaml', 'postgres-extensions.yaml'].map(shipped);
 
 const MYSQL = shipped('mysql-functions.yaml');
 
@@ -39,14 +41,18 @@ function shipped(name: string): string {
 export function loadKnownNames(more: readonly string[] = []): KnownNames {
   const functions = new Map<string, FunctionClass>();
   const rowFunctions = new Map<string, readonly string[]>();
+  const setFunctions = new Set<string>();
+  const extensions = new Map<string, ReadonlySet<string>>();
   const operators = new Set<string>();
   for (const path of [...SHIPPED, ...more]) {
     const file = readList(path);
     addFunctions(functions, file, path);
     for (const [name, columns] of Object.entries(file.rows)) rowFunctions.set(name, columns);
+    for (const name of file.sets) setFunctions.add(name);
+    for (const [name, functions] of Object.entries(file.extensions)) extensions.set(name, new Set(functions));
     for (const name of file.operators) operators.add(name);
   }
-  return { functions, rowFunctions, operators };
+  return { functions, rowFunctions, setFunctions, extensions, operators };
 }
 
 /**

@@ -70,7 +70,10 @@ test('a statement of which it cannot be told is refused', () => {
   assert.equal(action({ effects: [{ ...read('anything', ['x']), object: written }] }), 'deny', 'it may be a view');
   const { uses: _, ...untold } = { effects: [read('customers', ['id'])], uses: [] };
   assert.equal(masked().decide(untold, AGENT, MOMENT).action, 'deny');
-  assert.equal(action({ effects: [at('call-function')] }), 'deny');
+  const called = { effects: [at('call-function')], uses: [] };
+  assert.equal(action(called), 'deny');
+  assert.equal(action({ ...called, outputs: [{ name: 'x', from: 'unknown', columns: [] }] }), 'deny');
+  assert.equal(action({ ...called, outputs: [{ name: 'x', from: 'none', columns: [] }] }), 'allow');
   assert.equal(action({ effects: [at('call-procedure')] }), 'deny');
   assert.equal(action({ effects: [{ ...at('opaque'), object: null }] }), 'deny');
   assert.equal(action({ effects: [read('pg_stats', ['tablename'], 'pg_catalog')] }), 'deny');

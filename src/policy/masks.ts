@@ -126,7 +126,7 @@ const SHOWING: ReadonlySet<EffectName> = new Set(
 );
 
 /** Effects that can hand out anything. */
-const UNTOLD: ReadonlySet<EffectName> = new Set(['opaque', 'call-function', 'call-procedure']);
+const UNTOLD: ReadonlySet<EffectName> = new Set(['opaque', 'call-procedure']);
 
 const CATALOGUES = new Set(['pg_catalog', 'information_schema', 'performance_schema']);
 
@@ -144,6 +144,11 @@ const CATALOGUES_WITH_VALUES = new Set([
 
 function mayShow(patterns: readonly ColumnPattern[], effect: Effect, facts: DecidableFacts): boolean {
   if (UNTOLD.has(effect.effect)) return true;
+  if (effect.effect === 'call-function') {
+    return (
+      facts.uses === undefined || facts.outputs === undefined || facts.outputs.some(({ from }) => from === 'unknown')
+    );
+  }
   if (!SHOWING.has(effect.effect)) return false;
   const { object } = effect;
   if (object === null) return true;

@@ -37,7 +37,6 @@ export interface CatalogueRelation {
    * are also looked for in inheritance children has none: uniqueness ends at each table.
    */
   readonly keys: readonly (readonly string[])[];
-  /** Expressions of indexes and defaults of columns are not here; those of generated columns are. */
   readonly foreignKeys: readonly CatalogueForeignKey[];
   /** All relations it inherits from or is a partition of, directly or not, nearest first. */
   readonly parents: readonly CatalogueName[];
@@ -51,6 +50,18 @@ export interface CatalogueRelation {
   readonly rules: readonly { readonly name: string; readonly event: string; readonly definition: string }[];
   /** True if row level security applies to it. */
   readonly rowSecurity: boolean;
+  /** PostgreSQL: code that stands in its definition, besides that of generated columns; absent if there is none. */
+  readonly expressions?: readonly CatalogueExpression[];
+}
+
+/** An expression that the server computes when rows are written; that of a policy when they are read as well. */
+export interface CatalogueExpression {
+  /** `index`: of an index, its condition, or of a partition key. */
+  readonly kind: 'default' | 'check' | 'index' | 'policy';
+  /** The column of a default; `null` for others. */
+  readonly column: string | null;
+  /** As the server prints it; several with commas between them for an index. */
+  readonly expression: string;
 }
 
 export interface CatalogueName {
@@ -91,6 +102,10 @@ export interface CatalogueFunction {
   readonly kind: 'function' | 'procedure' | 'aggregate' | 'window';
   /** Types of the input arguments. */
   readonly arguments: readonly string[];
+  /** PostgreSQL: the arguments as CREATE FUNCTION has them, with names, modes and defaults: `cid bigint, OUT n text`. */
+  readonly signature?: string;
+  /** PostgreSQL: what SET of CREATE FUNCTION sets while it runs, `search_path=public`; absent if nothing. */
+  readonly settings?: readonly string[];
   readonly returns: string;
   /**
    * PostgreSQL calls every aggregate immutable; here it is the most volatile of the functions it runs. MySQL's is what the

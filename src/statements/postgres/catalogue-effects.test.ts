@@ -29,14 +29,14 @@ const EFFECTS: readonly (readonly [string, ...string[]])[] = [
   ['SELECT lower(title), count(*), random() FROM books', 'read books [none]'],
   ['SELECT pg_catalog.lower($1)'],
   ['SELECT public.declared(1)'],
-  ['SELECT burn(1)', 'call-function function:burn', 'opaque function:burn via volatile function burn'],
+  ['SELECT burn(1)', 'call-function function:burn', 'opaque function:burn via unread function burn'],
   [
     'SELECT 1 FROM books ORDER BY burn(id)',
     'read books [none]',
     'call-function function:burn',
-    'opaque function:burn via volatile function burn',
+    'opaque function:burn via unread function burn',
   ],
-  ['SELECT public."burn"(1)', 'call-function function:burn', 'opaque function:burn via volatile function burn'],
+  ['SELECT public."burn"(1)', 'call-function function:burn', 'opaque function:burn via unread function burn'],
   ['SELECT tax(price) FROM books', 'read books [none]', 'call-function function:tax'],
   [
     'SELECT nobody_knows(1)',
@@ -54,20 +54,64 @@ const EFFECTS: readonly (readonly [string, ...string[]])[] = [
     'call-function function:pg_catalog.pg_read_file',
     'file function:pg_read_file via reads or writes files of the server',
   ],
-  ['SELECT b.label FROM books b', 'read books [none]', 'call-function function:label'],
-  ['SELECT (b).label FROM books b', 'read books [none]', 'call-function function:label'],
-  ['SELECT label(b) FROM books b', 'read books [none]', 'call-function function:label'],
+  [
+    'SELECT b.label FROM books b',
+    'read books [none]',
+    'call-function function:label',
+    'read members [open] via function label',
+  ],
+  [
+    'SELECT (b).label FROM books b',
+    'read books [none]',
+    'call-function function:label',
+    'read members [open] via function label',
+  ],
+  [
+    'SELECT label(b) FROM books b',
+    'read books [none]',
+    'call-function function:label',
+    'read members [open] via function label',
+  ],
+  // Functions of users are read
+  ['SELECT pin_of(1)', 'call-function function:pin_of', 'read members [open] via function pin_of'],
+  ['SELECT doubled(price), doubled(price, 3) FROM books', 'read books [none]'],
+  ['SELECT * FROM everybody()', 'call-function function:everybody', 'read members [none] via function everybody'],
+  [
+    'SELECT cleared(1)',
+    'call-function function:cleared',
+    'delete staff.members [open] via function cleared',
+    'read staff.members [open] via function cleared',
+  ],
+  ['SELECT endless()'],
+  // Code in the definition of a relation runs when it is written, that of policies when it is read as well
+  [
+    'INSERT INTO parcels (size) VALUES (1)',
+    'insert parcels',
+    'call-function function:burn via default of parcels',
+    'opaque function:burn via unread function burn',
+    'call-function function:pin_of via default of parcels',
+    'call-function function:is_word via default of parcels',
+    'opaque function:is_word via unread function is_word',
+    'call-function function:pg_catalog.pg_read_file via policy of parcels',
+    'file function:pg_read_file via policy of parcels',
+  ],
+  [
+    'SELECT size FROM parcels',
+    'read parcels [none]',
+    'call-function function:pg_catalog.pg_read_file via policy of parcels',
+    'file function:pg_read_file via policy of parcels',
+  ],
   // Operators, types
   ['SELECT 1 + 1, $1 || $2 FROM books WHERE id BETWEEN 1 AND 2', 'read books [open]'],
-  ['SELECT !!! 1', 'call-function function:burn', 'opaque function:burn via volatile function burn'],
-  ['SELECT 1 OPERATOR(public.!!!) 1', 'call-function function:burn', 'opaque function:burn via volatile function burn'],
+  ['SELECT !!! 1', 'call-function function:burn', 'opaque function:burn via unread function burn'],
+  ['SELECT 1 OPERATOR(public.!!!) 1', 'call-function function:burn', 'opaque function:burn via unread function burn'],
   ['SELECT 1 <<<>>> 1', 'opaque via unknown operator <<<>>>'],
   ['SELECT 1 OPERATOR(elsewhere.+) 1', 'opaque via unknown operator elsewhere.+'],
   ['SELECT 1 OPERATOR(pg_catalog.+) 1'],
   [
     "SELECT 'x'::word",
     'call-function function:is_word via type word',
-    'opaque function:is_word via volatile function is_word',
+    'opaque function:is_word via unread function is_word',
   ],
   ["SELECT 'x'::mood, 1::bigint, CAST($1 AS public.mood)"],
   ['SELECT 1::elsewhere.kind', 'opaque via unknown type elsewhere.kind'],
@@ -86,8 +130,8 @@ const EFFECTS: readonly (readonly [string, ...string[]])[] = [
   // Triggers, rules
   ['UPDATE members SET name = $1 WHERE id = 1', 'update members [keyed]', 'insert history via trigger keep'],
   ['DELETE FROM members WHERE id = 1', 'delete members [keyed]'],
-  ['INSERT INTO errands (id) VALUES (1)', 'insert errands', 'opaque via trigger function do_obey runs SQL text'],
-  ['COPY errands FROM STDIN', 'copy-in errands', 'opaque via trigger function do_obey runs SQL text'],
+  ['INSERT INTO errands (id) VALUES (1)', 'insert errands', 'opaque via function do_obey runs SQL text'],
+  ['COPY errands FROM STDIN', 'copy-in errands', 'opaque via function do_obey runs SQL text'],
   [
     'INSERT INTO bin VALUES (1)',
     'insert bin',
@@ -212,7 +256,7 @@ test('values of settings are facts where they are constant', () => {
   assert.deepEqual(value("SET statement_timeout = '5s'"), ['5s']);
   assert.deepEqual(value('SET statement_timeout = 0'), ['0']);
   assert.deepEqual(value('SET statement_timeout TO DEFAULT'), [undefined]);
-  assert.deepEqual(value("SELECT set_config('work_mem', $1, false)"), [undefined, undefined]);
+  assert.deepEqual(value("SELECT set_config('work_mem', $1, false)"), [undefined]);
 });
 
 test('long texts are read with the same catalogue in the other thread', async () => {
@@ -224,7 +268,7 @@ test('long texts are read with the same catalogue in the other thread', async ()
   );
   assert.deepEqual(facts.statements[0]?.effects.map(inWords), [
     'insert errands',
-    'opaque via trigger function do_obey runs SQL text',
+    'opaque via function do_obey runs SQL text',
   ]);
   const again = await analyzer.analyze(
     `DELETE FROM books WHERE id IN (${'1, '.repeat(4000)}2)`,

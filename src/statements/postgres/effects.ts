@@ -11,10 +11,12 @@ import type {
   StatementFacts,
 } from '../facts.ts';
 import { deleteFrom, insert, merge, update } from './changes.ts';
+import { type CodeReading, functionCode } from './code.ts';
 import { isSafeEncoding } from './encodings.ts';
 import { evaluate, typedValue } from './expressions.ts';
 import { fingerprint } from './fingerprint.ts';
 import { statementKind } from './kinds.ts';
+import { NONE } from './lineage.ts';
 import type { Names } from './names.ts';
 import { FIXED_TYPES, NODE_DECISIONS } from './nodes.ts';
 import type { TreeNode } from './parser.ts';
@@ -140,6 +142,11 @@ export class EffectWalk {
     };
   }
 
+  /** `null` if they cannot be told. */
+  uses(): readonly ColumnUse[] | null {
+    return this.#uses === null ? null : [...this.#uses.values()];
+  }
+
   effects(): Effect[] {
     return [...this.#effects.values()];
   }
@@ -195,10 +202,12 @@ export class EffectWalk {
     return this.names.relation({ relname: object.name }).object;
   }
 
-  /** Adds the effects of code that this statement sets off. */
-  takesCode(effects: readonly Effect[], via: string): void {
-    for (const one of effects)
-      this.addEffect(one.effect === 'opaque' || one.effect === 'resource' ? one : { ...one, via });
+  /** Adds the effects of code that this statement sets off. @param by what rules can name instead of code they cannot read */
+  takesCode(effects: readonly Effect[], via: string, by: ObjectName | null = null): void {
+    for (const one of effects) {
+      const isNamed = one.effect === 'opaque' || one.effect === 'resource';
+      this.addEffect(isNamed ? { ...one, object: one.object ?? by } : { ...one, via });
+    }
     if (effects.some((one) => one.effect === 'opaque')) this.changesLexing = true;
   }
 
@@ -260,17 +269,48 @@ export class EffectWalk {
     this.add('merge', object, place);
   }
 
-  /** A function of a user runs. */
-  callsUserFunction({ schema, name, volatility }: CatalogueFunction, place: Place): void {
+  /**
+   * A function of a user runs. One that is written in SQL and only computes has no effect, whatever it is declared to be.
+   *
+   * @param given what its arguments are computed from
+   * @returns what its result is computed from besides its arguments; unknown if it cannot be told
+   */
+  callsUserFunction(
+    called: CatalogueFunction,
+    place: Place,
+    given: Lineage = NONE,
+  ): Pick<CodeReading, 'result' | 'rows'> {
+    const { schema, name, volatility } = called;
+    const computes = { result: NONE, rows: null };
     const declared = this.names.known?.functions.get(`${schema}.${name}`);
-    if (declared === 'pure' || declared === 'volatile') return;
+    if (declared === 'pure' || declared === 'volatile' || this.isOfTrustedExtension(called)) return computes;
     const object: ObjectName = { kind: 'function', schema, name };
     if (declared === 'resource') {
       this.addVia('resource', object, name);
-      return;
+      return computes;
     }
-    this.add('call-function', object, place);
-    if (volatility === 'volatile') this.opaque(`volatile function ${name}`, object);
+    if (this.names.known === null) {
+      this.add('call-function', object, place);
+      return { result: UNKNOWN, rows: null };
+    }
+    const code = functionCode(this, called);
+    const isRead = code.effects.every(({ effect, object: on }) => effect !== 'opaque' || on !== null);
+    if (code.effects.length > 0 || called.language !== 'sql') {
+      this.add('call-function', object, place);
+      // What it does with its arguments is its own affair.
+      this.use(given, 'copy');
+    }
+    if (!isRead && volatility === 'immutable') return { result: UNKNOWN, rows: null };
+    this.takesCode(code.effects, `function ${name}`, object);
+    if (code.uses === null) this.#uses = null;
+    else for (const used of code.uses) this.use({ from: 'derived', columns: [used] }, used.use);
+    return isRead ? code : { result: UNKNOWN, rows: null };
+  }
+
+  /** Extensions of which it is known that their functions only compute. */
+  isOfTrustedExtension({ extension, name, volatility }: CatalogueFunction): boolean {
+    const known = extension === null ? undefined : this.names.known?.extensions.get(extension);
+    return known !== undefined && (volatility !== 'volatile' || known.has(name));
   }
 
   /** A function runs that an operator, a cast or a type stands for. @param evenHarmless false if an extension's may pass */
@@ -286,7 +326,9 @@ export class EffectWalk {
     for (const one of found) {
       // Types of extensions are made of such functions.
       if (!evenHarmless && one.extension !== null && one.volatility !== 'volatile') continue;
-      this.callsUserFunction(one, place);
+      const { result } = this.callsUserFunction(one, place);
+      // An operator or a type shows nothing of what else it reads.
+      if (result.from !== 'none') this.use(result, 'copy');
     }
   }
 
@@ -451,6 +493,8 @@ export class EffectWalk {
     this.literalsAreFree &&= inner.literalsAreFree;
   }
 }
+
+const UNKNOWN: Lineage = { from: 'unknown', columns: [] };
 
 const WRITES_EXPLAIN_ONLY_READS: ReadonlySet<EffectName> = new Set(['insert', 'update', 'delete', 'merge']);
 const NOT_DONE_BY_EXPLAIN: ReadonlySet<EffectName> = new Set(['create', 'lock', 'cursor', 'maintenance']);
@@ -702,6 +746,11 @@ const QUERIES: Readonly<Record<string, (walk: EffectWalk, body: TreeNode, place:
   DeleteStmt: deleteFrom,
   MergeStmt: merge,
 };
+
+/** True for a statement that can have rows. */
+export function isQuery(statement: TreeNode): boolean {
+  return QUERIES[only(statement)[0]] !== undefined;
+}
 
 /** INTO stands in the first arm of a set operation. */
 function intoOf(body: TreeNode): TreeNode | undefined {

@@ -8,7 +8,7 @@ import type { TreeNode } from './parser.ts';
 import { allOf, anyOf, binds, constrains, PROVES_NOTHING, type Proof } from './proof.ts';
 import { anything, type BoundColumn, findSource, resolveColumn, resolveIn, type Source, wholeRow } from './scope.ts';
 import { isWrapped, listOf, literal, nameParts, nodesIn, only, text } from './tree.ts';
-import { useType } from './types.ts';
+import { convertsAll, useType } from './types.ts';
 
 /** What an expression is worth to the analysis. */
 export interface Value {
@@ -75,14 +75,19 @@ type Evaluator = (walk: EffectWalk, body: TreeNode, place: Place) => Value;
 
 const EVALUATED: Readonly<Record<string, Evaluator>> = {
   A_Const: (_walk, body) => (body.isnull === true ? NO_VALUE : CONSTANT),
-  ParamRef: () => CONSTANT,
+  // In a function it is an argument, which can be another value for each row.
+  ParamRef: (walk) => (walk.hasVariables ? NO_VALUE : CONSTANT),
   SQLValueFunction: () => CONSTANT,
   ColumnRef: columnReference,
   A_Expr: operatorExpression,
   FuncCall: callFunction,
   TypeCast: (walk, body, place) => {
     const argument = evaluate(walk, body.arg, place);
-    const builtIn = useType(walk, body.typeName as TreeNode | undefined, typeOf(body.arg, argument), place);
+    const type = body.typeName as TreeNode | undefined;
+    const from = typeOf(body.arg, argument);
+    const builtIn = useType(walk, type, from, place);
+    // That a value cannot be converted shows something of it.
+    if (!convertsAll(from, type)) walk.use(argument.lineage, 'condition');
     return computed(computedFrom([argument.lineage]), argument.constant && builtIn);
   },
   CollateClause: (walk, body, place) => computed(evaluate(walk, body.arg, place).lineage),
@@ -141,12 +146,12 @@ function columnReference(walk: EffectWalk, body: TreeNode, place: Place): Value 
   if (reference.column !== null) mentionOrigins(walk, reference.column);
   if (reference.missing && walk.names.catalogue !== null && place.scope !== null && !walk.hasVariables) {
     // `t.f` is the call f(t) where t has no column f.
-    if (!star && parts.length > 1 && callsRowFunction(walk, name, place)) {
-      walk.use(reference.lineage, 'copy');
-      return computed({ from: 'unknown', columns: reference.lineage.columns });
-    }
+    const result = !star && parts.length > 1 ? callsRowFunction(walk, name, place, reference.lineage) : null;
+    if (result !== null) return computed(computedFrom([reference.lineage, result]));
     return computed({ from: 'unknown', columns: reference.lineage.columns });
   }
+  // A variable: what it can hold is known where it is filled.
+  if (reference.missing && walk.hasVariables) return NO_VALUE;
   const { column } = reference;
   return { lineage: reference.lineage, constant: column?.column.constant === true, column };
 }
@@ -170,11 +175,11 @@ function referenceOf(place: Place, parts: readonly string[]) {
   return source === null ? { ...anything(place.scope), missing: true } : resolveIn(source, parts.at(-1)!);
 }
 
-/** True if there is a function of this name that could take a row; it then counts as called. */
-function callsRowFunction(walk: EffectWalk, name: string, place: Place): boolean {
+/** If there is a function of this name that could take a row, it counts as called. @returns what it reads besides */
+function callsRowFunction(walk: EffectWalk, name: string, place: Place, row: Lineage): Lineage | null {
   const candidates = walk.names.userFunctions(null, name);
-  for (const one of candidates) walk.callsUserFunction(one, place);
-  return candidates.length > 0;
+  const results = candidates.map((one) => walk.callsUserFunction(one, place, row).result);
+  return candidates.length === 0 ? null : computedFrom(results);
 }
 
 /** `(expression).field`, `.*`, `[subscript]`. */
@@ -194,11 +199,11 @@ function indirection(walk: EffectWalk, body: TreeNode, place: Place): Value {
     }
   }
   const value = evaluate(walk, body.arg, place);
-  for (const step of steps) {
+  const called = steps.flatMap((step) => {
     const [type, name] = only(step);
-    if (type === 'String') callsRowFunction(walk, text(name.sval), place);
-  }
-  return computed(computedFrom([value.lineage, subscripts(walk, steps, place)]));
+    return type === 'String' ? (callsRowFunction(walk, text(name.sval), place, value.lineage) ?? []) : [];
+  });
+  return computed(computedFrom([value.lineage, ...called, subscripts(walk, steps, place)]));
 }
 
 function subscripts(walk: EffectWalk, steps: readonly unknown[], place: Place): Lineage {
@@ -253,9 +258,13 @@ function typeOf(node: unknown, value: Value): string | null {
 function operatorExpression(walk: EffectWalk, body: TreeNode, place: Place): Value {
   const { left, right } = operandsOf(walk, body, place);
   const all = left === null ? right : [left, ...right];
+  // So does division by zero.
+  if (DIVISIONS.has(nameParts(body.name).at(-1) ?? '')) for (const one of right) walk.use(one.lineage, 'condition');
   const constant = body.kind === 'AEXPR_OP' && all.every((one) => one.constant) && isBuiltIn(nameParts(body.name));
   return computed(computedFrom(all.map((one) => one.lineage)), constant);
 }
+
+const DIVISIONS = new Set(['/', '%']);
 
 function isBuiltIn(name: readonly string[]): boolean {
   return name.length === 1 || name[0] === 'pg_catalog';

@@ -3,11 +3,11 @@ import type { Lineage, ObjectName } from '../facts.ts';
 import type { EffectWalk, Place } from './effects.ts';
 import { isUnsafeEncoding } from './encodings.ts';
 import { computed, evaluate, evaluateAll, typedValue, type Value } from './expressions.ts';
-import { effectsOfFunction, type FunctionClass } from './functions.ts';
-import { computedFrom } from './lineage.ts';
+import { effectsOfFunction, type FunctionClass, TELLS_NO_STORED_VALUES } from './functions.ts';
+import { computedFrom, NONE } from './lineage.ts';
 import { checkPattern } from './operators.ts';
 import type { TreeNode } from './parser.ts';
-import { findSource } from './scope.ts';
+import { type Column, findSource } from './scope.ts';
 import { listOf, literal, nameParts, nodesIn, only, text } from './tree.ts';
 
 /** The arguments of a call, evaluated. */
@@ -20,8 +20,13 @@ interface Call {
   readonly lineage: Lineage;
 }
 
+export interface CalledValue extends Value {
+  /** The columns of its rows, in the function of a user; absent where they cannot be told one from another. */
+  readonly rows?: readonly Column[];
+}
+
 /** Evaluates a FuncCall node. */
-export function callFunction(walk: EffectWalk, body: TreeNode, place: Place): Value {
+export function callFunction(walk: EffectWalk, body: TreeNode, place: Place): CalledValue {
   const parts = nameParts(body.funcname);
   const name = parts.at(-1) ?? '';
   const schema = parts.length > 1 ? parts.at(-2)! : null;
@@ -39,42 +44,58 @@ export function callFunction(walk: EffectWalk, body: TreeNode, place: Place): Va
   const call: Call = { schema, name, object, nodes, values, lineage: computedFrom([lineage, ...decides]) };
   const found = judge(walk, call, place);
   if (found === null) return rowField(walk, call, place) ?? unknownFunction(walk, call, place);
-  if (found !== 'pure' && found !== 'volatile' && found !== 'resource') {
+  if (found.class === 'user') {
+    const value = computed(computedFrom([call.lineage, found.result]));
+    return found.rows === null ? value : { ...value, rows: found.rows };
+  }
+  if (found.class === 'other') {
     // What such a function does with its arguments is its own affair.
     walk.use(call.lineage, 'copy');
-    const from = found === 'user' ? 'unknown' : call.lineage.from;
-    return computed(from === call.lineage.from ? call.lineage : { from, columns: call.lineage.columns });
+    if (TELLS_NO_STORED_VALUES.has(name)) return computed(call.lineage);
+    return computed({ from: 'unknown', columns: call.lineage.columns });
   }
-  return computed(call.lineage, found === 'pure' && values.every((one) => one.constant));
+  // How many rows there are shows something of the values they are made of.
+  if (walk.names.known?.setFunctions.has(name) && !isListed(nodes)) walk.use(lineage, 'condition');
+  if (name === 'count' && decides.length === 0 && values[0]?.lineage.from === 'plain' && values[0].column !== null) {
+    return computed(NONE);
+  }
+  return computed(call.lineage, found.class === 'pure' && values.every((one) => one.constant));
 }
 
-/**
- * What a call may run: the class of a built-in function, `user` for a user's, `null` if nothing of this name is known.
- * Effects are added.
- */
-function judge(walk: EffectWalk, call: Call, place: Place): FunctionClass | 'user' | null {
+/** True for arguments whose number of elements stands in the statement. */
+function isListed(nodes: readonly unknown[]): boolean {
+  return nodes.every((node) => only(node)[0] === 'A_ArrayExpr');
+}
+
+/** What a call may run: a built-in function, or one of a user's and what that makes its result of. */
+type Judged =
+  | { readonly class: FunctionClass }
+  | { readonly class: 'user'; readonly result: Lineage; readonly rows: readonly Column[] | null };
+
+/** What a call may run; `null` if nothing of this name is known. Effects are added. */
+function judge(walk: EffectWalk, call: Call, place: Place): Judged | null {
   const { known } = walk.names;
   const { schema, name } = call;
   if (known === null) {
     walk.add('call-function', call.object, place);
     knownEffects(walk, call, place);
-    return 'other';
+    return { class: 'other' };
   }
   const builtIn = schema === null || schema === 'pg_catalog' ? known.functions.get(name) : undefined;
   const declared = schema === null ? undefined : known.functions.get(`${schema}.${name}`);
   const users = schema === 'pg_catalog' ? [] : walk.names.userFunctions(schema, name).filter((one) => takes(one, call));
-  if (declared !== undefined) return classEffects(walk, declared, call, place);
+  if (declared !== undefined) return { class: classEffects(walk, declared, call, place) };
   // An extension's overload of a built-in function is for the extension's own types.
   const counted = builtIn === undefined ? users : users.filter((one) => !isHarmlessExtension(one));
-  for (const one of counted) {
-    walk.callsUserFunction(one, place);
-    knownEffects(walk, call, place);
-  }
-  if (builtIn !== undefined) {
-    const result = classEffects(walk, builtIn, call, place);
-    return counted.length > 0 ? 'user' : result;
-  }
-  return counted.length > 0 ? 'user' : null;
+  if (counted.length === 0) return builtIn === undefined ? null : { class: classEffects(walk, builtIn, call, place) };
+  const codes = counted.map((one) => {
+    const code = walk.callsUserFunction(one, place, call.lineage);
+    if (!walk.isOfTrustedExtension(one)) knownEffects(walk, call, place);
+    return code;
+  });
+  if (builtIn !== undefined) classEffects(walk, builtIn, call, place);
+  const rows = codes.length === 1 && builtIn === undefined ? codes[0]!.rows : null;
+  return { class: 'user', result: computedFrom(codes.map((one) => one.result)), rows };
 }
 
 function isHarmlessExtension(one: CatalogueFunction): boolean {
@@ -93,7 +114,9 @@ function classEffects(walk: EffectWalk, found: FunctionClass, call: Call, place:
   } else if (found === 'pure') {
     if (PATTERN_FUNCTIONS.has(call.name)) checkPattern(walk, call.nodes[1], place);
   } else if (found === 'other') {
-    walk.add('call-function', { ...call.object, schema: call.schema ?? 'pg_catalog' }, place);
+    // SET by another name: the effect of that says it all.
+    const isSetting = call.name === 'set_config' && literal(call.nodes[0]) !== null;
+    if (!isSetting) walk.add('call-function', { ...call.object, schema: call.schema ?? 'pg_catalog' }, place);
     knownEffects(walk, call, place);
   }
   return found;

@@ -15,6 +15,10 @@ export interface KnownNames {
   readonly functions: ReadonlyMap<string, FunctionClass>;
   /** Columns of the rows that a function returns, for those that return more than one value. */
   readonly rowFunctions: ReadonlyMap<string, readonly string[]>;
+  /** Extensions whose functions only compute; by name, with those of their volatile functions that do, too. */
+  readonly extensions: ReadonlyMap<string, ReadonlySet<string>>;
+  /** Functions that return any number of rows. */
+  readonly setFunctions: ReadonlySet<string>;
   /** Operators of pg_catalog. */
   readonly operators: ReadonlySet<string>;
 }
@@ -30,6 +34,15 @@ export interface FunctionEffect {
   readonly effect: EffectName;
   readonly via: string;
 }
+
+/**
+ * Functions of which nothing good is known and whose results have, all the same, nothing to do with what is stored.
+ * The results of all others that are not known to compute can be made of anything.
+ */
+export const TELLS_NO_STORED_VALUES: ReadonlySet<string> = new Set(
+  `currval lastval nextval setval set_config pg_blocking_pids pg_get_functiondef pg_get_function_sqlbody pg_notify
+   pg_partition_ancestors pg_partition_tree pg_sequence_last_value`.split(/\s+/),
+);
 
 /** Names, or beginnings of names when they end in `*`. */
 const LISTED: readonly (readonly [EffectName, string, string])[] = [

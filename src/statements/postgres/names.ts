@@ -6,6 +6,7 @@ import type {
   CatalogueRelation,
 } from '../catalogue.ts';
 import type { ColumnName, Effect, ObjectName } from '../facts.ts';
+import type { CodeReading } from './code.ts';
 import type { KnownNames } from './functions.ts';
 import { plain } from './lineage.ts';
 import type { PostgresParser, TreeNode } from './parser.ts';
@@ -30,13 +31,13 @@ export interface ViewTarget {
   readonly columns: ReadonlyMap<string, string>;
 }
 
-/** What was read from one catalogue so far: views, bodies of triggers. Kept as long as the catalogue. */
+/** What was read from one catalogue so far: views, bodies of functions. Kept as long as the catalogue. */
 export class Readings {
   readonly catalogue: CatalogueLookup;
   readonly shapes = new Map<CatalogueRelation, Shape>();
   /** `null` while it is being read. */
   readonly views = new Map<CatalogueRelation, ViewReading | null>();
-  readonly code = new Map<string, readonly Effect[] | null>();
+  readonly code = new Map<string, CodeReading | null>();
   /** How many pieces of code are being read within each other, and if one was met again within itself. */
   codeDepth = 0;
   codeWasCut = false;
@@ -96,7 +97,12 @@ export class Names {
 
   /** The same knowledge, for text in which every name of a user has its schema: definitions as the server prints them. */
   withoutPath(): Names {
-    return new Names(this.readings, [], this.known, this.parser);
+    return this.under([]);
+  }
+
+  /** The same knowledge under another search path. */
+  under(searchPath: readonly string[]): Names {
+    return new Names(this.readings, searchPath, this.known, this.parser);
   }
 
   /** What a RangeVar names. */

@@ -1,7 +1,7 @@
 import type { Lineage, OutputColumn } from '../facts.ts';
 import type { CteScope, EffectWalk, Place } from './effects.ts';
 import { condition, evaluate, evaluateAll, type Value } from './expressions.ts';
-import { seriesMagnitude, TOO_MANY_ROWS } from './function-calls.ts';
+import { type CalledValue, callFunction, seriesMagnitude, TOO_MANY_ROWS } from './function-calls.ts';
 import { computedFrom, isSame, NONE, oneOf } from './lineage.ts';
 import { outputName } from './output-names.ts';
 import type { TreeNode } from './parser.ts';
@@ -333,7 +333,8 @@ function functionSource(
   for (const { items } of nodesIn(body.functions, 'List')) {
     const [call, definitions] = listOf(items);
     const [callType, callBody] = only(call);
-    const value = evaluate(walk, call, place);
+    const value: CalledValue =
+      callType === 'FuncCall' ? callFunction(walk, callBody, place) : evaluate(walk, call, place);
     const lineage = computedFrom([value.lineage]);
     const name = outputName(call);
     functionName ??= name;
@@ -343,6 +344,7 @@ function functionSource(
     ];
     const rows = callType === 'FuncCall' ? walk.names.known?.rowFunctions.get(name) : undefined;
     if (defined.length > 0) columns.push(...defined.map((one) => column(text(one.colname), lineage)));
+    else if (value.rows !== undefined) columns.push(...value.rows);
     else if (rows !== undefined) {
       columns.push(...rows.map((one) => column(one, lineage)));
       if (rows.length === 0) rest = lineage;

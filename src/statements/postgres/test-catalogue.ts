@@ -135,6 +135,25 @@ const data: CatalogueData = {
         },
       ],
     }),
+    relation(
+      'public.parcels',
+      'id integer!, code text, sender integer, size numeric, big boolean = public.is_word(code)',
+      {
+        rowSecurity: true,
+        expressions: [
+          { kind: 'default', column: 'id', expression: 'public.burn(1)' },
+          { kind: 'default', column: 'code', expression: "upper('a.b('::text)" },
+          { kind: 'default', column: 'sender', expression: 'public.pin_of(1)' },
+          { kind: 'check', column: null, expression: '(size > (0)::numeric)' },
+          { kind: 'index', column: null, expression: 'lower(code), public.doubled(size)' },
+          {
+            kind: 'policy',
+            column: null,
+            expression: 'sender IN (SELECT id FROM staff.members WHERE pg_read_file(code) IS NULL)',
+          },
+        ],
+      },
+    ),
     relation('staff.members', 'id integer!, salary numeric', { keys: [['id']] }),
     view(
       'public.catalogue',
@@ -176,7 +195,47 @@ const data: CatalogueData = {
     userFunction('public.do_shred', { returns: 'trigger', body: 'BEGIN DELETE FROM books; RETURN NEW; END' }),
     userFunction('public.burn', { arguments: ['integer'] }),
     userFunction('public.tax', { arguments: ['numeric'], volatility: 'immutable', language: 'sql' }),
-    userFunction('public.label', { arguments: ['books'], volatility: 'stable', language: 'sql' }),
+    userFunction('public.label', {
+      arguments: ['public.books'],
+      signature: 'b public.books',
+      returns: 'text',
+      volatility: 'stable',
+      language: 'sql',
+      body: 'SELECT m.name FROM public.members m WHERE m.id = b.shelf',
+    }),
+    userFunction('public.pin_of', {
+      arguments: ['integer'],
+      signature: 'm integer',
+      returns: 'text',
+      language: 'sql',
+      body: 'SELECT pin FROM members WHERE id = m',
+    }),
+    userFunction('public.doubled', {
+      arguments: ['numeric', 'numeric'],
+      signature: 'x numeric, y numeric DEFAULT 2',
+      language: 'sql',
+      body: 'BEGIN ATOMIC\n SELECT (x * y);\nEND',
+    }),
+    userFunction('public.everybody', {
+      signature: '',
+      returns: 'SETOF public.members',
+      language: 'sql',
+      body: 'SELECT * FROM members',
+    }),
+    userFunction('public.cried', {
+      arguments: ['integer'],
+      signature: 'm integer',
+      returns: 'text',
+      body: "DECLARE p text; BEGIN SELECT pin INTO p FROM members WHERE id = m; RAISE NOTICE '%', p; RETURN 'x'; END",
+    }),
+    userFunction('public.cleared', {
+      arguments: ['integer'],
+      signature: 'm integer',
+      language: 'sql',
+      settings: ['search_path=staff, pg_temp'],
+      body: 'DELETE FROM members WHERE id = $1 RETURNING id',
+    }),
+    userFunction('public.endless', { signature: '', language: 'sql', body: 'SELECT endless()' }),
     userFunction('public.lower', {
       arguments: ['citext'],
       volatility: 'immutable',
@@ -225,5 +284,7 @@ export const FEW_NAMES: KnownNames = {
     ['public.declared', 'pure'],
   ]),
   rowFunctions: new Map([['jsonb_each_text', ['key', 'value']]]),
+  setFunctions: new Set(['jsonb_each_text', 'unnest', 'generate_series']),
+  extensions: new Map([['citext', new Set()]]),
   operators: new Set('= <> < > <= >= + - * / % ^ || -> ->> @> && ~ ~* !~ ~~ !~~ ~~*'.split(' ')),
 };

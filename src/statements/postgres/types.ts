@@ -23,6 +23,27 @@ const PRINTED: Readonly<Record<string, string>> = {
 /** Kinds of types whose values come to be without code of a user. */
 const WITHOUT_CODE = new Set<CatalogueType['kind']>(['enum', 'range']);
 
+const TEXTS = new Set(['text', 'character varying', 'character', 'name', 'bpchar', 'varchar', 'bytea']);
+
+/** Types between which every value can be converted. */
+const ALIKE: readonly ReadonlySet<string>[] = [
+  new Set(['json', 'jsonb']),
+  new Set(['date', 'timestamp without time zone', 'timestamp with time zone']),
+];
+const NUMBERS: readonly string[] = ['smallint', 'integer', 'bigint', 'numeric', 'real', 'double precision'];
+const WIDE_NUMBERS = new Set(['bigint', 'numeric', 'double precision']);
+
+/** True if the conversion of a value cannot fail: then whether it does tells nothing about the value. */
+export function convertsAll(from: string | null, type: TreeNode | undefined): boolean {
+  const name = nameParts(type?.names).at(-1) ?? '';
+  const target = PRINTED[name] ?? name;
+  if (TEXTS.has(target)) return true;
+  if (from === null) return false;
+  const source = withoutModifier(from);
+  if (source === target || ALIKE.some((types) => types.has(source) && types.has(target))) return true;
+  return NUMBERS.includes(source) && WIDE_NUMBERS.has(target);
+}
+
 /**
  * Adds what a conversion to a type does: constraints of domains, input functions, casts.
  *

@@ -1,5 +1,6 @@
 import type { CatalogueRelation } from '../catalogue.ts';
 import type { Lineage } from '../facts.ts';
+import { expressionCode } from './code.ts';
 import type { EffectWalk } from './effects.ts';
 import { plain } from './lineage.ts';
 import { objectOf, type ResolvedRelation, type ViewReading } from './names.ts';
@@ -149,7 +150,14 @@ function keysThrough(walk: EffectWalk, { relation, columns }: NonNullable<ViewRe
 
 /** Adds what reading a source does beyond naming it. */
 export function readsThrough(walk: EffectWalk, { relation }: Source): void {
-  if (relation === null || relation.kind !== 'view') return;
+  if (relation === null) return;
+  for (const one of relation.expressions ?? []) {
+    if (one.kind !== 'policy') continue;
+    // What the policy reads decides which rows there are, for its owner's reasons; it shows to nobody.
+    const effects = expressionCode(walk, one).effects.filter(({ effect }) => effect !== 'read');
+    walk.takesCode(effects, `policy of ${relation.name}`);
+  }
+  if (relation.kind !== 'view') return;
   for (const one of readView(walk, relation).effects) {
     walk.addEffect(
       one.effect === 'opaque' || one.effect === 'resource' ? one : { ...one, via: `view ${relation.name}` },

@@ -1,6 +1,6 @@
 import type { CatalogueRelation, CatalogueTrigger } from '../catalogue.ts';
 import type { EffectName, ObjectName, Predicate } from '../facts.ts';
-import { codeOf } from './code.ts';
+import { expressionCode, ruleCode, triggerCode } from './code.ts';
 import type { EffectWalk, Place } from './effects.ts';
 import { objectOf } from './names.ts';
 import type { Source } from './scope.ts';
@@ -67,17 +67,36 @@ export function setOff(walk: EffectWalk, effect: EffectName, relation: Catalogue
     for (const trigger of one.triggers) {
       if (!trigger.events.includes(event)) continue;
       replaced ||= trigger.timing === 'instead of';
-      walk.takesCode(codeOf(walk, trigger), `trigger ${trigger.name}`);
+      walk.takesCode(triggerCode(walk, trigger), `trigger ${trigger.name}`);
     }
     for (const rule of one.rules) {
       if (!ruleIsFor(rule.event, event)) continue;
       replaced = true;
-      walk.takesCode(codeOf(walk, { rule: rule.definition }), `rule ${rule.name}`);
+      walk.takesCode(ruleCode(walk, rule.definition), `rule ${rule.name}`);
     }
   }
+  if (event === 'insert' || event === 'update') for (const one of [relation, ...below]) computes(walk, one);
   if (relation.kind === 'view' && !replaced) throughView(walk, effect, relation, write);
   if (event === 'delete' || event === 'update') {
     for (const one of [relation, ...below]) cascade(walk, event, one, write);
+  }
+}
+
+/**
+ * Defaults, constraints, indexes, policies and generated columns are computed when a row is written. What they read
+ * shows to nobody, but a default that is read from somewhere is a copy of it.
+ */
+function computes(walk: EffectWalk, { name, columns, expressions = [] }: CatalogueRelation): void {
+  const generated = columns.flatMap((one) =>
+    one.generated === null ? [] : [{ kind: 'default', column: one.name, expression: one.generated } as const],
+  );
+  for (const one of [...expressions, ...generated]) {
+    const { effects, result } = expressionCode(walk, one);
+    if (one.kind === 'default' && result.columns.length > 0) walk.use(result, 'copy');
+    walk.takesCode(
+      effects.filter(({ effect }) => effect !== 'read'),
+      `${one.kind} of ${name}`,
+    );
   }
 }
 
