@@ -100,7 +100,7 @@ export class StatementRecorder {
     const ms = this.#services.now() - execution.startedAt;
     this.#journal.append(
       `"statement.outcome","session":"${this.#id}","statement":${execution.number + execution.done},"status":"${status}"${fields},` +
-        `"rows":${execution.rows},"bytes":${execution.bytes},"ms":${Math.round(ms * 1000) / 1000}`,
+        `"rows":${execution.rows},"bytes":${execution.bytes},"ms":${millisecondsText(ms)}`,
       true,
     );
     this.#services.turn.wake();
@@ -127,4 +127,13 @@ export class StatementRecorder {
     const head = `"statement.attempt",${this.#session},"statement":${this.statements},"via":"${via}",${statement.record}`;
     this.#journal.append(binds === null ? head : `${head},"binds":${binds}`, false);
   }
+}
+
+/** `.001`, `.002`, ...; without zeros at the end. */
+const THOUSANDTHS = Array.from({ length: 1000 }, (_, n) => String(n / 1000).slice(1));
+
+/** To the microsecond. As text of a number that is no integer, V8 takes ten times as long. */
+function millisecondsText(ms: number): string {
+  const microseconds = Math.round(ms * 1000);
+  return `${Math.floor(microseconds / 1000)}${THOUSANDTHS[microseconds % 1000]!}`;
 }

@@ -45,6 +45,11 @@ export interface JournalCounters {
   lost: number;
 }
 
+/** Room for the batch of a turn, bytes; a larger batch gets room of its own. */
+const BATCH_BYTES = 256 * 1024;
+/** A UTF-16 code unit takes at most so many bytes in UTF-8. */
+const MOST_BYTES = 3;
+
 /** How many outcomes wait in memory while the journal cannot be written; later ones are counted as lost. */
 const MOST_KEPT = 100_000;
 
@@ -64,6 +69,8 @@ export class Journal {
   #keep: boolean[] = [];
   /** What a record will say of the failed writes since the last good one. */
   #gap: { readonly failures: number; readonly lost: number } | null = null;
+  /** Where batches are encoded. */
+  readonly #batch = Buffer.allocUnsafeSlow(BATCH_BYTES);
   #clock = 0;
   #at = '';
 
@@ -151,8 +158,8 @@ export class Journal {
     }
     this.failure = null;
     this.#gap = null;
-    this.#pending = [];
-    this.#keep = [];
+    this.#pending.length = 0;
+    this.#keep.length = 0;
     if (this.#size > SEGMENT_BYTES) this.#rotate();
     return true;
   }
@@ -189,10 +196,12 @@ export class Journal {
 
   #write(batch: string): number {
     if (this.#torn) ftruncateSync(this.#fd, this.#size);
-    const bytes = Buffer.from(batch, 'utf8');
+    const fits = batch.length * MOST_BYTES <= BATCH_BYTES;
+    const bytes = fits ? this.#batch : Buffer.from(batch, 'utf8');
+    const length = fits ? bytes.write(batch, 0, 'utf8') : bytes.length;
     let written = 0;
     this.#torn = true;
-    while (written < bytes.length) written += writeSync(this.#fd, bytes, written, bytes.length - written);
+    while (written < length) written += writeSync(this.#fd, bytes, written, length - written);
     this.#torn = false;
     return written;
   }

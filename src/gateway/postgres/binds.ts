@@ -65,8 +65,21 @@ function hex(bytes: Buffer, from: number, to: number): string {
   return `{"hex":"${bytes.toString('hex', from, from + MOST_RECORDED)}","bytes":${size}}`;
 }
 
+/** The longest value that is looked at byte by byte, bytes. */
+const SHORT = 64;
+
 function text(bytes: Buffer, from: number, to: number): string {
+  if (to - from <= SHORT && isPlain(bytes, from, to)) return `"${bytes.toString('latin1', from, to)}"`;
   if (to - from > MOST_RECORDED) return hex(bytes, from, to);
   const value = bytes.toString('utf8', from, to);
   return value.includes('\ufffd') ? hex(bytes, from, to) : JSON.stringify(value);
+}
+
+/** True for printable ASCII that JSON takes as it is. */
+function isPlain(bytes: Buffer, from: number, to: number): boolean {
+  for (let at = from; at < to; at++) {
+    const byte = bytes[at]!;
+    if (byte < 0x20 || byte > 0x7e || byte === 0x22 || byte === 0x5c) return false;
+  }
+  return true;
 }

@@ -9,9 +9,22 @@ export function nulAt(bytes: Buffer, from: number, end: number): number {
   throw new ProtocolViolation('a string without its end');
 }
 
-/** A name in a message, as the server tells names apart; its bytes as Latin-1. */
-export function nameAt(bytes: Buffer, from: number, to: number): string {
-  return from === to ? '' : bytes.toString('latin1', from, Math.min(to, from + NAME_BYTES));
+/**
+ * A name in a message, as the server tells names apart; its bytes as Latin-1.
+ *
+ * @param likely what it may well be: if it is, no new string is made
+ */
+export function nameAt(bytes: Buffer, from: number, to: number, likely = ''): string {
+  if (from === to) return '';
+  const end = Math.min(to, from + NAME_BYTES);
+  return isLatin1(bytes, from, end, likely) ? likely : bytes.toString('latin1', from, end);
+}
+
+/** True if these bytes, as Latin-1, are the text. */
+export function isLatin1(bytes: Buffer, from: number, to: number, text: string): boolean {
+  if (to - from !== text.length) return false;
+  for (let i = 0; i < text.length; i++) if (bytes[from + i] !== text.charCodeAt(i)) return false;
+  return true;
 }
 
 /** The same for a name in SQL text. */

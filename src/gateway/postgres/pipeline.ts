@@ -421,7 +421,14 @@ function isSync(expectation: Expectation | 0): boolean {
   return expectation === EXPECT.sync || expectation === EXPECT.maybeSync;
 }
 
-/** The tag of a CommandComplete as a field of a record. */
+let lastTag = '';
+let lastField = ',"tag":""';
+
+/** The tag of a CommandComplete as a field of a record. One tag follows itself more often than not. */
 function tagField(tag: string): string {
-  return `,"tag":${JSON.stringify(tag)}`;
+  if (tag !== lastTag) {
+    lastTag = tag;
+    lastField = `,"tag":${JSON.stringify(tag)}`;
+  }
+  return lastField;
 }

@@ -30,7 +30,7 @@ import { bindsAsJson, bindsAsText } from './binds.ts';
 import { fatal, refusalResponse, withheldError } from './errors.ts';
 import { EXPECT } from './expected.ts';
 import { BACKEND_RULES } from './frame-rules.ts';
-import { isAscii, nameAt, nameInText, nulAt, targetOf } from './message-names.ts';
+import { isAscii, isLatin1, nameAt, nameInText, nulAt, targetOf } from './message-names.ts';
 import { Pipeline, type Portal, type Prepared, SKIP } from './pipeline.ts';
 import { ASK_SEARCH_PATH, mayChangeSchema, mayChangeSearchPath, searchPathOf } from './search-path.ts';
 import { TextReading } from './text-reading.ts';
@@ -68,6 +68,10 @@ export class PostgresSession extends Session implements FrameSink {
   /** Rows of the answer to our own question for it, and what has come so far of a message of that answer. */
   #pathRows: Buffer[] = [];
   #ownPieces: Buffer[] = [];
+  /** The prepared statement that was bound last. */
+  #lastBound = '';
+  /** The tag that came last. */
+  #lastTag = '';
   /** How far text was sure to be read before the mark. */
   #markUnsureUntil = 0;
 
@@ -280,7 +284,8 @@ export class PostgresSession extends Session implements FrameSink {
   #bind(bytes: Buffer, start: number, end: number): boolean {
     const portalEnd = nulAt(bytes, start + 5, end);
     const nameEnd = nulAt(bytes, portalEnd + 1, end);
-    const name = nameAt(bytes, portalEnd + 1, nameEnd);
+    const name = nameAt(bytes, portalEnd + 1, nameEnd, this.#lastBound);
+    this.#lastBound = name;
     if (this.#pipeline.namesInFlight > 0 || this.#pipeline.prepared.isAmbiguous(name, this.#pipeline.segment))
       return this.waitForServer();
     const portal = nameAt(bytes, start + 5, portalEnd);
@@ -580,7 +585,9 @@ export class PostgresSession extends Session implements FrameSink {
     switch (type) {
       case BACKEND.commandComplete:
         if (this.#completedOver()) return true;
-        this.#pipeline.settleCommandComplete(bytes.toString('latin1', start + 5, end - 1));
+        if (!isLatin1(bytes, start + 5, end - 1, this.#lastTag))
+          this.#lastTag = bytes.toString('latin1', start + 5, end - 1);
+        this.#pipeline.settleCommandComplete(this.#lastTag);
         break;
       case BACKEND.readyForQuery:
         this.#dropToReady = false;
