@@ -45,6 +45,8 @@ export interface Judgement {
   readonly statements: readonly JudgedStatement[];
   /** The rules it was judged under; under other rules it has to be judged again. */
   readonly rules: RuleSet;
+  /** True if every statement is allowed whatever its values and the moment, and no budget counts it. */
+  readonly passes: boolean;
   /** True if a statement changes the names of prepared statements or runs one by name: only the session can judge it. */
   readonly usesNames: boolean;
   /** True if a statement may make, replace or drop portals: SQL cursors share their names with the protocol's portals. */
@@ -167,6 +169,7 @@ export class Judge {
       isPrepared: false,
       statements,
       rules: this.#rules,
+      passes: !usesNames && statements.every((s) => isStable(s) && !isRefused(s) && s.verdict.limits.length === 0),
       usesNames,
       changesPortals,
       changesLexing,

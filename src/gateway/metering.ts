@@ -5,7 +5,8 @@ import { overBudget, type Refusal } from './refusal.ts';
 import type { SessionStart } from './services.ts';
 import type { Execution } from './statement-recorder.ts';
 
-const UNMETERED = { meter: null, refusal: null };
+/** Nothing has to be measured. */
+export const UNMETERED = { meter: null, refusal: null };
 
 /** Holds what a session runs to the budgets of its verdicts. */
 export class Metering {

@@ -62,7 +62,11 @@ export class NameTable<T> {
 
   /** Forgets every name without an unconfirmed change, but for `except`. */
   clear(except?: string): void {
-    for (const [name, slot] of this.#slots) if (slot.first === null && name !== except) this.#slots.delete(name);
+    for (const [name, slot] of this.#slots) {
+      if (slot.first !== null || name === except) continue;
+      slot.value = null;
+      dropEmpty(slot);
+    }
   }
 }
 
@@ -112,5 +116,10 @@ function unlink<T>(change: NameChangeSent<T>): void {
   else before.next = next;
   if (next === null) slot.last = before;
   else next.before = before;
-  if (slot.first === null && slot.value === null) slot.table.delete(slot.name);
+  dropEmpty(slot);
+}
+
+/** The slot of the unnamed one stays: every query of some drivers would make it anew. */
+function dropEmpty<T>(slot: Slot<T>): void {
+  if (slot.first === null && slot.value === null && slot.name !== '') slot.table.delete(slot.name);
 }

@@ -20,6 +20,7 @@ import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import { opaqueText, type StatementFacts } from '../../statements/facts.ts';
 import { isUnsafeEncoding } from '../../statements/postgres/encodings.ts';
 import { isRefused, isRefusedAlways, isStable, type JudgedStatement, type Judgement } from '../judge.ts';
+import { UNMETERED } from '../metering.ts';
 import { momentOf } from '../moment.ts';
 import { judgeWithNames } from '../names-in-text.ts';
 import { overBudget, type Refusal, refusalOf } from '../refusal.ts';
@@ -218,9 +219,10 @@ export class PostgresSession extends Session implements FrameSink {
     if (judgement.usesNames && this.#namesUnsettled()) return this.waitForServer();
     this.keepForAgain(bytes, start, end);
 
-    const statements = this.#atMoment(judgement, null);
-    const meter = this.metering.begin(statements);
-    const refusal = this.#refusalOf(statements) ?? meter.refusal;
+    const passes = this.#passes(judgement);
+    const statements = passes ? judgement.statements : this.#atMoment(judgement, null);
+    const meter = passes ? UNMETERED : this.metering.begin(statements);
+    const refusal = passes ? null : (this.#refusalOf(statements) ?? meter.refusal);
     if (refusal !== null) {
       this.recorder.refused('query', statements, null, refusal);
       this.#refuseSimple(refusal);
@@ -325,9 +327,10 @@ export class PostgresSession extends Session implements FrameSink {
     if (judgement.usesNames && this.#namesUnsettled()) return this.waitForServer();
     this.keepForAgain(bytes, start, end);
 
-    const statements = this.#atMoment(judgement, portal);
-    const meter = this.metering.begin(statements);
-    const refusal = this.#refusalOf(statements) ?? meter.refusal;
+    const passes = this.#passes(judgement);
+    const statements = passes ? judgement.statements : this.#atMoment(judgement, portal);
+    const meter = passes ? UNMETERED : this.metering.begin(statements);
+    const refusal = passes ? null : (this.#refusalOf(statements) ?? meter.refusal);
     const binds = portal === null || statements.length === 0 ? null : bindsAsJson(portal.bytes, portal.at, portal.end);
     prepared.recorded = true;
     if (refusal !== null) {
@@ -414,6 +417,11 @@ export class PostgresSession extends Session implements FrameSink {
     return judgeWithNames(judgement, this.start.judge, this.names.current, (name) =>
       this.#preparedNamed(nameInText(name)),
     );
+  }
+
+  /** True if nothing is left to ask before it is sent. */
+  #passes(judgement: Judgement): boolean {
+    return judgement.passes && this.services.journal.failure === null;
   }
 
   /** The statements of a text as they are judged at this execution of it. @param portal holds its bind values */
