@@ -8,11 +8,13 @@ import { type Api, startApi } from './api.ts';
 import { Metrics } from './metrics.ts';
 import { ReadinessProbe } from './readiness.ts';
 
-const failures: { journal: string | null; rules: string | null; draining: boolean } = {
+const failures: { journal: string | null; rules: string | null; catalogue: string | null; draining: boolean } = {
   journal: null,
   rules: null,
+  catalogue: null,
   draining: false,
 };
+const catalogues = () => new Map([['orders', { version: 'v', age: 2500, stale: failures.catalogue }]]);
 const counters = new Counters();
 const journal = { counters: { records: 12, bytes: 3400, failures: 1, lost: 0 }, failure: null };
 let upstream: ReturnType<typeof createServer>;
@@ -20,7 +22,7 @@ let metrics: Metrics;
 let api: Api;
 
 beforeEach(async () => {
-  Object.assign(failures, { journal: null, rules: null, draining: false });
+  Object.assign(failures, { journal: null, rules: null, catalogue: null, draining: false });
   upstream = createServer((socket) => socket.on('error', () => {}));
   await once(upstream.listen(0, '127.0.0.1'), 'listening');
   metrics = new Metrics({
@@ -28,11 +30,13 @@ beforeEach(async () => {
     journal,
     openSessions: () => 3,
     parses: () => ({ hits1: 5, hits2: 4, misses: 1 }),
+    catalogues,
     rules: () => ({ version: 'abc', reloadFailed: false }),
   });
   const probe = new ReadinessProbe([connectionTo((upstream.address() as AddressInfo).port)], {
     journalFailure: () => failures.journal,
     rulesFailure: () => failures.rules,
+    catalogues,
     draining: () => failures.draining,
   });
   api = await startApi({ host: '127.0.0.1', port: 0 }, probe, metrics);
@@ -64,7 +68,7 @@ test('a process that runs is alive, and ready if journal, rules and upstreams ar
   assert.equal(status, 200);
   assert.deepEqual(JSON.parse(body), {
     ready: true,
-    checks: ['accepting sessions', 'journal', 'rules', 'upstream orders'].map((check) => ({
+    checks: ['accepting sessions', 'journal', 'rules', 'catalogue orders', 'upstream orders'].map((check) => ({
       check,
       ok: true,
       reason: null,
@@ -73,7 +77,12 @@ test('a process that runs is alive, and ready if journal, rules and upstreams ar
 });
 
 test('not ready is a 503 that says why, while the process stays alive', async () => {
-  Object.assign(failures, { journal: 'ENOSPC: no space left', rules: 'x.yaml:1:1: no', draining: true });
+  Object.assign(failures, {
+    journal: 'ENOSPC: no space left',
+    rules: 'x.yaml:1:1: no',
+    catalogue: 'ECONNREFUSED',
+    draining: true,
+  });
   upstream.close();
   const { status, body } = await get('/readyz');
   assert.equal(status, 503);
@@ -85,6 +94,7 @@ test('not ready is a 503 that says why, while the process stays alive', async ()
       'draining: no new sessions are taken',
       'ENOSPC: no space left',
       'x.yaml:1:1: no',
+      'ECONNREFUSED',
       '127.0.0.1:PORT cannot be reached: ECONNREFUSED',
     ],
   );
@@ -115,6 +125,8 @@ test('metrics follow the plain counters of the data path, and a second scrape do
     'sluice_journal_writable 1',
     'sluice_facts_lookups_total{result="other literals"} 4',
     'sluice_rules_info{version="abc"} 1',
+    'sluice_catalogue_age_seconds{connection="orders"} 2.5',
+    'sluice_catalogue_stale{connection="orders"} 0',
   ]) {
     assert.ok(body.split('\n').includes(line), `${line} is missing in\n${body}`);
   }

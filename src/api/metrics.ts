@@ -1,5 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Counter, Gauge, type OpenMetricsContentType, type PrometheusContentType, Registry } from 'prom-client';
+import type { CatalogueStatus } from '../catalog/keeper.ts';
 import type { Counters } from '../gateway/services.ts';
 import type { Journal } from '../recording/journal.ts';
 
@@ -13,6 +14,8 @@ export interface MetricSources {
   openSessions(): number;
   /** Look-ups of a statement's facts: by its text, by its text without literals, and those that had to be parsed. */
   parses(): { readonly hits1: number; readonly hits2: number; readonly misses: number };
+  /** What is known of each catalogue that sessions have asked for, by connection. */
+  catalogues(): ReadonlyMap<string, CatalogueStatus>;
   rules(): { readonly version: string; readonly reloadFailed: boolean };
 }
 
@@ -28,6 +31,7 @@ export class Metrics {
     this.#openMetrics.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
     for (const registry of [this.#prometheus, this.#openMetrics]) {
       addGatewayMetrics(registry, sources);
+      addCatalogueMetrics(registry, sources);
       addJournalMetrics(registry, sources);
       addProcessMetrics(registry, this.#eventLoop);
     }
@@ -87,6 +91,18 @@ function addGatewayMetrics(registry: AnyRegistry, sources: MetricSources): void 
     'sluice_rules_reload_failed',
     '1 if the last reload of the rules failed; older ones are in force.',
     () => [[{}, sources.rules().reloadFailed ? 1 : 0]],
+  );
+}
+
+function addCatalogueMetrics(registry: AnyRegistry, sources: MetricSources): void {
+  gauge(registry, 'sluice_catalogue_age_seconds', 'Since the last reading of a catalogue that worked began.', () =>
+    [...sources.catalogues()].flatMap(([connection, { age }]) => (age === null ? [] : [[{ connection }, age / 1000]])),
+  );
+  gauge(
+    registry,
+    'sluice_catalogue_stale',
+    '1 if a catalogue may not be what the server has: it could not be read, or not yet.',
+    () => [...sources.catalogues()].map(([connection, { stale }]) => [{ connection }, stale === null ? 0 : 1]),
   );
 }
 
@@ -160,4 +176,4 @@ function counter(registry: AnyRegistry, name: string, help: string, read: () => 
   });
 }
 
-const LABELS = ['verdict', 'rule', 'result', 'version', 'quantile'];
+const LABELS = ['verdict', 'rule', 'result', 'version', 'quantile', 'connection'];

@@ -1,4 +1,5 @@
 import { connect } from 'node:net';
+import type { CatalogueStatus } from '../catalog/keeper.ts';
 import type { Config, ConnectionConfig } from '../config/config.ts';
 
 /** One thing that must be in order for statements to be served. */
@@ -20,6 +21,8 @@ export interface ReadinessSources {
   journalFailure(): string | null;
   /** Why the last reload of the rules failed, `null` if it did not. The rules before it are still in force. */
   rulesFailure(): string | null;
+  /** What is known of each catalogue that sessions have asked for, by connection. */
+  catalogues(): ReadonlyMap<string, CatalogueStatus>;
   /** True once no new sessions are taken. */
   draining(): boolean;
 }
@@ -28,7 +31,7 @@ export interface ReadinessSources {
 const UPSTREAM_CACHE_MS = 5000;
 const CONNECT_DEADLINE_MS = 2000;
 
-/** Tells whether Sluice can serve statements now: journal, rules, every upstream. */
+/** Tells whether Sluice can serve statements now: journal, rules, every catalogue in use, every upstream. */
 export class ReadinessProbe {
   readonly #sources: ReadinessSources;
   readonly #upstreams: readonly UpstreamProbe[];
@@ -44,6 +47,7 @@ export class ReadinessProbe {
       check('accepting sessions', sources.draining() ? 'draining: no new sessions are taken' : null),
       check('journal', sources.journalFailure()),
       check('rules', sources.rulesFailure()),
+      ...[...sources.catalogues()].map(([name, { stale }]) => check(`catalogue ${name}`, stale)),
       ...(await Promise.all(this.#upstreams.map((upstream) => upstream.run()))),
     ];
     return { ready: checks.every(({ ok }) => ok), checks };

@@ -126,12 +126,14 @@ export class Serving {
       journal: this.#journal,
       openSessions: () => gateway.status().sessions,
       parses: () => analyzer.stats,
+      catalogues: () => gateway.catalogues(),
       rules: () => ({ version: this.#rules.version, reloadFailed: this.#rulesFailure !== null }),
     });
     this.#ending.push(() => metrics.close());
     const probe = new ReadinessProbe(this.#config.connections, {
       journalFailure: () => this.#journal.failure,
       rulesFailure: () => this.#rulesFailure,
+      catalogues: () => gateway.catalogues(),
       draining: () => gateway.status().draining,
     });
     const api = await startApi(listen, probe, metrics);

@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Logger } from 'pino';
+import type { CatalogueStatus } from '../catalog/keeper.ts';
 import type { Config, ConnectionConfig } from '../config/config.ts';
 import type { Identity } from '../identity/identity.ts';
 import type { Users } from '../identity/users.ts';
@@ -232,7 +233,9 @@ export class Gateway implements Inside {
     const key = JSON.stringify([identity, connection.name]);
     let judge = this.#judges.get(key);
     if (judge === undefined) {
-      judge = new Judge(this.#options.analyzer, identity, connection, this.#rules);
+      judge = new Judge(this.#options.analyzer, identity, connection, this.#rules, (name) => {
+        this.#names.get(connection.name)?.noteMiss(name);
+      });
       this.#judges.set(key, judge);
     }
     return judge;
@@ -242,6 +245,11 @@ export class Gateway implements Inside {
     const names = this.#namesInForce(connection);
     await names?.ready();
     return names;
+  }
+
+  /** The catalogues that sessions have asked for, by connection. */
+  catalogues(): ReadonlyMap<string, CatalogueStatus> {
+    return new Map([...this.#names].map(([name, names]) => [name, names.status()]));
   }
 
   /** Where everything is allowed nothing depends on names: then the upstream is not asked about them. */

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { ConnectionConfig } from '../config/config.ts';
 import { RuleSet } from '../policy/decide.ts';
 import type { RuleSource } from '../policy/rule-schema.ts';
+import { CatalogueIndex } from '../statements/catalogue-index.ts';
 import type { Effect, EffectName, StatementFacts, TextFacts } from '../statements/facts.ts';
 import { type Analyzer, Judge, type Judgement } from './judge.ts';
 import { NO_NAMES } from './names-in-force.ts';
@@ -61,6 +62,19 @@ test('a text seen before is not read again', () => {
   assert.equal(now(judge.judge('delete orders', STANDARD)), first);
   assert.equal(first.statements[0]?.verdict.action, 'deny');
   assert.deepEqual(asked, ['delete orders']);
+});
+
+test('a name that the catalogue does not have is told each time, unless it is made or dropped', () => {
+  const missed: string[] = [];
+  const none = { relations: [], functions: [], operators: [], casts: [], types: [], unseen: [] };
+  const server = { version: 1, dialect: 'postgres', serverVersion: '18', database: 'd', foldsNames: false } as const;
+  const data = { ...server, ...none };
+  const names = { catalogue: new CatalogueIndex(data, 'v'), searchPath: ['public'] };
+  const judge = new Judge(analyzerOf([]), IDENTITY, CONNECTION, denying('x'), (name) => missed.push(name));
+  judge.judge('delete orders', { ...STANDARD, names });
+  judge.judge('delete orders', { ...STANDARD, names });
+  judge.judge('delete orders', STANDARD);
+  assert.deepEqual(missed, ['public.orders', 'public.orders']);
 });
 
 test('the same text under another reading of strings is another text', () => {

@@ -53,6 +53,8 @@ export interface Judgement {
   readonly changesPortals: boolean;
   /** True if a statement may change how later text is read. */
   readonly changesLexing: boolean;
+  /** Relations and functions it names that the catalogue does not have. */
+  readonly unknownNames: readonly string[];
 }
 
 /** Reads text of one dialect; see `statements/`. */
@@ -72,6 +74,7 @@ export class Judge {
   readonly #analyzer: Analyzer;
   readonly #identity: Identity;
   readonly #connection: ConnectionConfig;
+  readonly #noteMiss: (name: string) => void;
   #rules: RuleSet;
   #texts = new WeakMap<NameContext, Map<Lexing, Map<string, Judgement>>>();
   #kept = 0;
@@ -79,7 +82,15 @@ export class Judge {
   /** Facts of texts that differ in literals share their effects: so they share the verdict. */
   #byEffects = new WeakMap<readonly Effect[], Decided>();
 
-  constructor(analyzer: Analyzer, identity: Identity, connection: ConnectionConfig, rules: RuleSet) {
+  /** @param noteMiss is told the names in a text that the catalogue does not have, each time the text comes */
+  constructor(
+    analyzer: Analyzer,
+    identity: Identity,
+    connection: ConnectionConfig,
+    rules: RuleSet,
+    noteMiss: (name: string) => void = () => {},
+  ) {
+    this.#noteMiss = noteMiss;
     this.#analyzer = analyzer;
     this.#identity = identity;
     this.#connection = connection;
@@ -96,15 +107,20 @@ export class Judge {
   judge(text: string, reading: Reading): Judgement | Promise<Judgement> {
     const { lexing, names } = reading;
     const known = this.#textsOf(reading).get(text);
-    if (known !== undefined) return known;
+    if (known !== undefined) return this.#noting(known);
     const facts = this.#analyzer.analyze(text, lexing, names);
-    if (facts instanceof Promise) return facts.then((f) => this.judgeFacts(text, f, reading));
-    const judgement = this.judgeFacts(text, facts, reading);
+    if (facts instanceof Promise) return facts.then((f) => this.#noting(this.judgeFacts(text, f, reading)));
+    const judgement = this.#noting(this.judgeFacts(text, facts, reading));
     if (text.length > MOST_CHARACTERS) return judgement;
     if (this.#kept >= MOST_TEXTS || this.#characters + text.length > MOST_CHARACTERS) this.#forget();
     this.#kept++;
     this.#characters += text.length;
     this.#textsOf(reading).set(text, judgement);
+    return judgement;
+  }
+
+  #noting(judgement: Judgement): Judgement {
+    for (const name of judgement.unknownNames) this.#noteMiss(name);
     return judgement;
   }
 
@@ -173,6 +189,7 @@ export class Judge {
       usesNames,
       changesPortals,
       changesLexing,
+      unknownNames: reading === null ? [] : unknownNames(facts, reading.names),
     };
   }
 
@@ -214,6 +231,31 @@ export class Judge {
     this.#kept = 0;
     this.#characters = 0;
   }
+}
+
+const NO_MISSES: readonly string[] = [];
+/** Schemas that no catalogue has, and what a statement makes is not there yet. */
+const SYSTEM_SCHEMAS = new Set(['pg_catalog', 'information_schema', 'pg_temp', 'mysql', 'performance_schema', 'sys']);
+const MAKES: ReadonlySet<Effect['effect']> = new Set(['create', 'drop']);
+
+function unknownNames({ statements }: TextFacts, { catalogue }: NameContext): readonly string[] {
+  if (catalogue === null) return NO_MISSES;
+  let found: string[] | null = null;
+  for (const { effects } of statements) {
+    for (const { effect, object } of effects) {
+      if (object === null || MAKES.has(effect) || SYSTEM_SCHEMAS.has(object.schema ?? '')) continue;
+      const isUnknown =
+        object.kind === 'relation'
+          ? object.catalogued !== true && !(object.schema === null && object.name.startsWith('pg_'))
+          : effect === 'opaque' &&
+            object.kind === 'function' &&
+            catalogue.functionsNamed(object.schema, object.name).length === 0;
+      if (!isUnknown) continue;
+      found ??= [];
+      found.push(`${object.schema ?? ''}.${object.name}`);
+    }
+  }
+  return found ?? NO_MISSES;
 }
 
 /** True if no value and no moment can change the verdict. */

@@ -1,4 +1,4 @@
-import { CatalogueKeeper } from '../catalog/keeper.ts';
+import { CatalogueKeeper, type CatalogueStatus } from '../catalog/keeper.ts';
 import type { ConnectionConfig } from '../config/config.ts';
 import type { NameContext } from '../statements/catalogue.ts';
 
@@ -28,6 +28,15 @@ export class NamesInForce {
   /** Reads the catalogue anew: a statement that may have changed the schema has ended. */
   refresh(): Promise<void> {
     return this.#keeper.refresh();
+  }
+
+  /** A statement used a name that the catalogue does not have: it may be newer. */
+  noteMiss(name: string): void {
+    this.#keeper.noteMiss(name);
+  }
+
+  status(): CatalogueStatus {
+    return this.#keeper.status();
   }
 
   /** True if the context has the catalogue in force. */
