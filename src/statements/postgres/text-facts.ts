@@ -1,4 +1,5 @@
 import { opaqueText, type StatementFacts, type TextFacts } from '../facts.ts';
+import { withoutCommentsInStrings } from './continued-strings.ts';
 import { analyseStatement, TooComplex } from './effects.ts';
 import type { Names } from './names.ts';
 import { tooDeep } from './nesting.ts';
@@ -15,7 +16,13 @@ const LITERALS_ARE_VALUES = new Set(['SelectStmt', 'InsertStmt', 'UpdateStmt', '
 /** Parses and analyses a text, whatever it is. Never throws; what cannot be read is opaque. */
 export function analyseText(names: Names, text: string): AnalysedText {
   if (tooDeep(text)) return opaque(text, 'too deep');
-  const parsed = names.parser.parse(text);
+  let parsed = names.parser.parse(text);
+  if (parsed.outcome === 'rejected') {
+    // As long as the text itself, so that places in it are the same.
+    const joined = withoutCommentsInStrings(text);
+    const again = joined === null ? parsed : names.parser.parse(joined);
+    if (again.outcome !== 'rejected') parsed = again;
+  }
   if (parsed.outcome === 'failed') return opaque(text, 'parser failed');
   if (parsed.outcome === 'rejected') return opaque(text, `unparsed: ${parsed.message}`);
   try {
