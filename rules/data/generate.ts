@@ -152,7 +152,7 @@ function write(of15: Server, of18: Server): void {
   const names = (wanted: FunctionClass) => [...classes].filter(([, one]) => one === wanted).map(([name]) => name);
   const all = [...of15.functions, ...of18.functions];
   const sets = new Set(all.flatMap(({ name, isSet }) => (isSet && classes.get(name) !== 'other' ? [name] : [])));
-  const rowFunctions = [...columns].filter(([name]) => classes.get(name) !== 'other').sort(byText);
+  const rowFunctions = [...columns].sort(byText);
   save(
     'postgres-functions.yaml',
     `# Functions of PostgreSQL 13 to 18, by what a call does. Sluice has no rule for a call of a pure or volatile function: it

@@ -41,7 +41,7 @@ export interface FunctionEffect {
  */
 export const TELLS_NO_STORED_VALUES: ReadonlySet<string> = new Set(
   `currval lastval nextval setval set_config pg_blocking_pids pg_get_functiondef pg_get_function_sqlbody pg_notify
-   pg_partition_ancestors pg_partition_tree pg_sequence_last_value`.split(/\s+/),
+   pg_partition_ancestors pg_partition_tree pg_sequence_last_value pg_stat_get_numscans`.split(/\s+/),
 );
 
 /** Names, or beginnings of names when they end in `*`. */
