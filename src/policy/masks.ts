@@ -1,4 +1,5 @@
 import { type ColumnName, EFFECT_CLASSES, type Effect, type EffectName } from '../statements/facts.ts';
+import { TELLS_NO_STORED_VALUES } from '../statements/postgres/functions.ts';
 import { areColumns, type ColumnPattern, compileColumnPattern, mayBeColumn } from './column-pattern.ts';
 import type { CompiledRule } from './compiled-rule.ts';
 import { type CompiledCondition, compileWhen, compileWho, type DecidableFacts, type Subject } from './condition.ts';
@@ -145,6 +146,8 @@ const CATALOGUES_WITH_VALUES = new Set([
 function mayShow(patterns: readonly ColumnPattern[], effect: Effect, facts: DecidableFacts): boolean {
   if (UNTOLD.has(effect.effect)) return true;
   if (effect.effect === 'call-function') {
+    const { object } = effect;
+    if (object?.schema === 'pg_catalog' && TELLS_NO_STORED_VALUES.has(object.name)) return false;
     return (
       facts.uses === undefined || facts.outputs === undefined || facts.outputs.some(({ from }) => from === 'unknown')
     );
