@@ -112,6 +112,12 @@ function classEffects(walk: EffectWalk, found: FunctionClass, call: Call, place:
   if (found === 'resource') {
     estimate(walk, call, place);
   } else if (found === 'pure') {
+    // SHOW by another name.
+    const shown = call.name === 'current_setting' ? literal(call.nodes[0]) : null;
+    if (shown !== null) {
+      walk.literalsAreFree = false;
+      walk.add('read', { kind: 'setting', schema: null, name: shown.toLowerCase() }, place, 'none');
+    }
     if (PATTERN_FUNCTIONS.has(call.name)) checkPattern(walk, call.nodes[1], place);
   } else if (found === 'other') {
     // SET by another name: the effect of that says it all.
@@ -206,13 +212,19 @@ function estimate(walk: EffectWalk, call: Call, place: Place): void {
     return argument !== undefined && argument.lineage.from !== 'none';
   };
   switch (name) {
-    case 'repeat':
+    case 'repeat': {
+      const repeated = literal(nodes[0]);
+      const times = Number(literal(nodes[1]) ?? 1);
+      const isLong = repeated === null ? isComputedLong(nodes[0]) : repeated.length * times > LONG_RESULT * 10;
+      if (bounded(1, LONG_RESULT) && !isLong) return;
+      break;
+    }
     case 'lpad':
     case 'rpad':
       if (bounded(1, LONG_RESULT)) return;
       break;
     case 'generate_series':
-      if (seriesMagnitude(call) < TOO_MANY_ROWS) return;
+      if (seriesMagnitude(call) < TOO_LONG_A_SERIES) return;
       break;
     case 'format': {
       const pattern = literal(nodes[0]);
@@ -241,8 +253,19 @@ function estimate(walk: EffectWalk, call: Call, place: Place): void {
   walk.resource(name, place, { ...call.object, schema: call.schema ?? 'pg_catalog' });
 }
 
+/** True if the value may be long itself: made by a function of which the same has to be asked. */
+function isComputedLong(node: unknown): boolean {
+  const [type, body] = only(node);
+  if (type === 'TypeCast') return isComputedLong(body.arg);
+  if (type === 'A_Expr') return isComputedLong(body.lexpr) || isComputedLong(body.rexpr);
+  return type === 'FuncCall' && LONG_VALUES.has(nameParts(body.funcname).at(-1) ?? '');
+}
+
+const LONG_VALUES = new Set('repeat lpad rpad format concat string_agg'.split(' '));
+
 /** Decimal logarithm of the rows from which a relation costs too much. */
 export const TOO_MANY_ROWS = 8;
+const TOO_LONG_A_SERIES = 7.5;
 const DAY_STEPS = /day|week|mon|year|hour|decade|centur/i;
 
 /** Decimal logarithm of the rows of generate_series with these arguments. */

@@ -165,7 +165,7 @@ function ends(arm: TreeNode | undefined, walk: EffectWalk): boolean {
   if (arm.op !== undefined && arm.op !== 'SETOP_NONE') {
     return ends(arm.larg as TreeNode, walk) && ends(arm.rarg as TreeNode, walk);
   }
-  if (arm.whereClause !== undefined) return mayEnd(arm.whereClause, walk);
+  if (arm.whereClause !== undefined) return mayEnd(arm.whereClause, arm, walk);
   return listOf(arm.fromClause).some((item) => {
     const [type, join] = only(item);
     return (
@@ -177,8 +177,58 @@ function ends(arm: TreeNode | undefined, walk: EffectWalk): boolean {
 /** Rounds of a recursion that are too many, where a comparison says how many there are. */
 const MOST_ROUNDS = 1_000_000;
 
+/** True if a condition of a recursive arm can become false for all rows: it bounds what grows, or compares with what is stored. */
+function mayEnd(node: unknown, arm: TreeNode, walk: EffectWalk): boolean {
+  const [type, body] = only(node);
+  if (type === 'BoolExpr' && body.boolop !== 'NOT_EXPR') {
+    const parts = listOf(body.args);
+    const ended = (part: unknown) => mayEnd(part, arm, walk);
+    return body.boolop === 'AND_EXPR' ? parts.some(ended) : parts.every(ended);
+  }
+  const isStored = listOf(arm.fromClause).length > 1 || only(listOf(arm.fromClause)[0])[0] === 'JoinExpr';
+  if (!isStored) {
+    // What the recursion makes of itself: not NULL it stays, equal to itself as well, and above a bound if it only grows.
+    if (type === 'NullTest') return false;
+    if (type === 'A_Expr') {
+      if (isSameTree(body.lexpr, body.rexpr)) return false;
+      const grows = { '>': body.lexpr, '>=': body.lexpr, '<': body.rexpr, '<=': body.rexpr }[
+        nameParts(body.name).at(-1) ?? ''
+      ];
+      if (grows !== undefined && namesColumn(grows) && !lessens(arm.targetList)) return false;
+    }
+  }
+  return namesNoAbsurdNumber(node, walk);
+}
+
+function namesColumn(node: unknown): boolean {
+  return contains(node, (type) => type === 'ColumnRef');
+}
+
+/** True if a select list subtracts, divides, cuts or computes by a function. */
+function lessens(targets: unknown): boolean {
+  return contains(
+    targets,
+    (type, body) => type === 'FuncCall' || (type === 'A_Expr' && /^[-/%#>]/.test(nameParts(body.name).at(-1) ?? '')),
+  );
+}
+
+function contains(node: unknown, wanted: (type: string, body: TreeNode) => boolean): boolean {
+  if (typeof node !== 'object' || node === null) return false;
+  for (const key in node) {
+    const value = (node as TreeNode)[key] as TreeNode;
+    if (wanted(key, value) || contains(value, wanted)) return true;
+  }
+  return false;
+}
+
+/** True for trees that differ in nothing but their places in the text. */
+function isSameTree(one: unknown, other: unknown): boolean {
+  const withoutPlaces = (key: string, value: unknown) => (key === 'location' ? undefined : value);
+  return JSON.stringify(one, withoutPlaces) === JSON.stringify(other, withoutPlaces);
+}
+
 /** True if a condition names a column and no absurd number. */
-function mayEnd(node: unknown, walk: EffectWalk): boolean {
+function namesNoAbsurdNumber(node: unknown, walk: EffectWalk): boolean {
   let names = false;
   let absurd = false;
   const look = (value: unknown): void => {
