@@ -7,8 +7,9 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type Answer, type LabelledStatement, readLabelled, wrong } from './corpus/labelled-statement.ts';
-import { judgeOffline, mysqlCatalogue } from './corpus/offline.ts';
+import { judgeOffline, mysqlCatalogue, postgresCatalogue } from './corpus/offline.ts';
 import { sendThroughSluice } from './corpus/through-sluice.ts';
+import { variationsOf } from './corpus/variations.ts';
 
 const corpus = join(import.meta.dirname, 'corpus');
 const rules = (...packs: readonly string[]) => packs.map((pack) => join(import.meta.dirname, `../rules/${pack}.yaml`));
@@ -32,6 +33,18 @@ test('PostgreSQL: what must not run is refused, what is harmless is answered as 
   const files = [...rules('agents-guarded-writes', 'exfiltration', 'pii'), masks];
   const answers = await sendThroughSluice(statements, join(corpus, 'postgres.sql'), files, 'clinic');
   assert.deepEqual(wrongOnes(statements, answers), []);
+});
+
+const POSTGRES_RULES = [...rules('agents-guarded-writes', 'exfiltration', 'pii'), masks];
+
+test('PostgreSQL: however a statement is written, it is judged alike', async () => {
+  const statements = readLabelled(join(corpus, 'shop.jsonl'));
+  const all = [...statements, ...variationsOf(statements)];
+  assert.ok(all.length >= 5000, `${all.length} statements`);
+  const catalogue = await postgresCatalogue(join(corpus, 'shop.sql'), 'shop');
+  const answers = await judgeOffline(all, catalogue, POSTGRES_RULES);
+  // What a mask would have to rewrite is refused as long as nothing rewrites it.
+  assert.deepEqual(wrongOnes(all, answers), []);
 });
 
 test('MySQL: what must not run is refused, what is harmless is allowed', async (context) => {

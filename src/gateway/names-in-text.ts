@@ -47,7 +47,8 @@ export function judgeWithNames(
 }
 
 /** The facts of a statement with those of the statements it runs. What cannot be told of one cannot be told of all. */
-function together(facts: StatementFacts, inner: readonly StatementFacts[]): StatementFacts {
+/** The facts of a statement with those of what it runs by name. */
+export function together(facts: StatementFacts, inner: readonly StatementFacts[]): StatementFacts {
   const { uses: _uses, outputs: _outputs, ...rest } = facts;
   const uses: ColumnUse[] = [];
   for (const f of inner) if (f.uses !== undefined) uses.push(...f.uses);

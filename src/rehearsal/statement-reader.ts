@@ -1,7 +1,8 @@
 import { Catalogue } from '../catalog/catalogue.ts';
+import { together } from '../gateway/names-in-text.ts';
 import { loadKnownNames, loadMysqlFunctions } from '../policy/known-names.ts';
 import type { CatalogueData } from '../statements/catalogue.ts';
-import { type Effect, opaqueText, type StatementFacts, type TextFacts } from '../statements/facts.ts';
+import { opaqueText, type StatementFacts, type TextFacts } from '../statements/facts.ts';
 import { MysqlAnalyzer } from '../statements/mysql/analyzer.ts';
 import { lexingStateOf } from '../statements/mysql/server.ts';
 import { PostgresAnalyzer } from '../statements/postgres/analyzer.ts';
@@ -82,12 +83,15 @@ export class StatementReader {
     const { statements } = await this.#analyze(text, session);
     const prepared = new Map<string, StatementFacts>();
     return statements.map((facts) => {
-      const effects = [...facts.effects, ...facts.executes.flatMap((name) => effectsOf(name, prepared, 0))];
+      const inner = facts.executes.flatMap((name) => runBy(name, prepared, 0));
       const { nameChange } = facts;
       if (nameChange?.op === 'prepare') prepared.set(nameChange.name, nameChange.inner);
       if (nameChange?.op === 'deallocate') prepared.delete(nameChange.name);
       if (nameChange?.op === 'deallocate-all') prepared.clear();
-      return { text: text.slice(facts.start, facts.end).trim(), facts: { ...facts, effects } };
+      return {
+        text: text.slice(facts.start, facts.end).trim(),
+        facts: inner.length === 0 ? facts : together(facts, inner),
+      };
     });
   }
 
@@ -97,12 +101,12 @@ export class StatementReader {
 }
 
 /** Without a session, only what the text itself has prepared can be known by name. */
-function effectsOf(name: string, prepared: ReadonlyMap<string, StatementFacts>, depth: number): readonly Effect[] {
+function runBy(name: string, prepared: ReadonlyMap<string, StatementFacts>, depth: number): readonly StatementFacts[] {
   const facts = prepared.get(name);
   if (facts === undefined || depth > DEEPEST) {
-    return opaqueText(0, `unknown prepared statement ${JSON.stringify(name)}`).statements[0]!.effects;
+    return opaqueText(0, `unknown prepared statement ${JSON.stringify(name)}`).statements;
   }
-  return [...facts.effects, ...facts.executes.flatMap((inner) => effectsOf(inner, prepared, depth + 1))];
+  return [facts, ...facts.executes.flatMap((inner) => runBy(inner, prepared, depth + 1))];
 }
 
 /** A session nobody has changed, in the database a snapshot is of. */
