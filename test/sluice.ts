@@ -5,11 +5,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stringify } from 'yaml';
+import { createCachingSha2Verifier, formatCachingSha2Verifier } from '../protocols/mysql/caching-sha2-password.ts';
+import { createNativeVerifier, formatNativeVerifier } from '../protocols/mysql/native-password.ts';
 import { createScramVerifier, formatScramVerifier } from '../protocols/postgres/scram.ts';
 import { type Certificates, makeCertificates } from './servers/certificates.ts';
 
 export interface SluiceConnection {
   readonly name: string;
+  /** Default `postgres`. */
+  readonly protocol?: 'postgres' | 'mysql';
   readonly upstream: {
     readonly host: string;
     readonly port: number;
@@ -47,6 +51,8 @@ export interface Sluice {
   readonly host: '127.0.0.1';
   /** Where PostgreSQL clients connect. */
   readonly port: number;
+  /** Where MySQL clients connect. */
+  readonly mysqlPort: number;
   readonly apiPort: number;
   readonly configFile: string;
   /** The rule file; a test may rewrite it and send SIGHUP. */
@@ -78,7 +84,7 @@ export async function startSluice(options: SluiceOptions): Promise<Sluice> {
   const certificates = options.tls ? makeCertificates(directory) : null;
   writeFileSync(rulesFile, options.rulesYaml ?? '');
   const settings = {
-    listen: { postgres: '127.0.0.1:0', api: '127.0.0.1:0' },
+    listen: { postgres: '127.0.0.1:0', mysql: '127.0.0.1:0', api: '127.0.0.1:0' },
     ...(certificates && { tls: { certificate: certificates.certificate, key: certificates.key } }),
     connections: options.connections.map((connection) => configured(connection, directory)),
     identity: { users: await Promise.all(options.users.map(enrolled)) },
@@ -143,6 +149,7 @@ export async function startSluice(options: SluiceOptions): Promise<Sluice> {
   return {
     host: '127.0.0.1',
     port: portOf(listening.postgres),
+    mysqlPort: portOf(listening.mysql),
     apiPort: portOf(listening.api),
     configFile,
     rulesFile,
@@ -156,25 +163,33 @@ export async function startSluice(options: SluiceOptions): Promise<Sluice> {
   };
 }
 
-function configured({ name, upstream, default: verdict = 'allow' }: SluiceConnection, directory: string) {
+function configured(connection: SluiceConnection, directory: string) {
+  const { name, protocol = 'postgres', upstream, default: verdict = 'allow' } = connection;
   const { ca, password, ...address } = upstream;
   const passwordFile = join(directory, `${name}.password`);
   writeFileSync(passwordFile, password, { mode: 0o600 });
   const tls = ca === undefined ? { tls: 'disable' } : { tls: 'verify-full', ca };
   return {
     name,
-    protocol: 'postgres',
+    protocol,
     upstream: { ...address, password: { file: passwordFile }, ...tls },
     default: verdict,
   };
 }
 
 async function enrolled({ name, password, kind = 'agent', groups = [] }: SluiceUser) {
-  return { name, kind, groups, scram: formatScramVerifier(await createScramVerifier(password)) };
+  return {
+    name,
+    kind,
+    groups,
+    scram: formatScramVerifier(await createScramVerifier(password)),
+    mysql: formatCachingSha2Verifier(await createCachingSha2Verifier(password)),
+    mysql_native: formatNativeVerifier(createNativeVerifier(password)),
+  };
 }
 
 /** The log line that tells the addresses, once it is there in full. */
-function listeningLine(output: string): { postgres: string; api: string } | null {
+function listeningLine(output: string): { postgres: string; mysql: string; api: string } | null {
   const line = output
     .split('\n')
     .slice(0, -1)

@@ -5,10 +5,11 @@ import { ReadinessProbe } from '../api/readiness.ts';
 import { formatAddress } from '../config/address.ts';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
-import { Gateway } from '../gateway/gateway.ts';
+import { Gateway, type Ports } from '../gateway/gateway.ts';
+import { MysqlAnalyzers } from '../gateway/mysql/analyzers.ts';
 import { Users } from '../identity/users.ts';
 import type { RuleSet } from '../policy/decide.ts';
-import { loadKnownNames } from '../policy/known-names.ts';
+import { loadKnownNames, loadMysqlFunctions } from '../policy/known-names.ts';
 import { loadRules } from '../policy/load.ts';
 import { Journal } from '../recording/journal.ts';
 import { PostgresAnalyzer } from '../statements/postgres/analyzer.ts';
@@ -54,18 +55,27 @@ export class Serving {
     for (const warning of config.warnings) log.warn(warning);
     const ending: (() => void | Promise<void>)[] = [];
     try {
+      const mysqlAnalyzers = new MysqlAnalyzers(loadMysqlFunctions());
       const analyzer = await PostgresAnalyzer.create({ known: loadKnownNames() });
       ending.push(() => analyzer.close());
       const journal = Journal.open(config.recording.directory);
       ending.push(() => journal.close());
-      const gateway = new Gateway({ config, users: new Users(config.users), rules, journal, analyzer, log });
+      const gateway = new Gateway({
+        config,
+        users: new Users(config.users),
+        rules,
+        journal,
+        analyzer,
+        mysqlAnalyzers,
+        log,
+      });
       ending.push(() => gateway.end());
       const serving = new Serving(config, log, rules, journal, gateway, ending);
       const ports = await gateway.listen();
       const api = config.listen.api === null ? null : await serving.#startApi(config.listen.api, analyzer);
       log.info(
         {
-          postgres: formatAddress({ host: config.listen.postgres.host, port: ports.get('postgres')! }),
+          ...addressesOf(config, ports),
           ...(api !== null && { api }),
           rules: rules.ids.length,
           rulesVersion: rules.version,
@@ -140,6 +150,13 @@ export class Serving {
     this.#ending.push(() => api.close());
     return formatAddress(api.address);
   }
+}
+
+/** Where each protocol is served, as text. */
+function addressesOf({ listen }: Config, ports: Ports): Record<string, string> {
+  return Object.fromEntries(
+    [...ports].map(([name, port]) => [name, formatAddress({ host: listen[name]!.host, port })]),
+  );
 }
 
 /** Last started, first ended; each once, whoever calls. */

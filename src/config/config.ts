@@ -24,9 +24,12 @@ export interface UpstreamConfig {
   readonly ca: string | null;
 }
 
+/** The wire protocol of a connection; `mysql` is MariaDB's as well. */
+export type Protocol = 'postgres' | 'mysql';
+
 export interface ConnectionConfig {
   readonly name: string;
-  readonly protocol: 'postgres';
+  readonly protocol: Protocol;
   readonly upstream: UpstreamConfig;
   /** The verdict where no rule matches. */
   readonly default: 'allow' | 'hold' | 'deny';
@@ -37,11 +40,15 @@ export interface UserConfig {
   readonly kind: 'human' | 'agent' | 'service';
   readonly groups: readonly string[];
   /** `SCRAM-SHA-256$ITERATIONS:SALT$STOREDKEY:SERVERKEY`, as PostgreSQL keeps it in pg_authid.rolpassword. */
-  readonly scram: string;
+  readonly scram?: string | undefined;
+  /** `$A$005$...`, as MySQL keeps it in mysql.user.authentication_string for caching_sha2_password. */
+  readonly mysql?: string | undefined;
+  /** `*` and 40 hexadecimal digits, as for mysql_native_password. */
+  readonly mysql_native?: string | undefined;
 }
 
 export interface Limits {
-  /** Most sessions at once; further ones are refused with 53300. */
+  /** Most sessions at once; further ones are refused. */
   readonly sessions: number;
   /** Time a client has from connect to the end of authentication, milliseconds. */
   readonly handshakeMs: number;
@@ -56,7 +63,8 @@ export interface Limits {
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal';
 
 export interface Config {
-  readonly listen: { readonly postgres: Address; readonly api: Address | null };
+  /** `null` for what is not served. */
+  readonly listen: { readonly [Served in Protocol | 'api']: Address | null };
   /** PEM texts; `null` where clients are served without TLS. */
   readonly tls: { readonly certificate: string; readonly key: string } | null;
   readonly connections: readonly ConnectionConfig[];

@@ -52,7 +52,7 @@ async function problemsOf(text: string, environment: Record<string, string> = EN
 test('a configuration is loaded with defaults, absolute paths and its secrets', async () => {
   const config = await load(VALID);
   assert.deepEqual(config, {
-    listen: { postgres: { host: '127.0.0.1', port: 6432 }, api: { host: '::1', port: 6480 } },
+    listen: { postgres: { host: '127.0.0.1', port: 6432 }, mysql: null, api: { host: '::1', port: 6480 } },
     tls: null,
     connections: [
       {
@@ -163,7 +163,7 @@ test('SLUICE_ variables replace single values, and one that is not known is an e
     SLUICE_LIMITS_DRAIN: '1s',
     SLUICE_LOG_LEVEL: 'debug',
   });
-  assert.equal(config.listen.postgres.port, 7000);
+  assert.equal(config.listen.postgres?.port, 7000);
   assert.equal(config.limits.sessions, 5);
   assert.equal(config.limits.drainMs, 1000);
   assert.equal(config.log.level, 'debug');
@@ -226,4 +226,25 @@ test('listening beyond loopback without tls and an unverified upstream are warne
   assert.equal(config.warnings.length, 2);
   assert.match(config.warnings[0]!, /^listen\.postgres is 0\.0\.0\.0:6432/);
   assert.match(config.warnings[1]!, /^connection orders reaches db1 with tls require/);
+});
+
+test('a connection needs a listener of its protocol, and a MySQL one has the port that MySQL has', async () => {
+  const mysql = VALID.replace('protocol: postgres', 'protocol: mysql').replace('port: 5432, ', '');
+  assert.match((await problemsOf(mysql)).join(), /connections\[0\]\.protocol is mysql, and there is no listen\.mysql/);
+  const config = await load(mysql.replace('listen: {', 'listen: { mysql: 127.0.0.1:6306,'));
+  assert.equal(config.connections[0]?.upstream.port, 3306);
+});
+
+test('a user has at least one verifier, each of its own form', async () => {
+  const native = `"*${'0'.repeat(40)}"`;
+  const without = VALID.replace(`scram: "${VERIFIER}"`, `mysql_native: ${native}`);
+  assert.equal((await load(without)).users[0]?.mysql_native, native.slice(1, -1));
+  assert.match(
+    (await problemsOf(without.replace(`, mysql_native: ${native}`, ''))).join(),
+    /users\[0\] has neither scram, mysql/,
+  );
+  assert.match(
+    (await problemsOf(without.replace('mysql_native', 'mysql'))).join(),
+    /users\[0\]\.mysql is not a caching_sha2/,
+  );
 });

@@ -258,6 +258,7 @@ async function resolveReferences(
       ...connection,
       upstream: {
         ...upstream,
+        port: upstream.port ?? USUAL_PORTS[connection.protocol],
         password:
           password === undefined
             ? null
@@ -266,14 +267,18 @@ async function resolveReferences(
       },
     });
   }
-  const { postgres, api = null } = value.listen;
-  if (api !== null && api.port !== 0 && formatAddress(api) === formatAddress(postgres)) {
-    problems.push({ where: at('listen', 'api'), message: 'listen.api is the same address as listen.postgres' });
+  const { postgres = null, mysql = null, api = null } = value.listen;
+  const taken = new Map<string, string>();
+  for (const [name, address] of Object.entries({ postgres, mysql, api })) {
+    if (address === null || address.port === 0) continue;
+    const other = taken.get(formatAddress(address));
+    if (other === undefined) taken.set(formatAddress(address), name);
+    else problems.push({ where: at('listen', name), message: `listen.${name} is the same address as listen.${other}` });
   }
   if (problems.length > 0) throw new ConfigError(problems);
 
   return {
-    listen: { postgres, api },
+    listen: { postgres, mysql, api },
     tls,
     connections,
     users: value.identity.users,
@@ -292,12 +297,15 @@ async function resolveReferences(
   };
 }
 
+const USUAL_PORTS = { postgres: 5432, mysql: 3306 } as const;
+
 function warningsAbout(value: FileConfig): string[] {
   const warnings: string[] = [];
-  const { postgres, api } = value.listen;
-  if (!isLoopback(postgres.host) && value.tls === undefined) {
+  const { postgres, mysql, api } = value.listen;
+  for (const [name, address] of Object.entries({ postgres, mysql })) {
+    if (address === undefined || isLoopback(address.host) || value.tls !== undefined) continue;
     warnings.push(
-      `listen.postgres is ${formatAddress(postgres)}, reachable from other machines, and there is no tls: statements and results travel in clear.`,
+      `listen.${name} is ${formatAddress(address)}, reachable from other machines, and there is no tls: statements and results travel in clear.`,
     );
   }
   if (api !== undefined && !isLoopback(api.host)) {

@@ -12,15 +12,19 @@ Sluice reads one file, \`sluice serve --config sluice.yaml\`. A key that is not 
 resolved from the directory the file is in.
 
 \`\`\`yaml
-listen: { postgres: 127.0.0.1:6432, api: 127.0.0.1:6480 }
+listen: { postgres: 127.0.0.1:6432, mysql: 127.0.0.1:6306, api: 127.0.0.1:6480 }
 tls: { certificate: ./tls/server.crt, key: ./tls/server.key }
 connections:
   - name: orders
     protocol: postgres
     upstream: { host: db1, port: 5432, database: orders, user: app, password: { env: ORDERS_PASSWORD }, tls: verify-full }
     default: deny
+  - name: stock
+    protocol: mysql
+    upstream: { host: db2, database: stock, user: app, password: { env: STOCK_PASSWORD } }
+    default: deny
 identity:
-  users: [{ name: alice, kind: human, groups: [dba], scram: "SCRAM-SHA-256$4096:..." }]
+  users: [{ name: alice, kind: human, groups: [dba], scram: "SCRAM-SHA-256$4096:...", mysql: "$A$005$..." }]
 rules: [./rules/agents.yaml]
 recording: { directory: ./var/journal, durability: process }
 limits: { sessions: 2000, handshake: 15s, idle: 0s, message: 64MiB, drain: 30s }

@@ -1,6 +1,8 @@
 /** The shape of sluice.yaml. docs/configuration.md is generated from the descriptions here (`reference.ts`). */
 
 import { z } from 'zod';
+import { parseCachingSha2Verifier } from '../../protocols/mysql/caching-sha2-password.ts';
+import { parseNativeVerifier } from '../../protocols/mysql/native-password.ts';
 import { parseScramVerifier } from '../../protocols/postgres/scram.ts';
 import { isHost, parseAddress } from './address.ts';
 import { parseDuration, parseSize } from './quantity.ts';
@@ -103,7 +105,7 @@ export type SecretReference = z.output<typeof secret>;
 const upstream = z
   .strictObject({
     host: z.string().refine(isHost, 'is not a host name or address').describe('Host name or address of the server.'),
-    port: z.int().min(1).max(65535).default(5432).describe('Its port.'),
+    port: z.int().min(1).max(65535).optional().describe('Its port; left out, 5432 for PostgreSQL and 3306 for MySQL.'),
     database: wireName.describe('Database to use there.'),
     user: wireName.describe('Account Sluice logs in with. Clients never see it.'),
     password: secret
@@ -131,93 +133,129 @@ const connection = z.strictObject({
   name: z
     .string()
     .regex(/^[A-Za-z0-9_.-]{1,63}$/, 'must be 1 to 63 of letters, digits, "_", "-" and "."')
-    .describe('What clients ask for as the database.'),
-  protocol: z.literal('postgres').describe('Its protocol.'),
+    .describe('What clients ask for as the database. MySQL clients may also log in as `user%name`.'),
+  protocol: z.enum(['postgres', 'mysql']).describe('Its protocol; `mysql` is MariaDB as well.'),
   upstream: upstream.describe('The server behind it.'),
   default: z.enum(['allow', 'hold', 'deny']).describe('The verdict for statements that no rule matches.'),
 });
 
-const user = z.strictObject({
-  name: wireName.describe('User name clients log in with.'),
-  kind: z.enum(['human', 'agent', 'service']).describe('Who it is; rules can match it.'),
-  groups: z.array(z.string().min(1, 'must not be empty')).default([]).describe('Groups rules can match.'),
-  scram: z
+/** A verifier in a text form that `parse` reads, or throws. */
+function verifier(parse: (text: string) => unknown) {
+  return z
     .string()
     .superRefine((text, context) => {
       try {
-        parseScramVerifier(text);
+        parse(text);
       } catch (error) {
         context.addIssue({ code: 'custom', message: `is ${(error as Error).message}` });
       }
     })
-    .describe('SCRAM-SHA-256 verifier of the password, as `sluice users hash` prints it. The password is not in it.')
-    .meta({ title: 'verifier' }),
-});
-
-export const configSchema = z.strictObject({
-  listen: z
-    .strictObject({
-      postgres: address.describe('Where PostgreSQL clients connect.'),
-      api: address
-        .optional()
-        .describe('Where `/healthz`, `/readyz` and `/metrics` are served over HTTP; left out, they are not served.'),
-    })
-    .describe('Addresses to listen on.'),
-  tls: z
-    .strictObject({
-      certificate: path.describe('PEM file of the certificate, followed by its chain.'),
-      key: path.describe('PEM file of its private key, without a pass phrase.'),
-    })
     .optional()
-    .describe('TLS towards clients. Left out, clients are served without it; warned about unless on loopback.'),
-  connections: z
-    .array(connection)
-    .min(1, 'must have at least one connection')
-    .superRefine((list, context) => unique(list, context))
-    .describe('Databases clients can ask for.'),
-  identity: z
-    .strictObject({
-      users: z
-        .array(user)
-        .min(1, 'must have at least one user, nobody could log in otherwise')
-        .superRefine((list, context) => unique(list, context))
-        .describe('Who may log in.'),
-    })
-    .describe('Who may log in.'),
-  rules: z.array(path).default([]).describe('Rule files.').meta({ title: 'list of paths' }),
-  recording: z
-    .strictObject({
-      directory: path.describe('Directory of the journal; made if it is missing.'),
-      durability: z
-        .literal('process')
-        .default('process')
-        .describe(
-          '`process`: a record is with the operating system before its statement reaches the database, so it survives a crash of Sluice, not of the machine.',
-        ),
-    })
-    .describe('The journal of every statement.'),
-  limits: z
-    .strictObject({
-      sessions: z.int().min(1).max(100_000).default(2000).describe('Most sessions at once; further ones get 53300.'),
-      handshake: duration('100ms', '10m')
-        .prefault('15s')
-        .describe('Time a client has from connecting to the end of authentication.'),
-      idle: duration('0s', '30d').prefault('0s').describe('Time a session may be silent; `0s` for no limit.'),
-      message: size('64KiB', '1GiB').prefault('64MiB').describe('Longest message a client may send.'),
-      drain: duration('0s', '1h').prefault('30s').describe('Time a drain waits for transactions to end.'),
-    })
-    .prefault({})
-    .describe('Limits.'),
-  log: z
-    .strictObject({
-      level: z
-        .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
-        .default('info')
-        .describe('Least severe level written.'),
-    })
-    .prefault({})
-    .describe('The log, JSON lines on standard error. Statements are not in it; they are in the journal.'),
-});
+    .meta({ title: 'verifier' });
+}
+
+const user = z
+  .strictObject({
+    name: wireName.describe('User name clients log in with.'),
+    kind: z.enum(['human', 'agent', 'service']).describe('Who it is; rules can match it.'),
+    groups: z.array(z.string().min(1, 'must not be empty')).default([]).describe('Groups rules can match.'),
+    scram: verifier(parseScramVerifier).describe(
+      'SCRAM-SHA-256 verifier of the password for PostgreSQL, as `sluice users hash` prints it. The password is not in it.',
+    ),
+    mysql: verifier(parseCachingSha2Verifier).describe(
+      'caching_sha2_password verifier for MySQL, as `sluice users hash --for mysql` prints it.',
+    ),
+    mysql_native: verifier(parseNativeVerifier).describe(
+      'mysql_native_password verifier, for MySQL clients that know nothing newer, as `sluice users hash --for mysql-native` prints it.',
+    ),
+  })
+  .superRefine(({ scram, mysql, mysql_native }, context) => {
+    if (scram === undefined && mysql === undefined && mysql_native === undefined) {
+      context.addIssue({
+        code: 'custom',
+        message: 'has neither scram, mysql nor mysql_native: nobody could log in as it',
+      });
+    }
+  });
+
+export const configSchema = z
+  .strictObject({
+    listen: z
+      .strictObject({
+        postgres: address.optional().describe('Where PostgreSQL clients connect; left out, they are not served.'),
+        mysql: address.optional().describe('Where MySQL and MariaDB clients connect; left out, they are not served.'),
+        api: address
+          .optional()
+          .describe('Where `/healthz`, `/readyz` and `/metrics` are served over HTTP; left out, they are not served.'),
+      })
+      .describe('Addresses to listen on.'),
+    tls: z
+      .strictObject({
+        certificate: path.describe('PEM file of the certificate, followed by its chain.'),
+        key: path.describe('PEM file of its private key, without a pass phrase.'),
+      })
+      .optional()
+      .describe('TLS towards clients. Left out, clients are served without it; warned about unless on loopback.'),
+    connections: z
+      .array(connection)
+      .min(1, 'must have at least one connection')
+      .superRefine((list, context) => unique(list, context))
+      .describe('Databases clients can ask for.'),
+    identity: z
+      .strictObject({
+        users: z
+          .array(user)
+          .min(1, 'must have at least one user, nobody could log in otherwise')
+          .superRefine((list, context) => unique(list, context))
+          .describe('Who may log in.'),
+      })
+      .describe('Who may log in.'),
+    rules: z.array(path).default([]).describe('Rule files.').meta({ title: 'list of paths' }),
+    recording: z
+      .strictObject({
+        directory: path.describe('Directory of the journal; made if it is missing.'),
+        durability: z
+          .literal('process')
+          .default('process')
+          .describe(
+            '`process`: a record is with the operating system before its statement reaches the database, so it survives a crash of Sluice, not of the machine.',
+          ),
+      })
+      .describe('The journal of every statement.'),
+    limits: z
+      .strictObject({
+        sessions: z
+          .int()
+          .min(1)
+          .max(100_000)
+          .default(2000)
+          .describe('Most sessions at once; further ones are refused (53300, in MySQL 1040).'),
+        handshake: duration('100ms', '10m')
+          .prefault('15s')
+          .describe('Time a client has from connecting to the end of authentication.'),
+        idle: duration('0s', '30d').prefault('0s').describe('Time a session may be silent; `0s` for no limit.'),
+        message: size('64KiB', '1GiB').prefault('64MiB').describe('Longest message a client may send.'),
+        drain: duration('0s', '1h').prefault('30s').describe('Time a drain waits for transactions to end.'),
+      })
+      .prefault({})
+      .describe('Limits.'),
+    log: z
+      .strictObject({
+        level: z
+          .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
+          .default('info')
+          .describe('Least severe level written.'),
+      })
+      .prefault({})
+      .describe('The log, JSON lines on standard error. Statements are not in it; they are in the journal.'),
+  })
+  .superRefine(({ listen, connections }, context) => {
+    connections.forEach(({ protocol }, index) => {
+      if (listen[protocol] !== undefined) return;
+      const message = `is ${protocol}, and there is no listen.${protocol}: nobody could ask for it`;
+      context.addIssue({ code: 'custom', path: ['connections', index, 'protocol'], message });
+    });
+  });
 
 /** sluice.yaml after its shape was checked and defaults filled in; paths and secrets are not resolved yet. */
 export type FileConfig = z.output<typeof configSchema>;

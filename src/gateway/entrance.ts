@@ -3,7 +3,7 @@ import type { Address, ConnectionConfig } from '../config/config.ts';
 import type { Identity } from '../identity/identity.ts';
 import type { SessionPins } from '../policy/session-rules.ts';
 import { endSocket } from './end-socket.ts';
-import type { Judge } from './judge.ts';
+import type { Analyzer, Judge } from './judge.ts';
 import type { NamesInForce } from './names-in-force.ts';
 import type { SessionServices } from './services.ts';
 import type { Session } from './session.ts';
@@ -99,7 +99,7 @@ export interface UpstreamLink {
 export interface Inside {
   readonly services: SessionServices;
   /** The judge of an identity on a connection; the same one for all its sessions there. */
-  judgeOf(identity: Identity, connection: ConnectionConfig): Judge;
+  judgeOf(identity: Identity, connection: ConnectionConfig, analyzer: Analyzer): Judge;
   /** What names mean on a connection; `null` where nothing depends on it. */
   namesOf(connection: ConnectionConfig): Promise<NamesInForce | null>;
   /** What the session is pinned to. @throws NotLetIn if the rules contradict each other */
@@ -113,4 +113,6 @@ export interface Inside {
    * @param greet sends what tells the client that it is in
    */
   begin(arrival: Arrival, session: Session, upstream: UpstreamLink, record: string, greet: () => void): void;
+  /** Ends a session and keeps its client, who logs in anew. @param reason for the record of its end */
+  again(session: Session, reason: string, enter: (arrival: Arrival) => Promise<void>): void;
 }

@@ -10,6 +10,8 @@ import type { SessionPins } from '../policy/session-rules.ts';
 import type { Journal } from '../recording/journal.ts';
 import { Arrival, type Entrance, type Inside, NotLetIn, type Reason, type UpstreamLink } from './entrance.ts';
 import { type Analyzer, Judge } from './judge.ts';
+import type { MysqlAnalyzers } from './mysql/analyzers.ts';
+import { MysqlEntrance } from './mysql/entrance.ts';
 import { NamesInForce } from './names-in-force.ts';
 import { PostgresEntrance } from './postgres/entrance.ts';
 import { Counters, type SessionServices } from './services.ts';
@@ -21,7 +23,9 @@ export interface GatewayOptions {
   readonly users: Users;
   readonly rules: RuleSet;
   readonly journal: Journal;
+  /** Of PostgreSQL's texts. */
   readonly analyzer: Analyzer;
+  readonly mysqlAnalyzers: MysqlAnalyzers;
   readonly log: Logger;
 }
 
@@ -48,9 +52,11 @@ export class Gateway implements Inside {
   readonly #options: GatewayOptions;
   readonly #doors: readonly { readonly entrance: Entrance; readonly server: Server }[];
   /** One judge for each identity on each connection that has had a session. */
-  readonly #judges = new Map<string, Judge>();
+  readonly #judges = new Map<Analyzer, Map<string, Judge>>();
   readonly #names = new Map<string, NamesInForce>();
   readonly #sessions = new Map<Session, Entrance>();
+  /** Takes the client's socket away from its session. */
+  readonly #leaving = new Map<Session, () => Socket>();
   readonly #sockets = new Set<Socket>();
   /** Clients that have no session yet. */
   readonly #arriving = new Map<Arrival, Entrance>();
@@ -74,7 +80,10 @@ export class Gateway implements Inside {
       now: () => performance.now(),
       ended: (session) => this.#ended(session),
     };
-    const entrances: Entrance[] = [new PostgresEntrance(config.listen.postgres, config, users, this)];
+    const entrances: Entrance[] = [];
+    const { postgres, mysql } = config.listen;
+    if (postgres !== null) entrances.push(new PostgresEntrance(postgres, config, users, options.analyzer, this));
+    if (mysql !== null) entrances.push(new MysqlEntrance(mysql, config, users, options.mysqlAnalyzers, this));
     this.#doors = entrances.map((entrance) => ({
       entrance,
       // Half-open: a client that has sent its last byte still gets its answers.
@@ -107,7 +116,7 @@ export class Gateway implements Inside {
   /** Puts other rules in force for everything that is judged from now on. */
   setRules(rules: RuleSet): void {
     this.#rules = rules;
-    for (const judge of this.#judges.values()) judge.setRules(rules);
+    for (const judges of this.#judges.values()) for (const judge of judges.values()) judge.setRules(rules);
     for (const session of this.#sessions.keys()) {
       const names = this.#namesInForce(session.start.connection);
       session.setNames(names);
@@ -229,14 +238,19 @@ export class Gateway implements Inside {
     }
   }
 
-  judgeOf(identity: Identity, connection: ConnectionConfig): Judge {
+  judgeOf(identity: Identity, connection: ConnectionConfig, analyzer: Analyzer): Judge {
+    let judges = this.#judges.get(analyzer);
+    if (judges === undefined) {
+      judges = new Map();
+      this.#judges.set(analyzer, judges);
+    }
     const key = JSON.stringify([identity, connection.name]);
-    let judge = this.#judges.get(key);
+    let judge = judges.get(key);
     if (judge === undefined) {
-      judge = new Judge(this.#options.analyzer, identity, connection, this.#rules, (name) => {
+      judge = new Judge(analyzer, identity, connection, this.#rules, (name) => {
         this.#names.get(connection.name)?.noteMiss(name);
       });
-      this.#judges.set(key, judge);
+      judges.set(key, judge);
     }
     return judge;
   }
@@ -310,15 +324,35 @@ export class Gateway implements Inside {
     up.on('end', () => session.upstreamClosed('upstream closed'));
     up.on('drain', () => session.upstreamDrained());
     upstream.readBy(session);
-    socket.on('drain', () => session.clientDrained());
-    socket.on('end', () => session.clientEnded());
-    socket.on('close', () => session.clientClosed('client lost'));
-    socket.on('data', (chunk: Buffer) => session.fromClient(chunk));
+    const listeners = {
+      drain: () => session.clientDrained(),
+      end: () => session.clientEnded(),
+      close: () => session.clientClosed('client lost'),
+      data: (chunk: Buffer) => session.fromClient(chunk),
+    };
+    for (const [event, listener] of Object.entries(listeners)) socket.on(event, listener);
+    this.#leaving.set(session, () => {
+      for (const [event, listener] of Object.entries(listeners)) socket.off(event, listener);
+      return socket;
+    });
     socket.resume();
     if (socket.destroyed) session.clientClosed('client lost');
   }
 
+  again(session: Session, reason: string, enter: (arrival: Arrival) => Promise<void>): void {
+    const entrance = this.#sessions.get(session);
+    const leave = this.#leaving.get(session);
+    if (entrance === undefined || leave === undefined) return;
+    const socket = leave();
+    const rest = session.leaveClient(reason);
+    socket.pause();
+    if (rest.length > 0) socket.unshift(rest);
+    const arrival = new Arrival(socket);
+    void this.#letIn(arrival, entrance, () => enter(arrival));
+  }
+
   #ended(session: Session): void {
+    this.#leaving.delete(session);
     this.#sessions.get(session)?.ended(session);
     this.#sessions.delete(session);
   }

@@ -15,6 +15,8 @@ export interface Refusal {
   readonly detail: string;
   /** The rule, or a word for what refused; letters, digits, `-`, `_` and `.` only. Shows in the server's own log. */
   readonly by: string;
+  /** The error number of dialects that have such. */
+  readonly errno?: number;
 }
 
 /**
@@ -65,7 +67,20 @@ function notRecorded(reason: string, kind: string): Refusal {
 }
 
 function unsafeEncoding(reason: string, kind: string): Refusal {
-  return refusal('22023', reason, 'Use client_encoding UTF8.', 'encoding', kind, 'never');
+  return refusal('22023', reason, 'Use UTF-8 as the client encoding.', 'encoding', kind, 'never');
+}
+
+/** A command of the protocol that Sluice passes on for nobody. @param kind its name */
+export function unsupportedCommand(kind: string): Refusal {
+  const hint = 'Send the SQL statement that does the same, if there is one.';
+  return refusal('0A000', `${kind} cannot be used through Sluice.`, hint, 'command', kind, 'never');
+}
+
+/** A statement asks what the server says about one whose messages may quote masked values. */
+export function withheldMessages(kind: string): Refusal {
+  const message =
+    'The messages about the statement before are withheld, because they can quote values that are masked.';
+  return refusal('42501', message, 'Go on without them.', 'masking', kind, 'never');
 }
 
 function refusal(

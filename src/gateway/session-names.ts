@@ -38,6 +38,11 @@ export class SessionNames {
     return this.#context;
   }
 
+  /** What unqualified names mean to those who search other schemas: to a statement that was prepared with them. */
+  of(path: readonly string[]): NameContext {
+    return this.#inForce?.context(path) ?? NO_NAMES;
+  }
+
   /** Other rules are in force, and with them names may have begun to matter. */
   setInForce(names: NamesInForce | null): void {
     if (this.#inForce === null && names !== null) this.#isPathUnsure = true;

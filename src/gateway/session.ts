@@ -53,6 +53,7 @@ export abstract class Session implements TurnMember, UpstreamReader {
   #upstreamFull = false;
   #clientFull = false;
   #clientGone = false;
+  #clientLeft = false;
   #closed = false;
   #finished = false;
   #draining = false;
@@ -230,6 +231,11 @@ export abstract class Session implements TurnMember, UpstreamReader {
     this.mark();
   }
 
+  /** True if what is staged now may have to be taken back. */
+  protected get isMarked(): boolean {
+    return this.#marked;
+  }
+
   /** Keeps a message that may have to be judged again. */
   protected keepForAgain(bytes: Buffer, start: number, end: number): void {
     if (this.#marked) this.#sinceMark.add(bytes, start, end);
@@ -242,7 +248,7 @@ export abstract class Session implements TurnMember, UpstreamReader {
       this.#sinceMark.clear();
       this.unmark();
     }
-    if (!this.#client.destroyed) {
+    if (!this.#client.destroyed && !this.#clientLeft) {
       if (!this.answers.isEmpty && !this.answers.writeTo(this.#client)) {
         this.#clientFull = true;
         this.#client.pause();
@@ -401,6 +407,14 @@ export abstract class Session implements TurnMember, UpstreamReader {
     this.#join();
   }
 
+  /** Ends the session without its client. @returns what the client has sent that nobody has read */
+  leaveClient(reason: string): Buffer {
+    this.#clientLeft = true;
+    this.end(reason);
+    this.#join();
+    return this.#rest?.subarray(this.#restAt) ?? Buffer.alloc(0);
+  }
+
   /** Says why the session will have ended, for a reason that comes before its end. */
   protected noteEndReason(reason: string): void {
     this.#endReason ||= reason;
@@ -420,7 +434,7 @@ export abstract class Session implements TurnMember, UpstreamReader {
     this.settleLost();
     this.services.budgets.endSession(this.id);
     this.recorder.sessionEnded(this.#endReason);
-    endSocket(this.#client);
+    if (!this.#clientLeft) endSocket(this.#client);
     endSocket(this.#upstream, this.farewell);
     this.services.ended(this);
   }

@@ -45,7 +45,7 @@ export class Execution {
 export type OutcomeStatus = 'ok' | 'error' | 'skipped' | 'lost';
 
 /** The message that brought a statement. */
-export type Via = 'query' | 'parse' | 'execute' | 'function call';
+export type Via = 'query' | 'parse' | 'execute' | 'fetch' | 'function call' | 'command';
 
 /** Writes the records of one session's statements. */
 export class StatementRecorder {
@@ -81,10 +81,11 @@ export class StatementRecorder {
     counters.refused += statements.length;
     counters.refusal(refusal.by);
     if (this.#journal.failure !== null) return;
+    const errno = refusal.errno === undefined ? '' : `,"errno":${refusal.errno}`;
     for (let i = 0; i < statements.length; i++) {
       this.#attempt(via, statements[i]!, binds);
       this.#journal.append(
-        `"statement.outcome","session":"${this.#id}","statement":${this.statements},"status":"refused","sqlstate":"${refusal.code}","by":"${refusal.by}"`,
+        `"statement.outcome","session":"${this.#id}","statement":${this.statements},"status":"refused","sqlstate":"${refusal.code}"${errno},"by":"${refusal.by}"`,
         false,
       );
     }

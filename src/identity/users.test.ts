@@ -7,7 +7,12 @@ test('a user is found by exactly its name, with its identity and verifier', asyn
   const verifier = await createScramVerifier('correct horse');
   const scram = formatScramVerifier(verifier);
   const users = new Users([{ name: 'alice', kind: 'human', groups: ['dba'], scram }]);
-  assert.deepEqual(users.find('alice'), { identity: { subject: 'alice', kind: 'human', groups: ['dba'] }, verifier });
+  assert.deepEqual(users.find('alice'), {
+    identity: { subject: 'alice', kind: 'human', groups: ['dba'] },
+    scram: verifier,
+    cachingSha2: null,
+    native: null,
+  });
   for (const name of ['Alice', 'alice ', '', '__proto__']) assert.equal(users.find(name), null);
 });
 

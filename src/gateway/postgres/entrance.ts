@@ -15,6 +15,7 @@ import type { Address, Config, ConnectionConfig, UpstreamConfig } from '../../co
 import type { Users } from '../../identity/users.ts';
 import { endSocket } from '../end-socket.ts';
 import { type Arrival, type Entrance, type Inside, NotLetIn, type Reason } from '../entrance.ts';
+import type { Analyzer } from '../judge.ts';
 import type { Session } from '../session.ts';
 import { fatal } from './errors.ts';
 import { frontendRules } from './frame-rules.ts';
@@ -36,6 +37,7 @@ export class PostgresEntrance implements Entrance {
   readonly listen: Address;
   readonly #inside: Inside;
   readonly #login: LoginServices;
+  readonly #analyzer: Analyzer;
   readonly #frontendRules: FrameRules;
   readonly #connections: ReadonlyMap<string, ConnectionConfig>;
   /** By the process id that clients see, which is the upstream's. */
@@ -43,7 +45,8 @@ export class PostgresEntrance implements Entrance {
   readonly #keyOf = new Map<Session, { readonly processId: number; readonly key: CancelKey }>();
   #lastParameters: ReadonlyMap<string, string> = new Map();
 
-  constructor(listen: Address, config: Config, users: Users, inside: Inside) {
+  constructor(listen: Address, config: Config, users: Users, analyzer: Analyzer, inside: Inside) {
+    this.#analyzer = analyzer;
     this.listen = listen;
     this.#inside = inside;
     this.#login = { users, tls: tlsOf(config), mockSecret: randomBytes(32) };
@@ -80,7 +83,7 @@ export class PostgresEntrance implements Entrance {
     }
     const inside = this.#inside;
     const { identity } = client;
-    const judge = inside.judgeOf(identity, connection);
+    const judge = inside.judgeOf(identity, connection, this.#analyzer);
     const startup = await judgeStartup(client.parameters, judge);
     if (!startup.ok) throw new LoginRefused(startup.fields.message, startup.fields);
     const names = await inside.namesOf(connection);

@@ -22,6 +22,7 @@ import { type ChannelBinding, mockVerifier, ScramServer } from '../../../protoco
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import type { Identity } from '../../identity/identity.ts';
 import type { Users } from '../../identity/users.ts';
+import { takeBytes } from '../take-bytes.ts';
 import { fatal } from './errors.ts';
 
 /** MAX_STARTUP_PACKET_LENGTH and PG_MAX_AUTH_TOKEN_LENGTH of the server. */
@@ -85,7 +86,7 @@ export async function login(
     onTls(socket);
   };
   for (;;) {
-    const first = await take(socket, 1);
+    const first = await takeBytes(socket, 1);
     if (first[0] === TLS_HANDSHAKE && !tls) {
       // PostgreSQL 17's direct TLS: no SSLRequest, but ALPN is a must.
       if (services.tls === null) throw new LoginRefused('direct TLS to a listener without TLS', null);
@@ -93,9 +94,9 @@ export async function login(
       await secure(true);
       continue;
     }
-    const length = Buffer.concat([first, await take(socket, 3)]).readInt32BE(0);
+    const length = Buffer.concat([first, await takeBytes(socket, 3)]).readInt32BE(0);
     if (length < 8 || length > LARGEST_STARTUP) throw new ProtocolViolation('invalid length of startup packet');
-    const body = await take(socket, length - 4);
+    const body = await takeBytes(socket, length - 4);
     switch (decodeRequestCode(body)) {
       case SSL_REQUEST:
         if (tls || length !== 8) throw new ProtocolViolation('unexpected SSLRequest');
@@ -139,13 +140,13 @@ async function authenticate(socket: Socket, tls: boolean, startup: Buffer, servi
 
   const known = services.users.find(user);
   const binding = tls ? (services.tls?.binding ?? null) : null;
-  const scram = new ScramServer(known?.verifier ?? mockVerifier(user, services.mockSecret), binding);
+  const scram = new ScramServer(known?.scram ?? mockVerifier(user, services.mockSecret), binding);
   socket.write(encodeAuthentication({ kind: 'SASL', mechanisms: scram.mechanisms }));
   const initial = decodeSASLInitialResponse(await takePassword(socket));
   if (initial.response === null) throw new ProtocolViolation('SASL without an initial response');
   socket.write(encodeAuthentication({ kind: 'SASLContinue', data: scram.start(initial.mechanism, initial.response) }));
   const outcome = scram.finish(decodeSASLResponse(await takePassword(socket)));
-  if (!outcome.ok || known === null) {
+  if (!outcome.ok || known?.scram == null) {
     // The same words whether the user exists or not.
     throw new LoginRefused(
       'wrong user or password',
@@ -163,46 +164,11 @@ async function authenticate(socket: Socket, tls: boolean, startup: Buffer, servi
 
 /** The body of the next message, which has to be a PasswordMessage, SASLInitialResponse or SASLResponse. */
 async function takePassword(socket: Socket): Promise<Buffer> {
-  const header = await take(socket, 5);
+  const header = await takeBytes(socket, 5);
   const length = header.readInt32BE(1);
   if (header[0] !== FRONTEND.password) throw new ProtocolViolation('expected a password response');
   if (length < 4 || length > LARGEST_AUTH_MESSAGE) throw new ProtocolViolation('invalid length of password response');
-  return length === 4 ? Buffer.alloc(0) : take(socket, length - 4);
-}
-
-/**
- * Exactly `count` bytes.
- *
- * The listener stays until it has them: one added anew for each part would be called at once, because there are bytes to
- * read, and again, and again.
- */
-function take(socket: Socket, count: number): Promise<Buffer> {
-  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
-  const stop = (): void => {
-    socket.off('readable', read);
-    socket.off('end', gone);
-    socket.off('close', gone);
-  };
-  const gone = (): void => {
-    stop();
-    reject(new LoginRefused('the client closed the connection during login', null));
-  };
-  const read = (): void => {
-    const bytes = socket.read(count) as Buffer | null;
-    if (bytes === null) return;
-    if (bytes.length < count) {
-      gone(); // all there was before the end
-      return;
-    }
-    stop();
-    resolve(bytes);
-  };
-  socket.on('readable', read);
-  socket.on('end', gone);
-  socket.on('close', gone);
-  if (socket.readableEnded || socket.destroyed) gone();
-  else read();
-  return promise;
+  return length === 4 ? Buffer.alloc(0) : takeBytes(socket, length - 4);
 }
 
 async function startTls(socket: Socket, secureContext: SecureContext, direct: boolean): Promise<Socket> {

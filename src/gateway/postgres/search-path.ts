@@ -48,13 +48,6 @@ export function mayChangeSearchPath({ effects }: Pick<StatementFacts, 'effects'>
   return effects.some(changesIt);
 }
 
-const SCHEMA_CHANGES = new Set(['opaque', 'call-procedure', 'create', 'drop', 'rename', 'alter']);
-
-/** True if the statement may change what the catalogue says. */
-export function mayChangeSchema({ effects }: Pick<StatementFacts, 'effects'>): boolean {
-  return effects.some(({ effect }) => SCHEMA_CHANGES.has(effect));
-}
-
 const SETTINGS = new Set(['search_path', 'role', 'session_authorization', 'all']);
 
 function changesIt({ effect, object }: Effect): boolean {

@@ -24,6 +24,7 @@ import { UNMETERED } from '../metering.ts';
 import { momentOf } from '../moment.ts';
 import { judgeWithNames } from '../names-in-text.ts';
 import { overBudget, type Refusal, refusalOf } from '../refusal.ts';
+import { mayChangeSchema } from '../schema-changes.ts';
 import type { SessionServices, SessionStart } from '../services.ts';
 import { Session } from '../session.ts';
 import type { Execution } from '../statement-recorder.ts';
@@ -33,7 +34,7 @@ import { EXPECT } from './expected.ts';
 import { BACKEND_RULES } from './frame-rules.ts';
 import { isAscii, isLatin1, nameAt, nameInText, nulAt, targetOf } from './message-names.ts';
 import { Pipeline, type Portal, type Prepared, SKIP } from './pipeline.ts';
-import { ASK_SEARCH_PATH, mayChangeSchema, mayChangeSearchPath, searchPathOf } from './search-path.ts';
+import { ASK_SEARCH_PATH, mayChangeSearchPath, searchPathOf } from './search-path.ts';
 import { TextReading } from './text-reading.ts';
 
 const READY_IDLE = encodeReadyForQuery('I');

@@ -1,5 +1,5 @@
-import { connect, type Socket } from 'node:net';
-import { connect as connectTls, type TLSSocket } from 'node:tls';
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import {
   BACKEND,
   decodeAuthentication,
@@ -21,7 +21,8 @@ import { md5Password } from '../../../protocols/postgres/md5.ts';
 import { type ChannelBinding, endPointBinding, ScramClient } from '../../../protocols/postgres/scram.ts';
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import type { UpstreamConfig } from '../../config/config.ts';
-import { KEEPS_ALL, type UpstreamReader, UpstreamReads } from '../upstream-reads.ts';
+import { isLoopback, Link } from '../link.ts';
+import { KEEPS_ALL, type UpstreamReader } from '../upstream-reads.ts';
 import { ASK_SEARCH_PATH, searchPathOf } from './search-path.ts';
 
 /** The upstream could not be had. `fields` is what the client may be told. */
@@ -81,7 +82,7 @@ export async function connectUpstream(
   const link = new Link();
   const timer = setTimeout(() => link.fail(new Error(`no login within ${DEADLINE_MS / 1000} s`)), DEADLINE_MS);
   try {
-    await link.open(config);
+    await open(link, config);
     return await new UpstreamLogin(link, config, asksSearchPath).run(parameters);
   } catch (error) {
     link.destroy();
@@ -104,7 +105,7 @@ export async function cancelUpstream(config: UpstreamConfig, processId: number, 
   const link = new Link();
   const timer = setTimeout(() => link.fail(new Error('timeout')), DEADLINE_MS);
   try {
-    await link.open(config);
+    await open(link, config);
     link.socket.end(encodeCancelRequest({ processId, secretKey }));
     await link.closed();
   } finally {
@@ -113,93 +114,13 @@ export async function cancelUpstream(config: UpstreamConfig, processId: number, 
   }
 }
 
-/** A socket to the upstream, over TLS as configured, whose bytes go wherever they are wanted at the time. */
-class Link {
-  socket!: Socket;
-  tls: TLSSocket | null = null;
-  readonly #reads = new UpstreamReads();
-  #reject: ((error: Error) => void) | null = null;
-  #failure: Error | null = null;
-  #closed = false;
-  #onClosed: (() => void) | null = null;
-
-  async open(config: UpstreamConfig): Promise<void> {
-    if (config.tls === 'disable') {
-      this.socket = connect({
-        host: config.host,
-        port: config.port,
-        noDelay: true,
-        keepAlive: true,
-        onread: this.#reads,
-      });
-      this.#watch(this.socket);
-      await this.until<void>((done) => this.socket.once('connect', done));
-      return;
-    }
-    const plain = connect({ host: config.host, port: config.port, noDelay: true, keepAlive: true });
-    this.socket = plain;
-    this.#watch(plain);
-    await this.until<void>((done) => plain.once('connect', done));
-    plain.write(encodeSSLRequest());
-    const answer = await this.until<Buffer>((resolve) => plain.once('data', resolve));
-    if (answer.length !== 1 || answer[0] !== 0x53) throw new Error('the server does not speak TLS');
-    plain.pause();
-    const verify = config.tls === 'verify-full' || config.tls === 'verify-ca';
-    const tls = connectTls({
-      socket: plain,
-      host: config.host,
-      ...(/^[\d.]+$|:/.test(config.host) ? {} : { servername: config.host }),
-      ...(config.ca === null ? {} : { ca: config.ca }),
-      rejectUnauthorized: verify,
-      ...(config.tls === 'verify-full' ? {} : { checkServerIdentity: () => undefined }),
-      ALPNProtocols: ['postgresql'],
-    });
-    this.socket = tls;
-    this.tls = tls;
-    this.#watch(tls);
-    await this.until<void>((done) => tls.once('secureConnect', done));
-    tls.on('data', (chunk: Buffer) => this.#reads.reader.fromUpstream(chunk));
-  }
-
-  fail(error: Error): void {
-    this.#failure ??= error;
-    this.#reject?.(this.#failure);
-  }
-
-  /** Who gets what is read from now on. */
-  readBy(reader: UpstreamReader): void {
-    this.#reads.reader = reader;
-  }
-
-  /** Resolves when `start` calls its argument; rejects when the link fails first. */
-  until<T>(start: (resolve: (value: T) => void) => void): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      this.#reject = reject;
-      if (this.#failure !== null) reject(this.#failure);
-      start(resolve);
-    });
-  }
-
-  async closed(): Promise<void> {
-    if (this.#closed) return;
-    this.socket.resume();
-    await new Promise<void>((resolve) => {
-      this.#onClosed = resolve;
-    });
-  }
-
-  destroy(): void {
-    this.socket?.destroy();
-  }
-
-  #watch(socket: Socket): void {
-    socket.on('error', (error) => this.fail(error));
-    socket.on('close', () => {
-      this.#closed = true;
-      this.fail(new Error('the server closed the connection'));
-      this.#onClosed?.();
-    });
-  }
+async function open(link: Link, config: UpstreamConfig): Promise<void> {
+  await link.open(config);
+  if (config.tls === 'disable') return;
+  link.socket.write(encodeSSLRequest());
+  const answer = await link.until<Buffer>((resolve) => link.readBy({ ...KEEPS_ALL, fromUpstream: resolve }));
+  if (answer.length !== 1 || answer[0] !== 0x53) throw new Error('the server does not speak TLS');
+  await link.secure(config, ['postgresql']);
 }
 
 /** The start-up phase as a client: chapter Message Flow, Start-up. */
@@ -387,9 +308,4 @@ function bindingOf(tls: TLSSocket | null): ChannelBinding | null {
   const certificate = tls?.getPeerCertificate(false).raw;
   const data = certificate === undefined ? null : endPointBinding(certificate);
   return data === null ? null : { type: 'tls-server-end-point', data };
-}
-
-function isLoopback(socket: Socket): boolean {
-  const address = socket.remoteAddress ?? '';
-  return address.startsWith('127.') || address === '::1' || address.startsWith('::ffff:127.');
 }

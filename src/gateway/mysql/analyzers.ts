@@ -1,0 +1,39 @@
+import { MysqlAnalyzer } from '../../statements/mysql/analyzer.ts';
+import type { KnownFunctions } from '../../statements/mysql/functions.ts';
+import type { Flavour, MysqlModes } from '../../statements/mysql/server.ts';
+import type { Analyzer, Lexing } from '../judge.ts';
+
+/** Readers of text, one for each kind and version of server: executable comments and grammar depend on both. */
+export class MysqlAnalyzers {
+  readonly #known: KnownFunctions;
+  readonly #analyzers = new Map<string, { readonly text: MysqlAnalyzer; readonly analyzer: Analyzer }>();
+
+  constructor(known: KnownFunctions) {
+    this.#known = known;
+  }
+
+  /** Rejects with a RangeError if the version cannot be read. */
+  async of(flavour: Flavour, version: string, foldsNames: boolean): Promise<Analyzer> {
+    const key = `${flavour} ${version} ${foldsNames}`;
+    const known = this.#analyzers.get(key);
+    if (known !== undefined) return known.analyzer;
+    const text = await MysqlAnalyzer.create({ flavour, version, foldsNames, known: this.#known });
+    const analyzer: Analyzer = {
+      analyze: (sql, lexing: Lexing, { catalogue, searchPath }) =>
+        text.analyze(sql, { ...(lexing as MysqlModes), database: searchPath[0] ?? null }, catalogue),
+    };
+    this.#analyzers.set(key, { text, analyzer });
+    return analyzer;
+  }
+
+  /** Look-ups of facts, of all of them. */
+  get stats(): MysqlAnalyzer['stats'] {
+    const sum = { hits1: 0, hits2: 0, misses: 0 };
+    for (const { text } of this.#analyzers.values()) {
+      sum.hits1 += text.stats.hits1;
+      sum.hits2 += text.stats.hits2;
+      sum.misses += text.stats.misses;
+    }
+    return { ...[...this.#analyzers.values()][0]?.text.stats, ...sum } as MysqlAnalyzer['stats'];
+  }
+}

@@ -1,0 +1,349 @@
+import { randomBytes } from 'node:crypto';
+import { createSecureContext } from 'node:tls';
+import { type Capabilities, CLIENT, MARIADB_CLIENT, SERVER_STATUS } from '../../../protocols/mysql/capabilities.ts';
+import { decodeComChangeUser } from '../../../protocols/mysql/commands.ts';
+import { type Err, encodeOk, RESPONSE } from '../../../protocols/mysql/responses.ts';
+import { ProtocolViolation } from '../../../protocols/mysql/violation.ts';
+import type { Address, Config, ConnectionConfig } from '../../config/config.ts';
+import type { Users } from '../../identity/users.ts';
+import { type Arrival, type Entrance, type Inside, NotLetIn, type Reason } from '../entrance.ts';
+import type { Session } from '../session.ts';
+import type { MysqlAnalyzers } from './analyzers.ts';
+import { errorFor } from './errors.ts';
+import { type LoggedIn, LoginChannel, type LoginServices, login, loginAgain } from './login.ts';
+import { MysqlSession } from './session.ts';
+import { quoteName, setupOf } from './session-setup.ts';
+import { TextReading } from './text-reading.ts';
+import { askServer, connectUpstream, killQuery, type Upstream, UpstreamError } from './upstream.ts';
+
+/** What clients can be offered of what a server has: Sluice passes the rest on for nobody, or does not understand it. */
+const OFFERED =
+  CLIENT.longPassword |
+  CLIENT.foundRows |
+  CLIENT.longFlag |
+  CLIENT.connectWithDb |
+  CLIENT.noSchema |
+  CLIENT.odbc |
+  CLIENT.localFiles |
+  CLIENT.ignoreSpace |
+  CLIENT.protocol41 |
+  CLIENT.interactive |
+  CLIENT.transactions |
+  CLIENT.reserved |
+  CLIENT.secureConnection |
+  CLIENT.multiStatements |
+  CLIENT.multiResults |
+  CLIENT.psMultiResults |
+  CLIENT.pluginAuth |
+  CLIENT.pluginAuthLenencClientData |
+  CLIENT.sessionTrack |
+  CLIENT.deprecateEof |
+  CLIENT.queryAttributes;
+const OFFERED_MARIADB =
+  MARIADB_CLIENT.stmtBulkOperations |
+  MARIADB_CLIENT.extendedMetadata |
+  MARIADB_CLIENT.cacheMetadata |
+  MARIADB_CLIENT.bulkUnitResults;
+/** What Sluice itself does, whatever the server has. */
+const OWN = CLIENT.connectAttrs | CLIENT.pluginAuth | CLIENT.pluginAuthLenencClientData | CLIENT.connectWithDb;
+
+/** What a server said of itself when it was last connected to. */
+interface Profile {
+  readonly serverVersion: string;
+  readonly capabilities: Capabilities;
+  readonly characterSet: number;
+}
+
+/** How MySQL and MariaDB clients get in, and kill what is theirs. */
+export class MysqlEntrance implements Entrance {
+  readonly protocol = 'mysql';
+  readonly listen: Address;
+  readonly #inside: Inside;
+  readonly #login: LoginServices;
+  readonly #analyzers: MysqlAnalyzers;
+  readonly #messageBytes: number;
+  readonly #connections: ReadonlyMap<string, ConnectionConfig>;
+  readonly #profiles = new Map<string, Profile>();
+  /** By the id that the client knows. */
+  readonly #byId = new Map<number, { readonly session: Session; readonly threadId: number }>();
+  readonly #ids = new Map<Session, number>();
+  readonly #channels = new Map<Arrival, LoginChannel>();
+  // Not near those of servers, which count from 1: a client may also have the upstream's from CONNECTION_ID().
+  #lastId = 0x4000_0000 + randomBytes(3).readUIntLE(0, 3);
+
+  constructor(listen: Address, config: Config, users: Users, analyzers: MysqlAnalyzers, inside: Inside) {
+    this.listen = listen;
+    this.#inside = inside;
+    this.#analyzers = analyzers;
+    this.#messageBytes = config.limits.messageBytes;
+    const { tls } = config;
+    this.#login = {
+      users,
+      tls: tls === null ? null : createSecureContext({ cert: tls.certificate, key: tls.key, minVersion: 'TLSv1.2' }),
+      mockSecret: randomBytes(32),
+    };
+    const own = config.connections.filter(({ protocol }) => protocol === 'mysql');
+    this.#connections = new Map(own.map((connection) => [connection.name, connection]));
+  }
+
+  async enter(arrival: Arrival): Promise<void> {
+    const channel = new LoginChannel(arrival.socket, false, 0);
+    this.#channels.set(arrival, channel);
+    try {
+      const threadId = this.#newId();
+      const profile = await this.#profile();
+      const client = await login(channel, { ...profile, threadId }, this.#login, (tls) => arrival.secured(tls));
+      await this.#begin(client, threadId, channel, arrival);
+    } catch (error) {
+      throw notLetIn(error, channel);
+    } finally {
+      this.#channels.delete(arrival);
+    }
+  }
+
+  encodeError(arrival: Arrival, reason: Reason): Buffer {
+    return (this.#channels.get(arrival) ?? new LoginChannel(arrival.socket, false, 0)).error(errorOf(reason));
+  }
+
+  ended(session: Session): void {
+    const id = this.#ids.get(session);
+    if (id === undefined) return;
+    this.#ids.delete(session);
+    this.#byId.delete(id);
+  }
+
+  #newId(): number {
+    this.#lastId = this.#lastId >= 0x7fff_ffff ? 0x4000_0000 : this.#lastId + 1;
+    return this.#byId.has(this.#lastId) ? this.#newId() : this.#lastId;
+  }
+
+  /**
+   * What clients are greeted with, before it is known which connection they want: the version of the first server that can
+   * be reached, and what all servers have.
+   */
+  async #profile(): Promise<Profile> {
+    const failures: unknown[] = [];
+    await Promise.all(
+      [...this.#connections.values()].map(async ({ name, upstream }) => {
+        if (this.#profiles.has(name)) return;
+        await askServer(name, upstream).then(
+          (server) => this.#note(name, server),
+          (error) => failures.push(error),
+        );
+      }),
+    );
+    const known = [...this.#connections.keys()].flatMap((name) => this.#profiles.get(name) ?? []);
+    const [first] = known;
+    if (first === undefined) throw failures[0] ?? new Error('no connection');
+    const common = known.reduce(
+      ({ client, mariadb }, { capabilities }) => ({
+        client: client & capabilities.client,
+        mariadb: mariadb & capabilities.mariadb,
+      }),
+      { client: -1, mariadb: -1 },
+    );
+    // A server without longPassword is a MariaDB, and says so that it has capabilities of its own.
+    const isMysql = known.some(({ capabilities }) => (capabilities.client & CLIENT.longPassword) !== 0);
+    const client = ((common.client & OFFERED) | OWN | (isMysql ? CLIENT.longPassword : 0)) >>> 0;
+    return { ...first, capabilities: { client, mariadb: isMysql ? 0 : common.mariadb & OFFERED_MARIADB } };
+  }
+
+  #note(name: string, { handshake }: Pick<Upstream, 'handshake'>): void {
+    const { serverVersion, capabilities, characterSet } = handshake;
+    this.#profiles.set(name, { serverVersion, capabilities, characterSet });
+  }
+
+  /** The connection a client asks for, and the database it wants there. @throws NotLetIn */
+  #chosen(client: LoggedIn, channel: LoginChannel): { connection: ConnectionConfig; database: string | null } {
+    const { database } = client;
+    const only = this.#connections.size === 1 ? [...this.#connections.values()][0]! : null;
+    const byName = client.connection ?? (database !== null && this.#connections.has(database) ? database : null);
+    const connection = byName === null ? only : (this.#connections.get(byName) ?? null);
+    if (connection === null) {
+      const asked = byName ?? database;
+      const error: Err =
+        asked === null
+          ? {
+              code: 1046,
+              sqlState: '3D000',
+              message: 'No database selected: Sluice has several connections, name one as the database.',
+            }
+          : {
+              code: 1049,
+              sqlState: '42000',
+              message: `Unknown database '${asked}': Sluice has no connection of that name`,
+            };
+      throw new NotLetIn('refused', error.message, channel.error(error));
+    }
+    return { connection, database: database === connection.name ? null : database };
+  }
+
+  async #begin(client: LoggedIn, threadId: number, channel: LoginChannel, arrival: Arrival): Promise<void> {
+    const inside = this.#inside;
+    const { connection, database } = this.#chosen(client, channel);
+    const { identity } = client;
+    const names = await inside.namesOf(connection);
+    const pins = inside.pinsOf(identity, connection);
+    const { capabilities, characterSet, maxPacketSize } = client;
+    const wanted = { capabilities, characterSet, maxPacketSize, database: database ?? connection.upstream.database };
+    const upstream = await inside.withRoom(arrival, () =>
+      connectUpstream(connection.name, connection.upstream, wanted, (flavour, agreedOn) =>
+        setupOf(flavour, agreedOn, pins),
+      ),
+    );
+    if (upstream === null) return;
+    try {
+      this.#note(connection.name, upstream);
+      this.#checkCapabilities(connection.name, client, upstream);
+      const { state, flavour, handshake } = upstream;
+      const analyzer = await this.#analyzers.of(flavour, handshake.serverVersion, state.foldsNames);
+      const judge = inside.judgeOf(identity, connection, analyzer);
+      const reading = new TextReading();
+      if (!state.settings.every((value, i) => reading.reportAt(i, value ?? ''))) {
+        const message = 'The character set of the connection cannot be used through Sluice. Use utf8mb4.';
+        throw new NotLetIn('refused', message, channel.error(errorFor('22023', message)));
+      }
+      if (database !== null) {
+        const context = names?.context([]) ?? { catalogue: null, searchPath: [] };
+        const use = await judge.judge(`USE ${quoteName(database)}`, { lexing: reading.modes, names: context });
+        const refused = use.statements.find(({ verdict }) => verdict.action !== 'allow')?.verdict;
+        if (refused !== undefined && refused.action !== 'allow') {
+          throw new NotLetIn('refused', refused.message, channel.error(errorFor('42501', refused.message)));
+        }
+      }
+      const program = client.attributes.get('program_name');
+      const claimed = new Map(client.attributes);
+      if (program !== undefined) claimed.set('application_name', program);
+      const session: MysqlSession = new MysqlSession(
+        inside.services,
+        channel.socket,
+        upstream.socket,
+        {
+          id: randomBytes(8).toString('hex'),
+          identity,
+          connection,
+          judge,
+          names,
+          cancel: () => killQuery(connection.name, connection.upstream, handshake.threadId),
+          address: channel.socket.remoteAddress ?? '',
+          tls: channel.isSecure,
+          claimed,
+        },
+        {
+          capabilities,
+          upstreamCapabilities: upstream.capabilities,
+          flavour,
+          pins,
+          state,
+          messageBytes: this.#messageBytes,
+          kill: (id, what) => this.#kill(session, id, what),
+          changeUser: (payload, sequence) => this.#changeUser(session, client, threadId, payload, sequence),
+        },
+      );
+      const record =
+        `"upstream":{"pid":${handshake.threadId}},"claimed":${JSON.stringify({ application_name: program ?? null })},` +
+        `"parameters":${JSON.stringify(Object.fromEntries(client.attributes))}`;
+      inside.begin(arrival, session, upstream, record, () => {
+        this.#byId.set(threadId, { session, threadId: handshake.threadId });
+        this.#ids.set(session, threadId);
+        channel.send(okPacket(capabilities));
+      });
+    } catch (error) {
+      upstream.socket.destroy();
+      throw error;
+    }
+  }
+
+  /** The server may have been replaced since the client was greeted in its name. */
+  #checkCapabilities(name: string, { capabilities }: LoggedIn, upstream: Upstream): void {
+    const format = CLIENT.deprecateEof | CLIENT.queryAttributes;
+    const { client, mariadb } = capabilities;
+    if ((client & format & ~upstream.capabilities.client) === 0 && (mariadb & ~upstream.capabilities.mariadb) === 0)
+      return;
+    throw new UpstreamError(`connection ${name} is another server than the client was greeted for`, {
+      code: 2003,
+      sqlState: 'HY000',
+      message: `The upstream of connection "${name}" is another server now. Connect again.`,
+    });
+  }
+
+  /**
+   * Kills a session of the same identity on the same connection, or what it runs.
+   * @returns false if the id is of no such session
+   */
+  async #kill(by: Session, id: number, what: 'query' | 'connection'): Promise<boolean> {
+    const { connection, identity } = by.start;
+    const isOwn = ({ start }: Session): boolean =>
+      start.connection.name === connection.name && start.identity.subject === identity.subject;
+    let target = this.#byId.get(id);
+    if (target === undefined)
+      target = [...this.#byId.values()].find(({ session, threadId }) => threadId === id && isOwn(session));
+    if (target === undefined || !isOwn(target.session)) return false;
+    this.#inside.services.counters.cancelRequests++;
+    if (what === 'query') await target.session.start.cancel();
+    else target.session.terminate('57014', 'Connection was killed.', 'killed by its own identity');
+    return true;
+  }
+
+  #changeUser(session: MysqlSession, before: LoggedIn, threadId: number, payload: Buffer, sequence: number): void {
+    const change = decodeComChangeUser(payload, before.capabilities);
+    this.#inside.again(session, 'user changed', async (arrival) => {
+      const channel = new LoginChannel(arrival.socket, session.start.tls, (sequence + 1) & 0xff);
+      this.#channels.set(arrival, channel);
+      try {
+        const { identity, connection } = await loginAgain(channel, this.#login, change);
+        const client: LoggedIn = {
+          ...before,
+          identity,
+          connection: connection ?? (change.database === '' ? session.start.connection.name : null),
+          database: change.database || null,
+          characterSet: change.characterSet === null ? before.characterSet : change.characterSet & 0xff,
+          attributes: change.attributes ?? before.attributes,
+        };
+        await this.#begin(client, threadId, channel, arrival);
+      } catch (error) {
+        throw notLetIn(error, channel);
+      } finally {
+        this.#channels.delete(arrival);
+      }
+    });
+  }
+}
+
+function okPacket(capabilities: Capabilities): Buffer {
+  const status = SERVER_STATUS.autocommit;
+  return encodeOk(
+    { header: RESPONSE.ok, affectedRows: 0n, lastInsertId: 0n, status, warnings: 0, info: '', sessionState: null },
+    capabilities,
+  );
+}
+
+function errorOf(reason: Reason): Err {
+  switch (reason.why) {
+    case 'late':
+      return { code: 1159, sqlState: '08S01', message: `Login was not complete within ${reason.seconds} s` };
+    case 'shutting down':
+      return errorFor('57P01', 'Sluice is shutting down.');
+    case 'too many sessions':
+      return { code: 1040, sqlState: '08004', message: 'Sluice has no free sessions: try again later.' };
+    case 'contradicting rules':
+      return {
+        code: 1045,
+        sqlState: '28000',
+        message:
+          'The session cannot begin: the rules for it contradict each other. Tell the people who write the rules of this connection.',
+      };
+    case 'internal error':
+      return errorFor('XX000', 'Internal error in Sluice.');
+  }
+}
+
+/** What the gateway makes of an error on the way in; what it is not about stays as it is. */
+function notLetIn(error: unknown, channel: LoginChannel): unknown {
+  if (error instanceof ProtocolViolation) {
+    const answer = channel.error({ code: error.code, sqlState: error.sqlState, message: error.message });
+    return new NotLetIn('violation', error.message, answer);
+  }
+  if (error instanceof UpstreamError) return new NotLetIn('upstream', error.message, channel.error(error.error));
+  return error;
+}

@@ -1,0 +1,57 @@
+import { encodePackets } from '../../../protocols/mysql/framing.ts';
+import { type Err, encodeErr } from '../../../protocols/mysql/responses.ts';
+import type { Refusal } from '../refusal.ts';
+
+/** Error numbers and SQLSTATEs of MySQL (Server Error Message Reference) for the SQLSTATEs the gateway works with. */
+const IN_MYSQL: Readonly<Record<string, readonly [code: number, sqlState: string]>> = {
+  // ER_TABLEACCESS_DENIED_ERROR
+  '42501': [1142, '42000'],
+  // ER_USER_LIMIT_REACHED
+  '53400': [1226, '42000'],
+  // ER_DISK_FULL
+  '53100': [1021, 'HY000'],
+  '58030': [1021, 'HY000'],
+  // ER_UNKNOWN_CHARACTER_SET
+  '22023': [1115, '42000'],
+  // ER_UNKNOWN_COM_ERROR
+  '0A000': [1047, '08S01'],
+  // ER_SERVER_SHUTDOWN
+  '57P01': [1053, '08S01'],
+  // ER_CLIENT_INTERACTION_TIMEOUT
+  '57P05': [4031, 'HY000'],
+  // ER_QUERY_INTERRUPTED's neighbour for connections: ER_CONNECTION_KILLED
+  '57014': [1927, '70100'],
+  // ER_MALFORMED_PACKET
+  '08P01': [1835, 'HY000'],
+  // CR_SERVER_LOST: the number drivers know for a server that has gone away
+  '08006': [2013, 'HY000'],
+};
+/** ER_UNKNOWN_ERROR */
+const UNKNOWN = [1105, 'HY000'] as const;
+
+/** An error as MySQL says it. @param code SQLSTATE */
+export function errorFor(code: string, message: string): Err {
+  const [number, sqlState] = IN_MYSQL[code] ?? UNKNOWN;
+  return { code: number, sqlState, message };
+}
+
+/** The refusal with the SQLSTATE and error number that MySQL clients are told. */
+export function inMysql(refusal: Refusal): Refusal & { readonly errno: number } {
+  const [errno, code] = IN_MYSQL[refusal.code] ?? UNKNOWN;
+  return { ...refusal, code, errno };
+}
+
+/** The packet of an error. */
+export function errorPacket(error: Err, sequence: number): Buffer {
+  return encodePackets(encodeErr(error), sequence);
+}
+
+/** What is left of a server's error whose words may quote masked values: that it happened, and of what class it is. */
+export function withheldError({ code, sqlState }: Err): Err {
+  return {
+    code,
+    sqlState,
+    message:
+      'The statement failed; the words of the server are withheld, because they can quote values that are masked.',
+  };
+}

@@ -1,0 +1,280 @@
+import { createHmac, generateKeyPair, type KeyObject, randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
+import { type SecureContext, TLSSocket } from 'node:tls';
+import { promisify } from 'node:util';
+import {
+  CACHING_SHA2_PASSWORD,
+  CachingSha2Server,
+  type CachingSha2Verifier,
+  mockCachingSha2Verifier,
+} from '../../../protocols/mysql/caching-sha2-password.ts';
+import { agreed, type Capabilities, CLIENT } from '../../../protocols/mysql/capabilities.ts';
+import type { ComChangeUser } from '../../../protocols/mysql/commands.ts';
+import { encodePackets } from '../../../protocols/mysql/framing.ts';
+import {
+  decodeHandshakeResponse,
+  decodeSSLRequest,
+  encodeAuthMoreData,
+  encodeAuthSwitchRequest,
+  encodeHandshake,
+  SCRAMBLE_BYTES,
+  SSL_REQUEST_BYTES,
+} from '../../../protocols/mysql/handshake.ts';
+import {
+  NATIVE_PASSWORD,
+  type NativeVerifier,
+  verifyNativePassword,
+} from '../../../protocols/mysql/native-password.ts';
+import { type Err, encodeErr } from '../../../protocols/mysql/responses.ts';
+import { ProtocolViolation } from '../../../protocols/mysql/violation.ts';
+import type { Identity } from '../../identity/identity.ts';
+import type { User, Users } from '../../identity/users.ts';
+import { NotLetIn } from '../entrance.ts';
+import { takeBytes } from '../take-bytes.ts';
+
+/** Before a client has proved who it is, it has no need to send more. */
+const LARGEST = 64 * 1024;
+const CLEAR_PASSWORD = 'mysql_clear_password';
+
+/** A client that has proved who it is, and what it asks for. */
+export interface LoggedIn {
+  readonly identity: Identity;
+  /** The connection it names behind its user name; `null` if it names none. */
+  readonly connection: string | null;
+  readonly database: string | null;
+  /** What it and Sluice agreed on. */
+  readonly capabilities: Capabilities;
+  /** Collation id. */
+  readonly characterSet: number;
+  readonly maxPacketSize: number;
+  /** What it says of itself. */
+  readonly attributes: ReadonlyMap<string, string>;
+}
+
+/** What clients are greeted with. */
+export interface Greeting {
+  readonly serverVersion: string;
+  readonly threadId: number;
+  readonly capabilities: Capabilities;
+  readonly characterSet: number;
+}
+
+export interface LoginServices {
+  readonly users: Users;
+  readonly tls: SecureContext | null;
+  /** Decides how users that do not exist are asked; random for each process. */
+  readonly mockSecret: Buffer;
+}
+
+/** The packets of a login: one side speaks, then the other. */
+export class LoginChannel {
+  socket: Socket;
+  isSecure: boolean;
+  /** Number of the next packet, whoever sends it. */
+  sequence: number;
+
+  constructor(socket: Socket, isSecure: boolean, sequence: number) {
+    this.socket = socket;
+    this.isSecure = isSecure;
+    this.sequence = sequence;
+  }
+
+  /** @throws ProtocolViolation, NotLetIn */
+  async take(): Promise<Buffer> {
+    const header = await takeBytes(this.socket, 4);
+    const length = header.readUIntLE(0, 3);
+    if (header[3] !== this.sequence) throw new ProtocolViolation('packets out of order');
+    if (length === 0) {
+      this.#count();
+      return Buffer.alloc(0);
+    }
+    if (length > LARGEST) throw new ProtocolViolation('a packet that is too large for a login');
+    const payload = await takeBytes(this.socket, length);
+    this.#count();
+    return payload;
+  }
+
+  send(payload: Buffer): void {
+    this.socket.write(encodePackets(payload, this.sequence));
+    this.#count();
+  }
+
+  /** The packet that says no, as the next one. */
+  error(error: Err): Buffer {
+    return encodePackets(encodeErr(error), this.sequence);
+  }
+
+  #count(): void {
+    this.sequence = (this.sequence + 1) & 0xff;
+  }
+}
+
+/**
+ * The connection phase as a server (MySQL internals documentation, "Connection Phase"): greeting, TLS, authentication.
+ * The OK packet at its end is the caller's.
+ *
+ * @param onTls told when the socket is replaced by one over TLS
+ * @throws NotLetIn, ProtocolViolation
+ */
+export async function login(
+  channel: LoginChannel,
+  greeting: Greeting,
+  services: LoginServices,
+  onTls: (socket: Socket) => void,
+): Promise<LoggedIn> {
+  const scramble = newScramble();
+  const tls = services.tls === null ? 0 : CLIENT.ssl;
+  const offered = { client: (greeting.capabilities.client | tls) >>> 0, mariadb: greeting.capabilities.mariadb };
+  channel.send(
+    encodeHandshake({
+      serverVersion: greeting.serverVersion,
+      threadId: greeting.threadId,
+      capabilities: offered,
+      characterSet: greeting.characterSet,
+      status: 2,
+      authData: scramble,
+      authPlugin: services.users.prefersNative ? NATIVE_PASSWORD : CACHING_SHA2_PASSWORD,
+    }),
+  );
+  let payload = await channel.take();
+  if (payload.length === SSL_REQUEST_BYTES && (payload.readUInt32LE(0) & CLIENT.ssl) !== 0) {
+    decodeSSLRequest(payload);
+    if (services.tls === null) throw new ProtocolViolation('asks for TLS, which was not offered');
+    const secured = await startTls(channel.socket, services.tls);
+    channel.socket = secured;
+    channel.isSecure = true;
+    onTls(secured);
+    payload = await channel.take();
+  }
+  const response = decodeHandshakeResponse(payload);
+  if ((response.capabilities.client & CLIENT.ssl) !== 0 && !channel.isSecure) {
+    throw new ProtocolViolation('asks for TLS and does not begin it');
+  }
+  const capabilities = agreed(response.capabilities, offered);
+  const { identity, connection } = await authenticate(channel, services, response, scramble);
+  return {
+    identity,
+    connection,
+    database: response.database || null,
+    capabilities,
+    characterSet: response.characterSet,
+    maxPacketSize: response.maxPacketSize,
+    attributes: response.attributes ?? new Map(),
+  };
+}
+
+/** The same for a client that has been in, and says who it is now. */
+export async function loginAgain(
+  channel: LoginChannel,
+  services: LoginServices,
+  change: ComChangeUser,
+): Promise<Pick<LoggedIn, 'identity' | 'connection'>> {
+  // The answer that came is to a scramble of long ago.
+  return authenticate(channel, services, { ...change, authPlugin: null }, null);
+}
+
+/** @param scramble what the client's first answer is to; `null` if it has to be asked anew */
+async function authenticate(
+  channel: LoginChannel,
+  services: LoginServices,
+  said: { readonly user: string; readonly authResponse: Buffer; readonly authPlugin: string | null },
+  scramble: Buffer | null,
+): Promise<{ identity: Identity; connection: string | null }> {
+  const { user, connection } = named(said.user, services.users);
+  const known = services.users.find(user);
+  const asked = methodFor(user, known, said.authPlugin, channel.isSecure, services);
+  let response = said.authResponse;
+  let current = scramble;
+  if (current === null || said.authPlugin !== asked.plugin) {
+    current = newScramble();
+    channel.send(encodeAuthSwitchRequest({ plugin: asked.plugin, data: Buffer.concat([current, Buffer.alloc(1)]) }));
+    response = await channel.take();
+  }
+  const proved = await proves(asked, response, current, channel);
+  if (!proved || known === null) {
+    const withPassword = response.length > 0 ? 'YES' : 'NO';
+    const address = channel.socket.remoteAddress ?? '';
+    const message = `Access denied for user '${said.user}'@'${address}' (using password: ${withPassword})`;
+    const answer = channel.error({ code: 1045, sqlState: '28000', message });
+    throw new NotLetIn('authentication', 'wrong user or password', answer, said.user);
+  }
+  return { identity: known.identity, connection };
+}
+
+/** `user%connection`, unless there is a user of the whole name. */
+function named(given: string, users: Users): { user: string; connection: string | null } {
+  const at = given.lastIndexOf('%');
+  if (at <= 0 || users.find(given) !== null) return { user: given, connection: null };
+  return { user: given.slice(0, at), connection: given.slice(at + 1) };
+}
+
+type Method =
+  | { readonly plugin: typeof CACHING_SHA2_PASSWORD; readonly verifier: CachingSha2Verifier }
+  | { readonly plugin: typeof NATIVE_PASSWORD; readonly verifier: NativeVerifier }
+  | { readonly plugin: typeof CLEAR_PASSWORD; readonly verifier: CachingSha2Verifier };
+
+/** How a user is asked: as the client would have it, if the user has a verifier for that. Nobody can tell who is a user. */
+function methodFor(
+  user: string,
+  known: User | null,
+  wish: string | null,
+  isSecure: boolean,
+  services: LoginServices,
+): Method {
+  const like =
+    known?.cachingSha2 != null || known?.native != null ? known : services.users.likely(mockNumber(user, services));
+  const isKnown = like === known;
+  const sha2 = like?.cachingSha2 == null ? null : isKnown ? like.cachingSha2 : mockCachingSha2Verifier();
+  const native = like?.native == null ? null : isKnown ? like.native : (randomBytes(20) as NativeVerifier);
+  if (sha2 !== null && wish === CLEAR_PASSWORD && isSecure) return { plugin: CLEAR_PASSWORD, verifier: sha2 };
+  if (native !== null && (sha2 === null || wish === NATIVE_PASSWORD))
+    return { plugin: NATIVE_PASSWORD, verifier: native };
+  return { plugin: CACHING_SHA2_PASSWORD, verifier: sha2 ?? mockCachingSha2Verifier() };
+}
+
+function mockNumber(user: string, { mockSecret }: LoginServices): number {
+  return createHmac('sha256', mockSecret).update(user).digest().readUInt32LE(0);
+}
+
+async function proves(method: Method, response: Buffer, scramble: Buffer, channel: LoginChannel): Promise<boolean> {
+  if (method.plugin === NATIVE_PASSWORD) return verifyNativePassword(method.verifier, scramble, response);
+  const way = channel.isSecure ? 'tls' : await rsaKey();
+  const server = new CachingSha2Server(method.verifier, scramble, way);
+  if (method.plugin === CLEAR_PASSWORD) {
+    // The password itself came at once: it is checked as that of a full authentication.
+    server.start(Buffer.alloc(32));
+    return (await server.answer(response)).step === 'accepted';
+  }
+  let step = server.start(response);
+  while (step.step === 'ask') {
+    channel.send(encodeAuthMoreData(step.data));
+    step = await server.answer(await channel.take());
+  }
+  if (step.step === 'accepted' && step.data !== null) channel.send(encodeAuthMoreData(step.data));
+  return step.step === 'accepted';
+}
+
+/** For passwords of clients without TLS; made when the first of them comes. */
+let rsa: Promise<KeyObject> | null = null;
+
+function rsaKey(): Promise<KeyObject> {
+  rsa ??= promisify(generateKeyPair)('rsa', { modulusLength: 2048 }).then(({ privateKey }) => privateKey);
+  return rsa;
+}
+
+/** Bytes that are neither zero, which would end it for some clients, nor above 127. */
+function newScramble(): Buffer {
+  return randomBytes(SCRAMBLE_BYTES).map((byte) => byte & 0x7f || 1) as Buffer;
+}
+
+async function startTls(socket: Socket, secureContext: SecureContext): Promise<Socket> {
+  const tls = new TLSSocket(socket, { isServer: true, secureContext });
+  await new Promise<void>((resolve, reject) => {
+    tls.once('secure', resolve);
+    tls.once('error', (error) => reject(new NotLetIn('refused', `TLS: ${error.message}`, null)));
+    tls.once('close', () =>
+      reject(new NotLetIn('refused', 'the client closed the connection during the TLS handshake', null)),
+    );
+  });
+  return tls;
+}

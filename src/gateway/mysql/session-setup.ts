@@ -1,0 +1,74 @@
+import { type Capabilities, CLIENT } from '../../../protocols/mysql/capabilities.ts';
+import { encodeComQuery } from '../../../protocols/mysql/parameters.ts';
+import { PayloadReader } from '../../../protocols/mysql/payload-reader.ts';
+import type { SessionPins } from '../../policy/session-rules.ts';
+import type { Flavour } from '../../statements/mysql/server.ts';
+import { REPORTED } from './text-reading.ts';
+
+/** A statement of our own. */
+export function ownQuery(text: string, capabilities: Capabilities): Buffer {
+  return encodeComQuery({ attributes: [], text: Buffer.from(text, 'utf8') }, capabilities);
+}
+
+/**
+ * What a session begins with, and again after COM_RESET_CONNECTION: the upstream reports what changes in how it reads text,
+ * and the session is pinned to what its rules say.
+ *
+ * @param capabilities of the upstream connection
+ * @returns statements, to be sent one after the other
+ */
+export function setupOf(flavour: Flavour, capabilities: Capabilities, pins: SessionPins): string[] {
+  const statements: string[] = [];
+  if ((capabilities.client & CLIENT.sessionTrack) !== 0) {
+    statements.push(`SET SESSION session_track_schema = ON, session_track_system_variables = '${REPORTED.join(',')}'`);
+  }
+  if (pins.readOnly) statements.push('SET SESSION TRANSACTION READ ONLY');
+  if (pins.statementTimeoutMs !== null) {
+    statements.push(
+      flavour === 'mariadb'
+        ? `SET SESSION max_statement_time = ${pins.statementTimeoutMs / 1000}`
+        : `SET SESSION max_execution_time = ${pins.statementTimeoutMs}`,
+    );
+  }
+  if (pins.role !== null) statements.push(`SET ROLE ${quoteName(pins.role)}`);
+  for (const [name, value] of pins.settings) {
+    statements.push(`SET SESSION ${quoteName(name)} = ${quoteValue(value)}`);
+  }
+  return statements;
+}
+
+/** Without a string in it: it reads the same in every sql_mode and character set. */
+const NAME = 'DATABASE()';
+export const ASK_STATE = `SELECT ${REPORTED.map((name) => `@@SESSION.${name}`).join(', ')}, HEX(CONVERT(${NAME} USING utf8mb4)), @@lower_case_table_names`;
+
+/** The state of a session that decides what its texts mean. */
+export interface SessionState {
+  /** Values of {@link REPORTED}, in its order. */
+  readonly settings: readonly (string | null)[];
+  /** `null` if there is none. */
+  readonly database: string | null;
+  readonly foldsNames: boolean;
+}
+
+/** @param row the row that answers {@link ASK_STATE} */
+export function stateOf(row: Buffer): SessionState {
+  const reader = new PayloadReader('row', row);
+  const settings = REPORTED.map(() => reader.lenencBytesOrNull()?.toString('latin1') ?? null);
+  const database = reader.lenencBytesOrNull();
+  const folds = reader.lenencBytesOrNull();
+  return {
+    settings,
+    database: database === null ? null : Buffer.from(database.toString('latin1'), 'hex').toString('utf8'),
+    foldsNames: folds?.toString('latin1') !== '0',
+  };
+}
+
+export function quoteName(name: string): string {
+  return `\`${name.replaceAll('`', '``')}\``;
+}
+
+function quoteValue(value: string): string {
+  if (/^-?\d+(\.\d+)?$/.test(value)) return value;
+  // In this form there is nothing that a sql_mode could read differently.
+  return `CONVERT(x'${Buffer.from(value, 'utf8').toString('hex')}' USING utf8mb4)`;
+}

@@ -1,0 +1,1118 @@
+import type { Socket } from 'node:net';
+import { type Capabilities, CLIENT, SERVER_STATUS } from '../../../protocols/mysql/capabilities.ts';
+import { COM, decodeComFieldList, LAST_PREPARED } from '../../../protocols/mysql/commands.ts';
+import {
+  encodePackets,
+  FULL_PACKET,
+  PacketFramer,
+  type PacketSink,
+  packetsOf,
+} from '../../../protocols/mysql/framing.ts';
+import {
+  type ComStmtExecute,
+  decodeComQuery,
+  decodeComStmtBulkExecute,
+  decodeComStmtExecute,
+  encodeComStmtBulkExecute,
+  encodeComStmtExecute,
+  type ParameterType,
+} from '../../../protocols/mysql/parameters.ts';
+import { decodeErr, decodeLocalInfile, decodeOk, encodeOk, RESPONSE } from '../../../protocols/mysql/responses.ts';
+import { decodeSessionState } from '../../../protocols/mysql/session-state.ts';
+import { ProtocolViolation } from '../../../protocols/mysql/violation.ts';
+import type { SessionPins } from '../../policy/session-rules.ts';
+import { type NameChange, opaqueText, type StatementFacts } from '../../statements/facts.ts';
+import type { Flavour } from '../../statements/mysql/server.ts';
+import { isRefused, isRefusedAlways, isStable, type JudgedStatement, type Judgement } from '../judge.ts';
+import { momentOf } from '../moment.ts';
+import { judgeWithNames } from '../names-in-text.ts';
+import { overBudget, type Refusal, refusalOf, unsupportedCommand, withheldMessages } from '../refusal.ts';
+import { mayChangeSchema } from '../schema-changes.ts';
+import type { SessionServices, SessionStart } from '../services.ts';
+import { Session } from '../session.ts';
+import type { Execution, Via } from '../statement-recorder.ts';
+import { type Binds, bindsOf, bulkBindsOf, NO_BINDS } from './binds.ts';
+import { asksForDiagnostics, asksForWithheld, diagnosticsQuestion, encodeDiagnostics } from './diagnostics.ts';
+import { errorFor, errorPacket, inMysql, withheldError } from './errors.ts';
+import { ANSWER, type Answer, PART, type Part, Response } from './response.ts';
+import { ASK_STATE, ownQuery, quoteName, type SessionState, setupOf, stateOf } from './session-setup.ts';
+import { REPORTED, TextReading } from './text-reading.ts';
+
+/** What a session of MySQL begins with besides what every session does. */
+export interface MysqlStart {
+  /** What client and Sluice agreed on; the upstream has the same, and more only where the session takes it out again. */
+  readonly capabilities: Capabilities;
+  readonly upstreamCapabilities: Capabilities;
+  readonly flavour: Flavour;
+  readonly pins: SessionPins;
+  /** As the upstream said when it was asked. */
+  readonly state: SessionState;
+  /** Longest command a client may send, bytes. */
+  readonly messageBytes: number;
+  /** Kills a session of the same identity, or what it runs, by the id its client knows. */
+  readonly kill: (id: number, what: 'query' | 'connection') => Promise<boolean>;
+  /** The client authenticates anew, by a COM_CHANGE_USER whose payload this is. */
+  readonly changeUser: (payload: Buffer, sequence: number) => void;
+}
+
+/** A statement the server has ready under an id. */
+interface Prepared {
+  judgement: Judgement;
+  /** The default database when it was prepared: that is where its names are looked for. */
+  readonly path: readonly string[];
+  parameters: number;
+  /** Types the client sent last, and those the server has: they differ after an execution that was refused. */
+  types: readonly ParameterType[] | null;
+  serverTypes: readonly ParameterType[] | null;
+  /** What COM_STMT_SEND_LONG_DATA has brought since the last execution. */
+  longData: Map<number, LongData> | null;
+  /** What the execution whose cursor is open was given. */
+  cursor: Binds;
+}
+
+/** A value that comes in pieces; no more of it than {@link MOST_LONG_DATA} is kept. */
+interface LongData {
+  readonly pieces: Buffer[];
+  bytes: number;
+}
+
+/** A command of our own, between two of the client's. */
+interface OwnCommand {
+  readonly payload: Buffer;
+  readonly answer: Answer;
+  /** Takes the rows of its result; what it throws ends the session, as an error does. */
+  readonly done: ((rows: readonly Buffer[]) => void) | null;
+}
+
+/** Bytes of one long value that rules and records can see. */
+const MOST_LONG_DATA = 1024 * 1024;
+/** The server may answer with payloads of this size; rows may be larger. */
+const LARGEST_ANSWER = 64 * 1024 * 1024;
+const EVERY_BYTE = new Uint8Array(256).fill(1);
+
+/**
+ * A session in MySQL's protocol: what each command means for what is judged, staged and settled.
+ *
+ * One command is with the server at a time. A client may send the next before the answer has come, but it waits here: so
+ * what the server reads it with is known, and so is which statement an id or a name means. See docs/data-path.md.
+ */
+export class MysqlSession extends Session implements PacketSink {
+  readonly #own: MysqlStart;
+  readonly #reading = new TextReading();
+  readonly #fromClient: PacketFramer;
+  readonly #fromUpstream: PacketFramer;
+  readonly #response: Response;
+  /** True if the upstream reports changes of its state that the client did not ask for. */
+  readonly #stripsState: boolean;
+  /** Prepared statements by their id, and those that SQL text prepares by their name. */
+  readonly #prepared = new Map<number, Prepared>();
+  readonly #named = new Map<string, { readonly judgement: Judgement }>();
+  #lastPrepared: Prepared | null = null;
+
+  // Of the command that the server has in hand:
+  #command = -1;
+  #running: Execution | null = null;
+  /** The prepared statement it is about. */
+  #about: Prepared | null = null;
+  /** Its rows are counted one by one, against a budget. */
+  #isMetered = false;
+  /** The row that comes in parts is not for the client; and how many of its bytes were charged ahead. */
+  #rowDropped = false;
+  #rowCharged = 0;
+  /** Number of the first packet that the client was not sent: after our own error in its place, nothing more is for it. */
+  #droppedFrom = -1;
+  /** True while the client sends the file that the server asked for. */
+  #sendsFile = false;
+
+  /** Commands of our own that come before the client's next. */
+  readonly #ownCommands: OwnCommand[] = [];
+  /** The one the server has in hand, and the rows of its answer. */
+  #ownCommand: OwnCommand | null = null;
+  #ownRows: Buffer[] = [];
+  /** True if a statement may have changed how text is read without the server saying so. */
+  #isUnsure = false;
+  /** The last statement was refused: that is what SHOW WARNINGS is about. */
+  #refused: (Refusal & { readonly errno: number }) | null = null;
+  /** What the server has to say about the last statement may quote masked values. */
+  #withholds = false;
+  /** What has become of the kill that is the command in hand. */
+  #killed: 'waits' | 'done' | 'not own' | null = null;
+  #markedStatements = 0;
+
+  constructor(services: SessionServices, client: Socket, upstream: Socket, start: SessionStart, own: MysqlStart) {
+    super(services, client, upstream, start, pathOf(own.state.database));
+    this.#own = own;
+    this.#stripsState = (own.upstreamCapabilities.client & ~own.capabilities.client & CLIENT.sessionTrack) !== 0;
+    this.#response = new Response(own.capabilities);
+    this.#fromClient = new PacketFramer(this, own.messageBytes);
+    this.#fromUpstream = new PacketFramer(
+      {
+        payload: (sequence, bytes, from, to) => this.#serverPayload(sequence, bytes, from, to),
+        piece: () => undefined,
+        rows: (bytes, from, to, begun) => this.#serverRows(bytes, from, to, begun),
+      },
+      LARGEST_ANSWER,
+    );
+    this.#fromUpstream.sequence = -1;
+    this.#takeState(own.state);
+  }
+
+  protected get isIdle(): boolean {
+    return this.#response.isOver && !this.#response.isInTransaction;
+  }
+
+  get owesAnswers(): boolean {
+    return !this.#response.isOver;
+  }
+
+  protected get upstreamAtBoundary(): boolean {
+    return this.#fromUpstream.atBoundary;
+  }
+
+  protected get farewell(): Buffer {
+    return encodePackets(Buffer.of(COM.quit), 0);
+  }
+
+  protected isViolation(error: unknown): error is Error {
+    return error instanceof ProtocolViolation;
+  }
+
+  protected encodeFatal(code: string, message: string): Buffer {
+    // While an answer comes it is the next packet of it.
+    let { sequence } = this.#response.isOver ? this.#fromClient : this.#fromUpstream;
+    // The client has sent a command that waits for one of ours.
+    if (this.#ownCommand !== null || sequence < 0) sequence = 1;
+    return errorPacket(errorFor(code, message), sequence);
+  }
+
+  protected settleLost(): void {
+    this.#abandon('lost');
+  }
+
+  override setNames(...names: Parameters<Session['setNames']>): void {
+    super.setNames(...names);
+    // Which database is the default is always known.
+    this.names.setPath(pathOf(this.#reading.database));
+  }
+
+  // --- Client to server ------------------------------------------------------------------------------------------
+
+  protected readClient(chunk: Buffer, from: number): number {
+    return this.#fromClient.push(chunk, from);
+  }
+
+  payload(sequence: number, bytes: Buffer, start: number, end: number): boolean {
+    if (this.isClosed) return true;
+    if (this.#sendsFile) {
+      this.#filePart(bytes, start - 4, end);
+      if (start === end) this.#fileEnds();
+      return true;
+    }
+    if (start === end) throw new ProtocolViolation('a command without a byte');
+    const command = bytes[start]!;
+    if (command !== COM.quit && !this.#isFree()) return this.waitForServer();
+    if (!this.#take(command, sequence, bytes, start, end)) return false;
+    this.#fromClient.sequence = 0;
+    return true;
+  }
+
+  /** Parts of a file that the server asked for. */
+  piece(_first: number, bytes: Buffer, start: number, end: number): void {
+    this.#filePart(bytes, start, end);
+  }
+
+  /** A client sends no rows. */
+  rows(): void {}
+
+  /** True if the server can be sent the client's next command. */
+  #isFree(): boolean {
+    if (!this.#response.isOver || this.metering.isCancelling) return false;
+    const own = this.#ownCommands.shift();
+    if (own === undefined) return true;
+    this.#ownCommand = own;
+    this.#ownRows = [];
+    this.toUpstream.addMessage(encodePackets(own.payload, 0));
+    this.#sent(own.answer, 0);
+    return false;
+  }
+
+  #take(command: number, sequence: number, bytes: Buffer, start: number, end: number): boolean {
+    switch (command) {
+      case COM.query:
+        return this.#query(sequence, bytes, start, end);
+      case COM.stmtExecute:
+      case COM.stmtBulkExecute:
+        return this.#execute(command, sequence, bytes, start, end);
+      case COM.stmtPrepare:
+        return this.#prepare(sequence, bytes, start, end);
+      case COM.stmtFetch:
+        return this.#fetch(sequence, bytes, start, end);
+      case COM.stmtSendLongData:
+        return this.#sendLongData(sequence, bytes, start, end);
+      case COM.stmtClose:
+        this.#prepared.delete(statementIdAt(bytes, start, end));
+        this.#forward(sequence, bytes, start, end);
+        return true;
+      case COM.stmtReset: {
+        const prepared = this.#prepared.get(statementIdAt(bytes, start, end));
+        if (prepared !== undefined) prepared.longData = null;
+        return this.#plain(ANSWER.ok, sequence, bytes, start, end);
+      }
+      case COM.ping:
+      case COM.setOption:
+      case COM.resetConnection:
+        return this.#plain(ANSWER.ok, sequence, bytes, start, end);
+      case COM.statistics:
+        return this.#plain(ANSWER.text, sequence, bytes, start, end);
+      case COM.initDb: {
+        const database = this.#reading.read(bytes, start + 1, end);
+        const text = database === null ? null : `USE ${quoteName(database)}`;
+        return this.#asStatement('COM_INIT_DB', text, ANSWER.ok, sequence, bytes, start, end);
+      }
+      case COM.fieldList: {
+        const { table } = decodeComFieldList(bytes.subarray(start, end));
+        const text = `SHOW COLUMNS FROM ${quoteName(table)}`;
+        return this.#asStatement('COM_FIELD_LIST', text, ANSWER.definitions, sequence, bytes, start, end);
+      }
+      case COM.createDb:
+      case COM.dropDb: {
+        const verb = command === COM.createDb ? 'CREATE' : 'DROP';
+        const database = this.#reading.read(bytes, start + 1, end);
+        const text = database === null ? null : `${verb} DATABASE ${quoteName(database)}`;
+        return this.#asStatement(`COM_${verb}_DB`, text, ANSWER.ok, sequence, bytes, start, end);
+      }
+      case COM.processInfo:
+        return this.#asStatement('COM_PROCESS_INFO', 'SHOW PROCESSLIST', ANSWER.results, sequence, bytes, start, end);
+      case COM.processKill: {
+        if (end - start !== 5) throw new ProtocolViolation('COM_PROCESS_KILL has the wrong length');
+        const id = bytes.readUInt32LE(start + 1);
+        const killed = this.#kills(id, 'connection', sequence);
+        if (killed !== false) return killed === true;
+        return this.#asStatement('COM_PROCESS_KILL', `KILL ${id}`, ANSWER.ok, sequence, bytes, start, end);
+      }
+      case COM.changeUser:
+        this.#changeUser(sequence, bytes, start, end);
+        return true;
+      case COM.quit:
+        this.end('client terminated');
+        return true;
+      default:
+        this.#refuseCommand(command, sequence, bytes, start, end);
+        return true;
+    }
+  }
+
+  /** A command that runs no statement. */
+  #plain(answer: Answer, sequence: number, bytes: Buffer, start: number, end: number): boolean {
+    this.#command = bytes[start]!;
+    this.#forward(sequence, bytes, start, end);
+    this.#sent(answer, sequence);
+    return true;
+  }
+
+  #forward(sequence: number, bytes: Buffer, start: number, end: number): void {
+    this.#keep(sequence, bytes, start, end);
+    this.#add(sequence, bytes, start, end);
+  }
+
+  #add(sequence: number, bytes: Buffer, start: number, end: number): void {
+    if (end - start < FULL_PACKET) this.toUpstream.add(bytes, start - 4, end);
+    else this.toUpstream.addMessage(packetsOf(sequence, bytes, start, end));
+  }
+
+  #keep(sequence: number, bytes: Buffer, start: number, end: number): void {
+    if (end - start < FULL_PACKET) this.keepForAgain(bytes, start - 4, end);
+    else {
+      const packets = packetsOf(sequence, bytes, start, end);
+      this.keepForAgain(packets, 0, packets.length);
+    }
+  }
+
+  /** @param sequence of the command's last packet */
+  #sent(answer: Answer, sequence: number): void {
+    this.#response.begin(answer);
+    this.#fromUpstream.sequence = (sequence + 1) & 0xff;
+    if (this.#response.isInRows) this.#passRows();
+  }
+
+  #query(sequence: number, bytes: Buffer, start: number, end: number): boolean {
+    if (!this.#awaitState()) return false;
+    this.markOnce();
+    const from = this.#textOf(bytes, start, end);
+    const judgement = this.#judge(bytes, from, end);
+    if (judgement === null) return false;
+    if (this.#answersHere(judgement, sequence)) return true;
+    const kill = ownKill(judgement);
+    const killed = kill !== null && this.#kills(kill.id, kill.what, sequence);
+    if (killed !== false) return killed === true;
+    return this.#run('query', judgement, NO_BINDS, ANSWER.results, sequence, bytes, start, end);
+  }
+
+  /** Where the text of a COM_QUERY begins: behind its attributes, if it has any. */
+  #textOf(bytes: Buffer, start: number, end: number): number {
+    const { capabilities } = this.#own;
+    if ((capabilities.client & CLIENT.queryAttributes) === 0) return start + 1;
+    if (end - start >= 3 && bytes[start + 1] === 0 && bytes[start + 2] === 1) return start + 3;
+    return end - decodeComQuery(bytes.subarray(start, end), capabilities).text.length;
+  }
+
+  /** A command that does what a statement does: it is judged as that. @param text `null` if it cannot be read */
+  #asStatement(
+    command: string,
+    text: string | null,
+    answer: Answer,
+    sequence: number,
+    bytes: Buffer,
+    start: number,
+    end: number,
+  ): boolean {
+    if (!this.#awaitState()) return false;
+    this.markOnce();
+    const judgement =
+      text === null
+        ? this.#opaque(command, 'not readable in its character set')
+        : this.judgeText(text, this.#reading.modes);
+    if (judgement === null) return false;
+    return this.#run('command', judgement, NO_BINDS, answer, sequence, bytes, start, end);
+  }
+
+  /** Judges what a command runs, and stages it or refuses it. */
+  #run(
+    via: Via,
+    judgement: Judgement,
+    binds: Binds,
+    answer: Answer,
+    sequence: number,
+    bytes: Buffer,
+    start: number,
+    end: number,
+  ): boolean {
+    this.#keep(sequence, bytes, start, end);
+    const statements = this.#atMoment(judgement, binds);
+    if (!this.#mayRun(via, statements, binds, sequence)) return true;
+    this.#add(sequence, bytes, start, end);
+    this.#noteSent(statements);
+    this.#command = bytes[start]!;
+    this.#sent(answer, sequence);
+    return true;
+  }
+
+  /**
+   * Records statements that are about to run, or refuses them.
+   * @returns false if they are refused: then the client has its answer
+   */
+  #mayRun(via: Via, statements: readonly JudgedStatement[], binds: Binds, sequence: number): boolean {
+    const meter = this.metering.begin(statements);
+    const refusal = this.#refusalOf(statements) ?? this.#refusalOfWithheld(statements) ?? meter.refusal;
+    if (refusal !== null) {
+      this.#refuse(via, statements, binds, refusal, sequence);
+      return false;
+    }
+    this.#running = statements.length === 0 ? null : this.recorder.attempted(via, statements, binds.json);
+    this.#isMetered = meter.meter !== null;
+    if (meter.meter !== null) this.metering.attach(this.#running!, meter.meter);
+    return true;
+  }
+
+  /** An error does not end a transaction, here or at the server: answering is all there is to a refusal. */
+  #refuse(via: Via, statements: readonly JudgedStatement[], binds: Binds, refusal: Refusal, sequence: number): void {
+    const told = inMysql(refusal);
+    this.recorder.refused(via, statements, binds.json, told);
+    this.#refused = told;
+    this.answers.addMessage(errorPacket(errorFor(refusal.code, refusal.message), (sequence + 1) & 0xff));
+  }
+
+  #prepare(sequence: number, bytes: Buffer, start: number, end: number): boolean {
+    if (!this.#awaitState()) return false;
+    this.markOnce();
+    const judgement = this.#judge(bytes, start + 1, end);
+    if (judgement === null) return false;
+    this.#keep(sequence, bytes, start, end);
+    const statements = this.#withNames(judgement, this.names.current);
+    const refusal = this.#refusalOf(statements, isRefusedAlways);
+    if (refusal !== null) {
+      this.#refuse('parse', statements, NO_BINDS, refusal, sequence);
+      return true;
+    }
+    // The server plans, and may compute constants, before anything is executed: the text is recorded before it gets there.
+    this.recorder.prepared(statements);
+    const path = pathOf(this.#reading.database);
+    this.#about = {
+      judgement,
+      path,
+      parameters: 0,
+      types: null,
+      serverTypes: null,
+      longData: null,
+      cursor: NO_BINDS,
+    };
+    return this.#forwardAbout(ANSWER.prepared, sequence, bytes, start, end);
+  }
+
+  #forwardAbout(answer: Answer, sequence: number, bytes: Buffer, start: number, end: number): true {
+    this.#add(sequence, bytes, start, end);
+    this.#command = bytes[start]!;
+    this.#refused = null;
+    this.#sent(answer, sequence);
+    return true;
+  }
+
+  #execute(command: number, sequence: number, bytes: Buffer, start: number, end: number): boolean {
+    if (!this.#awaitState()) return false;
+    this.markOnce();
+    const id = statementIdAt(bytes, start, end);
+    const prepared = id === LAST_PREPARED ? this.#lastPrepared : (this.#prepared.get(id) ?? null);
+    if (prepared === null) {
+      const judgement = this.#opaque('', `unknown prepared statement ${id}`);
+      return this.#run('execute', judgement, NO_BINDS, ANSWER.results, sequence, bytes, start, end);
+    }
+    const judgement = this.#judgeAgain(prepared);
+    this.#keep(sequence, bytes, start, end);
+
+    const execution =
+      command === COM.stmtExecute
+        ? this.#readExecute(prepared, bytes.subarray(start, end))
+        : this.#readBulk(prepared, bytes.subarray(start, end));
+    const statements = this.#atExecution(judgement, execution.binds);
+    const [first] = execution.binds;
+    const binds = execution.binds.length === 1 ? first! : { json: execution.json, values: [], isComplete: true };
+    const hadLongData = prepared.longData !== null;
+    prepared.types = execution.types;
+    prepared.longData = null;
+    if (!this.#mayRun('execute', statements, binds, sequence)) {
+      // The server still has it, and would take it for the next execution's.
+      if (hadLongData) this.#beforeNext({ payload: resetOf(id), answer: ANSWER.ok, done: null });
+      return true;
+    }
+    // After an execution that was refused, the client thinks that the server knows types which it does not.
+    if (!execution.typesSent && prepared.serverTypes !== prepared.types) {
+      this.toUpstream.addMessage(encodePackets(execution.withTypes(), 0));
+    } else this.#add(sequence, bytes, start, end);
+    prepared.serverTypes = prepared.types;
+    prepared.cursor = binds;
+    this.#noteSent(statements);
+    this.#about = prepared;
+    this.#command = command;
+    this.#sent(ANSWER.results, sequence);
+    return true;
+  }
+
+  #readExecute(prepared: Prepared, payload: Buffer): ReadExecution {
+    const { capabilities } = this.#own;
+    const longData = prepared.longData;
+    const read: ComStmtExecute = decodeComStmtExecute(
+      payload,
+      {
+        count: prepared.parameters,
+        types: prepared.types,
+        longData: longData === null ? null : new Set(longData.keys()),
+      },
+      capabilities,
+    );
+    const own = read.parameters.slice(0, prepared.parameters);
+    const binds = bindsOf(own, longData);
+    return {
+      binds: [binds],
+      json: binds.json,
+      types: own.length === 0 ? prepared.types : own,
+      typesSent: read.typesSent || own.length === 0,
+      withTypes: () => encodeComStmtExecute({ ...read, typesSent: true }, prepared.parameters, capabilities),
+    };
+  }
+
+  #readBulk(prepared: Prepared, payload: Buffer): ReadExecution {
+    const read = decodeComStmtBulkExecute(payload, {
+      count: prepared.parameters,
+      types: prepared.types,
+      longData: null,
+    });
+    const { binds, json } = bulkBindsOf(read);
+    return {
+      binds,
+      json,
+      types: read.types,
+      typesSent: read.typesSent,
+      withTypes: () => encodeComStmtBulkExecute({ ...read, typesSent: true }),
+    };
+  }
+
+  #fetch(sequence: number, bytes: Buffer, start: number, end: number): boolean {
+    if (!this.#awaitState()) return false;
+    this.markOnce();
+    const id = statementIdAt(bytes, start, end);
+    const prepared = this.#prepared.get(id) ?? null;
+    const judgement =
+      prepared === null ? this.#opaque('', `unknown prepared statement ${id}`) : this.#judgeAgain(prepared);
+    const binds = prepared?.cursor ?? NO_BINDS;
+    return this.#run('fetch', judgement, binds, ANSWER.rows, sequence, bytes, start, end);
+  }
+
+  #sendLongData(sequence: number, bytes: Buffer, start: number, end: number): boolean {
+    // Where something may have to be judged again, so that no piece counts twice.
+    if (this.isMarked) return this.waitFor(new Promise<void>((resolve) => setImmediate(resolve)));
+    const prepared = this.#prepared.get(statementIdAt(bytes, start, end));
+    if (end - start < 7) throw new ProtocolViolation('COM_STMT_SEND_LONG_DATA is too short');
+    if (prepared !== undefined) {
+      const parameter = bytes.readUInt16LE(start + 5);
+      prepared.longData ??= new Map();
+      let long = prepared.longData.get(parameter);
+      if (long === undefined) {
+        long = { pieces: [], bytes: 0 };
+        prepared.longData.set(parameter, long);
+      }
+      if (long.bytes < MOST_LONG_DATA) long.pieces.push(Buffer.from(bytes.subarray(start + 7, end)));
+      long.bytes += end - start - 7;
+    }
+    this.#add(sequence, bytes, start, end);
+    return true;
+  }
+
+  /** A command that Sluice passes on for nobody. */
+  #refuseCommand(command: number, sequence: number, bytes: Buffer, start: number, end: number): void {
+    this.markOnce();
+    this.#keep(sequence, bytes, start, end);
+    const name = COMMAND_NAMES.get(command) ?? `COM_${command}`;
+    const { statements } = this.#opaque(name, 'a command that Sluice does not pass on');
+    const refusal = this.#refusalOf([]) ?? unsupportedCommand(name);
+    this.#refuse('command', statements, NO_BINDS, refusal, sequence);
+  }
+
+  #changeUser(sequence: number, bytes: Buffer, start: number, end: number): void {
+    const payload = Buffer.from(bytes.subarray(start, end));
+    this.#own.changeUser(payload, sequence);
+  }
+
+  /**
+   * Kills what belongs to the same identity: that is its own affair, as a cancel request is, and the ids that its clients
+   * know are not those of the upstream.
+   * @returns true if the command is answered, or will be
+   */
+  #kills(id: number, what: 'query' | 'connection', sequence: number): boolean | null {
+    const killed = this.#killed;
+    if (killed === null) {
+      this.#killed = 'waits';
+      this.waitFor(
+        this.#own.kill(id, what).then(
+          (done) => {
+            this.#killed = done ? 'done' : 'not own';
+          },
+          () => {
+            this.#killed = 'not own';
+          },
+        ),
+      );
+      return null;
+    }
+    this.#killed = null;
+    if (killed !== 'done') return false;
+    this.#refused = null;
+    const ok = {
+      header: RESPONSE.ok,
+      affectedRows: 0n,
+      lastInsertId: 0n,
+      status: this.#statusHere,
+      warnings: 0,
+      info: '',
+      sessionState: null,
+    };
+    this.answers.addMessage(encodePackets(encodeOk(ok, this.#own.capabilities), (sequence + 1) & 0xff));
+    return true;
+  }
+
+  // --- Judging ---------------------------------------------------------------------------------------------------
+
+  /** The judgement of a text, or `null` if it has to be waited for. */
+  #judge(bytes: Buffer, from: number, to: number): Judgement | null {
+    const text = this.#reading.read(bytes, from, to);
+    if (text === null) return this.#opaque(bytes.toString('latin1', from, to), 'not readable in its character set');
+    return this.judgeText(text, this.#reading.modes);
+  }
+
+  /** The judgement of a prepared statement, under the rules and the catalogue in force now, and its own default database. */
+  #judgeAgain(prepared: Prepared): Judgement {
+    const { judge } = this.start;
+    const again = judge.again(prepared.judgement, this.names.of(prepared.path));
+    if (again instanceof Promise) return this.#opaque(prepared.judgement.text, 'cannot be read at once');
+    prepared.judgement = again;
+    return again;
+  }
+
+  #opaque(text: string, reason: string): Judgement {
+    return this.start.judge.judgeFacts(text, opaqueText(text.length, reason), null);
+  }
+
+  /**
+   * Finds out how text is read and what names mean, after statements that may have changed it.
+   * @returns false if that has to be waited for
+   */
+  #awaitState(): boolean {
+    if (this.#isUnsure) {
+      this.#isUnsure = false;
+      this.#ask();
+      this.#isFree();
+      return this.waitForServer();
+    }
+    const { names } = this;
+    if (names.matter && names.schemaChanged && !this.#response.isInTransaction) return this.waitFor(names.refresh());
+    return true;
+  }
+
+  #withNames(judgement: Judgement, names: ReturnType<typeof this.names.of>): readonly JudgedStatement[] {
+    if (!judgement.usesNames) return judgement.statements;
+    return judgeWithNames(judgement, this.start.judge, names, (name) => this.#named.get(name) ?? null);
+  }
+
+  /** The statements of a text as they are judged at this execution of it. */
+  #atMoment(judgement: Judgement, binds: Binds): readonly JudgedStatement[] {
+    const statements = this.#withNames(judgement, this.names.current);
+    if (statements.every(isStable)) return statements;
+    // What depends on values that are not all known cannot be decided.
+    if (!binds.isComplete) return this.#opaque(judgement.text, 'a value that is too long to be judged').statements;
+    const moment = momentOf(this.start, judgement.text, {
+      binds: binds.values,
+      inTransaction: this.#response.isInTransaction,
+      settings: this.#reading.settings,
+    });
+    return statements.map((statement) => this.start.judge.atMoment(statement, moment));
+  }
+
+  /** As {@link #atMoment}, for each set of values: if one of them is refused, that is how the statements are judged. */
+  #atExecution(judgement: Judgement, executions: readonly Binds[]): readonly JudgedStatement[] {
+    let statements: readonly JudgedStatement[] = judgement.statements;
+    for (const binds of executions) {
+      statements = this.#atMoment(judgement, binds);
+      if (statements.every(isStable) || statements.some(isRefused)) break;
+    }
+    return statements;
+  }
+
+  /** Why these statements may not run, or `null`. */
+  #refusalOf(statements: readonly JudgedStatement[], counts = isRefused): Refusal | null {
+    return refusalOf(statements, this.services.journal.failure, counts);
+  }
+
+  #refusalOfWithheld(statements: readonly JudgedStatement[]): Refusal | null {
+    return asksForWithheld(statements, this.#withholds) ? withheldMessages(statements[0]!.facts.kind) : null;
+  }
+
+  #noteSent(statements: readonly JudgedStatement[]): void {
+    this.#refused = null;
+    this.#withholds = false;
+    for (let i = 0; i < statements.length; i++) {
+      const { facts, withholdsMessages } = statements[i]!;
+      this.#withholds ||= withholdsMessages;
+      if (facts.changesLexing || changesReports(facts)) {
+        this.#isUnsure ||= !this.#isReported(facts);
+      }
+      if (this.names.matter && mayChangeSchema(facts)) this.names.schemaChanged = true;
+    }
+  }
+
+  /** True if the server says what the statement changes in how text is read. */
+  #isReported(facts: StatementFacts): boolean {
+    if ((this.#own.upstreamCapabilities.client & CLIENT.sessionTrack) === 0) return false;
+    return (
+      !facts.effects.some(({ effect }) => effect === 'opaque' || effect === 'call-procedure') && !changesReports(facts)
+    );
+  }
+
+  // --- Commands of our own ---------------------------------------------------------------------------------------
+
+  #beforeNext(command: OwnCommand): void {
+    this.#ownCommands.push(command);
+  }
+
+  #ask(): void {
+    this.#beforeNext({
+      payload: ownQuery(ASK_STATE, this.#own.capabilities),
+      answer: ANSWER.results,
+      done: ([row]) => this.#takeState(stateOf(row!)),
+    });
+  }
+
+  /** What a session begins with, once more. */
+  #setUp(): void {
+    const { flavour, upstreamCapabilities, capabilities, pins } = this.#own;
+    for (const text of setupOf(flavour, upstreamCapabilities, pins)) {
+      this.#beforeNext({ payload: ownQuery(text, capabilities), answer: ANSWER.results, done: null });
+    }
+    this.#ask();
+  }
+
+  #takeState(state: SessionState): void {
+    for (const [i, name] of REPORTED.entries()) this.#report(name, state.settings[i] ?? '');
+    this.#setDatabase(state.database);
+  }
+
+  #report(name: string, value: string): void {
+    if (this.#reading.report(name, value)) return;
+    this.fatal('22023', `The character set ${value} cannot be used through Sluice.`, 'unsafe character set');
+  }
+
+  #setDatabase(database: string | null): void {
+    this.#reading.database = database;
+    this.names.setPath(pathOf(database));
+  }
+
+  #ownPart(part: Part, bytes: Buffer, start: number, end: number): void {
+    const own = this.#ownCommand!;
+    if (part === PART.row) this.#ownRows.push(Buffer.from(bytes.subarray(start, end)));
+    else if (part === PART.completed) this.#noteState(bytes, start, end);
+    else if (part === PART.error || part === PART.localInfile) {
+      const { code } = decodeErr(bytes.subarray(start, end));
+      throw new ProtocolViolation(`the upstream answers a question of Sluice with error ${code}`);
+    }
+    if (!this.#response.isOver) return;
+    this.#ownCommand = null;
+    this.#fromUpstream.sequence = -1;
+    own.done?.(this.#ownRows);
+  }
+
+  // --- The end of a turn -----------------------------------------------------------------------------------------
+
+  protected mark(): void {
+    this.#markedStatements = this.recorder.statements;
+  }
+
+  protected unmark(): void {}
+
+  protected takeBack(): void {
+    this.recorder.statements = this.#markedStatements;
+    this.#running = null;
+    this.#about = null;
+    this.#response.abandon();
+    this.#fromUpstream.sequence = -1;
+  }
+
+  protected readAgain(messages: Buffer): boolean {
+    const { sequence } = this.#fromClient;
+    const again = new PacketFramer(this, Number.POSITIVE_INFINITY);
+    again.sequence = -1;
+    const read = again.push(messages);
+    this.#fromClient.sequence = sequence;
+    return read === messages.length && again.atBoundary;
+  }
+
+  beforeFlush(): void {}
+
+  // --- Server to client ------------------------------------------------------------------------------------------
+
+  protected readUpstream(chunk: Buffer): void {
+    this.#fromUpstream.push(chunk);
+  }
+
+  #passRows(): void {
+    if (this.#ownCommand !== null) return;
+    this.#fromUpstream.passRows(this.#response.rowsEnd, this.#isMetered ? 1 : Number.POSITIVE_INFINITY);
+  }
+
+  #serverRows(bytes: Buffer, start: number, end: number, begun: number): void {
+    const running = this.#running;
+    const size = end - start;
+    if (this.#isMetered) {
+      if (begun > 0) {
+        const whole = 4 + bytes.readUIntLE(start, 3);
+        this.#rowCharged = whole;
+        this.#rowDropped = this.#droppedFrom >= 0 || this.metering.isOver(running!, 1, whole);
+        if (this.#rowDropped && this.#droppedFrom < 0) this.#droppedFrom = bytes[start + 3]!;
+        this.#passRows();
+      }
+      // What a row of several packets has more than its first one said.
+      this.#rowCharged -= size;
+      if (this.#rowCharged < 0) {
+        this.metering.isOver(running!, 0, -this.#rowCharged);
+        this.#rowCharged = 0;
+      }
+      if (this.#rowDropped) return;
+    } else if (this.#droppedFrom >= 0) return;
+    this.toClient.add(bytes, start, end);
+    if (running === null) return;
+    running.rows += begun;
+    running.bytes += size;
+  }
+
+  #serverPayload(sequence: number, bytes: Buffer, start: number, end: number): boolean {
+    if (this.#response.isOver) {
+      this.#unasked(sequence, bytes, start, end);
+      return true;
+    }
+    const part = this.#response.take(bytes, start, end);
+    if (this.#ownCommand !== null) {
+      this.#ownPart(part, bytes, start, end);
+      return true;
+    }
+    if (this.#running !== null) this.#running.bytes += end - start + 4;
+    switch (part) {
+      case PART.completed:
+        this.#completed(sequence, bytes, start, end);
+        break;
+      case PART.error:
+        this.#failed(sequence, bytes, start, end);
+        break;
+      case PART.prepared:
+        this.#preparedBy(bytes, start);
+        this.#toClient(sequence, bytes, start, end);
+        break;
+      case PART.localInfile:
+        this.#fileAsked(sequence, bytes, start, end);
+        break;
+      default:
+        this.#toClient(sequence, bytes, start, end);
+    }
+    if (this.#response.isInRows) this.#passRows();
+    else if (this.#response.isOver) this.#answered();
+    return true;
+  }
+
+  #toClient(sequence: number, bytes: Buffer, start: number, end: number): void {
+    if (this.#droppedFrom >= 0) return;
+    if (end - start < FULL_PACKET) this.toClient.add(bytes, start - 4, end);
+    else this.toClient.addMessage(packetsOf(sequence, bytes, start, end));
+  }
+
+  /** What the server says when it owes nothing: why it ends the session. */
+  #unasked(sequence: number, bytes: Buffer, start: number, end: number): void {
+    if (bytes[start] !== RESPONSE.err) throw new ProtocolViolation('the upstream answered what it was not asked');
+    this.noteEndReason(`upstream: ${decodeErr(bytes.subarray(start, end)).code}`);
+    this.#toClient(sequence, bytes, start, end);
+  }
+
+  /** A result is complete: the only one, or one of several. */
+  #completed(sequence: number, bytes: Buffer, start: number, end: number): void {
+    const response = this.#response;
+    const running = this.#running;
+    this.#noteState(bytes, start, end);
+    if (running !== null) this.#settle(running);
+    if (this.#command === COM.resetConnection) this.#wasReset();
+    if (running?.over != null) {
+      // It was complete before the upstream was told to stop: the client gets the error all the same, in its place.
+      if (this.#droppedFrom < 0) this.#droppedFrom = sequence;
+      this.#tellOver(running);
+      return;
+    }
+    if (this.#droppedFrom >= 0) return;
+    const stateChanged = (response.status & SERVER_STATUS.sessionStateChanged) !== 0 && end - start >= 7;
+    if (!stateChanged || !this.#stripsState) {
+      this.#toClient(sequence, bytes, start, end);
+      return;
+    }
+    const ok = decodeOk(bytes.subarray(start, end), this.#own.upstreamCapabilities);
+    const status = ok.status & ~SERVER_STATUS.sessionStateChanged;
+    const stripped = encodeOk({ ...ok, status, sessionState: null }, this.#own.capabilities);
+    this.toClient.addMessage(encodePackets(stripped, sequence));
+  }
+
+  /** What an OK packet says of the session's state. */
+  #noteState(bytes: Buffer, start: number, end: number): void {
+    const { status } = this.#response;
+    if (((status & SERVER_STATUS.noBackslashEscapes) !== 0) !== this.#reading.modes.noBackslashEscapes) {
+      this.#isUnsure = true;
+    }
+    if ((status & SERVER_STATUS.sessionStateChanged) === 0 || end - start < 7) return;
+    const { sessionState } = decodeOk(bytes.subarray(start, end), this.#own.upstreamCapabilities);
+    if (sessionState === null) return;
+    for (const change of decodeSessionState(sessionState)) {
+      if (change.kind === 'system-variable') this.#report(change.name, change.value.toString('latin1'));
+      else if (change.kind === 'schema') this.#setDatabase(change.name === '' ? null : change.name);
+    }
+  }
+
+  /** Which statement a result is of: a procedure has any number of them, and an OK packet at its end. */
+  #settle(running: Execution): void {
+    const response = this.#response;
+    if (running.isDone) return;
+    if (response.isOver) {
+      this.#outcome(running, 'ok', this.#okFields());
+      this.#abandon('skipped');
+      return;
+    }
+    const isLast = running.done === running.statements.length - 1;
+    const { kind } = running.statements[running.done]!.facts;
+    if (isLast || (response.endedRows && SEVERAL_RESULTS.has(kind))) return;
+    this.#outcome(running, 'ok', this.#okFields());
+  }
+
+  #okFields(): string {
+    const { endedRows, affectedRows, warnings } = this.#response;
+    return (endedRows ? '' : `,"affected":${affectedRows}`) + (warnings === 0 ? '' : `,"warnings":${warnings}`);
+  }
+
+  /** An ERR packet: it ends the answer, whatever else was to come. */
+  #failed(sequence: number, bytes: Buffer, start: number, end: number): void {
+    const error = decodeErr(bytes.subarray(start, end));
+    const running = this.#running;
+    if (running?.over != null) {
+      if (this.#droppedFrom < 0) this.#droppedFrom = sequence;
+      this.#tellOver(running);
+      return;
+    }
+    if (running !== null && !running.isDone) {
+      this.#outcome(running, 'error', `,"errno":${error.code},"sqlstate":${JSON.stringify(error.sqlState)}`);
+      this.#abandon('skipped');
+    }
+    if (this.#droppedFrom >= 0) return;
+    if (running?.withholdsMessages) this.toClient.addMessage(errorPacket(withheldError(error), sequence));
+    else this.#toClient(sequence, bytes, start, end);
+  }
+
+  /** The error of a result that was over its budget, as the packet that the client is waiting for. */
+  #tellOver(running: Execution): void {
+    const refusal = overBudget(running.over!, running.statements[0]!.facts.kind);
+    const told = inMysql(refusal);
+    if (!running.isDone) this.#outcome(running, 'error', `,"errno":${told.errno},"sqlstate":"${told.code}"`);
+    this.#abandon('skipped');
+    this.toClient.addMessage(errorPacket(errorFor(refusal.code, refusal.message), this.#droppedFrom));
+    this.#refused = told;
+    this.#running = null;
+  }
+
+  /** The server owes nothing more. */
+  #answered(): void {
+    this.#running = null;
+    this.#about = null;
+    this.#isMetered = false;
+    this.#droppedFrom = -1;
+    this.#command = -1;
+    this.#fromUpstream.sequence = -1;
+  }
+
+  #preparedBy(bytes: Buffer, start: number): void {
+    const prepared = this.#about!;
+    prepared.parameters = bytes.readUInt16LE(start + 7);
+    this.#prepared.set(bytes.readUInt32LE(start + 1), prepared);
+    this.#lastPrepared = prepared;
+  }
+
+  #wasReset(): void {
+    this.#prepared.clear();
+    this.#named.clear();
+    this.#lastPrepared = null;
+    this.#isUnsure = false;
+    this.#setUp();
+  }
+
+  #outcome(execution: Execution, status: 'ok' | 'error' | 'skipped' | 'lost', fields: string): void {
+    const statement = execution.statements[execution.done]!;
+    this.recorder.outcome(execution, status, fields);
+    const { nameChange } = statement.facts;
+    if (nameChange !== null) this.#settleName(nameChange, statement, status);
+  }
+
+  /** The statements that are not done will not be. */
+  #abandon(status: 'skipped' | 'lost'): void {
+    const running = this.#running;
+    if (running === null) return;
+    while (!running.isDone) this.#outcome(running, status, '');
+  }
+
+  /** PREPARE and DEALLOCATE take effect when the server says so; a PREPARE that fails has dropped the statement before it. */
+  #settleName(change: NameChange, statement: JudgedStatement, status: 'ok' | 'error' | 'skipped' | 'lost'): void {
+    if (change.op === 'deallocate-all') this.#named.clear();
+    else if (status === 'ok' && change.op === 'prepare') {
+      this.#named.set(change.name, { judgement: this.start.judge.judgePrepared(statement) });
+    } else if (status !== 'skipped') this.#named.delete(change.name);
+  }
+
+  // --- Files of the client ---------------------------------------------------------------------------------------
+
+  /** The server asks for a file. It may have the one that the statement names, and no other. */
+  #fileAsked(sequence: number, bytes: Buffer, start: number, end: number): void {
+    const name = decodeLocalInfile(bytes.subarray(start, end));
+    const statement = this.#running?.statements[this.#running.done];
+    const isNamed = statement?.facts.effects.some(
+      ({ effect, via, object }) => effect === 'file' && via === 'load data local' && object?.name === name,
+    );
+    if (!isNamed) throw new ProtocolViolation('the upstream asks for a file that no statement names');
+    this.#toClient(sequence, bytes, start, end);
+    this.#sendsFile = true;
+    this.#fromClient.sequence = (sequence + 1) & 0xff;
+    this.#fromClient.stream = EVERY_BYTE;
+  }
+
+  #filePart(bytes: Buffer, start: number, end: number): void {
+    this.toUpstream.add(bytes, start, end);
+    if (this.#running !== null) this.#running.bytes += end - start;
+    this.#fromUpstream.sequence = -1;
+  }
+
+  #fileEnds(): void {
+    this.#sendsFile = false;
+    this.#fromClient.sequence = 0;
+    this.#fromClient.stream = null;
+  }
+
+  // --- Diagnostics -----------------------------------------------------------------------------------------------
+
+  /** SHOW WARNINGS about a statement that the server knows nothing of, or whose messages are withheld. @returns true if it was answered */
+  #answersHere({ statements, text }: Judgement, sequence: number): boolean {
+    if (this.#refused === null && !this.#withholds) return false;
+    if (statements.length !== 1 || !asksForDiagnostics(statements[0]!.facts)) return false;
+    const question = diagnosticsQuestion(text);
+    if (question === null) return false;
+    const { capabilities } = this.#own;
+    this.answers.addMessage(encodeDiagnostics(question, this.#refused, capabilities, this.#statusHere, sequence + 1));
+    return true;
+  }
+
+  /** SERVER_STATUS flags for an answer of our own. */
+  get #statusHere(): number {
+    return this.#response.status & ~(SERVER_STATUS.moreResultsExist | SERVER_STATUS.sessionStateChanged);
+  }
+}
+
+/** What one COM_STMT_EXECUTE or COM_STMT_BULK_EXECUTE brings. */
+interface ReadExecution {
+  /** A set of values for each time the statement is executed. */
+  readonly binds: readonly Binds[];
+  readonly json: string | null;
+  readonly types: readonly ParameterType[] | null;
+  readonly typesSent: boolean;
+  /** The same command with the types in it. */
+  readonly withTypes: () => Buffer;
+}
+
+/** What a text kills, if it is one KILL of a number and nothing else. */
+function ownKill({
+  statements,
+  text,
+}: Judgement): { readonly id: number; readonly what: 'query' | 'connection' } | null {
+  if (statements.length !== 1 || !statements[0]!.facts.kind.startsWith('KILL')) return null;
+  const match = /^\s*kill\s+(?:(?:hard|soft)\s+)?(?:(query|connection)\s+)?(\d{1,10})[\s;]*$/i.exec(
+    text.replace(/\/\*.*?\*\//gs, ' '),
+  );
+  if (match === null) return null;
+  return { id: Number(match[2]), what: match[1]?.toLowerCase() === 'query' ? 'query' : 'connection' };
+}
+
+/** Statements that may have any number of results. */
+const SEVERAL_RESULTS = new Set(['CALL', 'EXECUTE', 'EXECUTE IMMEDIATE', 'OPAQUE']);
+
+const COMMAND_NAMES: ReadonlyMap<number, string> = new Map(
+  Object.entries(COM).map(([name, code]) => [code, `COM_${name.replace(/[A-Z]/g, '_$&').toUpperCase()}`]),
+);
+
+/** True if the statement changes what the server reports of its state. */
+function changesReports({ effects }: StatementFacts): boolean {
+  return effects.some(
+    ({ effect, object }) =>
+      effect === 'call-procedure' ||
+      (effect === 'set-session' && (object === null || object.name.toLowerCase().startsWith('session_track'))),
+  );
+}
+
+function pathOf(database: string | null): readonly string[] {
+  return database === null ? [] : [database];
+}
+
+/** The statement id of a command that has one right behind its first byte. */
+function statementIdAt(bytes: Buffer, start: number, end: number): number {
+  if (end - start < 5) throw new ProtocolViolation('a command about a prepared statement that is too short');
+  return bytes.readUInt32LE(start + 1);
+}
+
+function resetOf(id: number): Buffer {
+  const payload = Buffer.alloc(5);
+  payload[0] = COM.stmtReset;
+  payload.writeUInt32LE(id, 1);
+  return payload;
+}
