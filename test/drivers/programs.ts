@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { PostgresServer } from '../servers/postgres.ts';
 
 const run = promisify(execFile);
 const here = import.meta.dirname;
@@ -17,67 +16,165 @@ export interface DriverReport {
   readonly detail: string;
 }
 
+export type Protocol = 'postgres' | 'mysql';
+
 export interface DriverProgram {
   readonly name: string;
+  readonly protocol: Protocol;
   /** The checks it must report, in its order. */
   readonly checks: readonly string[];
-  /** Makes it runnable: the command, or which tool this machine lacks. Rejects if a tool that is there fails. */
-  build(server: PostgresServer): Promise<{ command: readonly string[] } | { missing: string }>;
+  /** Why it is run in clear only; absent for those that can encrypt. */
+  readonly clearOnly?: string;
+  /**
+   * Makes it runnable: the command, or which tool this machine lacks. Rejects if a tool that is there fails. `binDir` is
+   * where the server's own programs are, if it has any.
+   */
+  build(binDir: string | null): Promise<{ command: readonly string[] } | { missing: string }>;
+}
+
+/** Where a program connects. */
+export interface DriverTarget {
+  readonly name: 'direct' | 'sluice';
+  readonly protocol: Protocol;
+  readonly port: number;
+  readonly user: string;
+  readonly password: string;
+  readonly database: string;
+  readonly encrypted: boolean;
+  /** PEM file of the authority to verify the server with. */
+  readonly ca: string;
 }
 
 const FEATURES = ['connect', 'types', 'simple', 'prepared', 'errors', 'transactions'];
 const REFUSALS = ['refusal', 'refusal-in-transaction'];
-const EVERYTHING = [...FEATURES, 'pipeline', 'portal', 'copy', 'cancel', 'notify', ...REFUSALS];
-const without = (check: string) => EVERYTHING.filter((name) => name !== check);
+const POSTGRES = [...FEATURES, 'pipeline', 'portal', 'copy', 'cancel', 'notify', ...REFUSALS];
+const MYSQL_PYTHON = ['errors', 'transactions', 'multi', 'batch', 'stream', 'cancel', 'infile', 'big'];
+const MYSQL_JAVA = ['multi', 'batch', 'cursor', 'metadata', 'cancel', 'infile', 'big', 'compression', 'reset'];
+const MYSQL_CLIENT = [...FEATURES, 'multi', 'stream', 'cancel', 'infile', 'big', 'compression', ...REFUSALS];
+const without = (check: string) => POSTGRES.filter((name) => name !== check);
 
-/** All of the matrix. */
-export const PROGRAMS: readonly DriverProgram[] = [
+const POSTGRES_PROGRAMS: readonly Omit<DriverProgram, 'protocol'>[] = [
   { name: 'node-postgres', checks: without('copy'), build: () => node('node-postgres.ts') },
-  { name: 'postgres.js', checks: EVERYTHING, build: () => node('postgres-js.ts') },
+  { name: 'postgres.js', checks: POSTGRES, build: () => node('postgres-js.ts') },
   {
     name: 'psql',
     checks: [...FEATURES, 'portal', 'copy', 'cancel', 'notify', 'describe', ...REFUSALS],
-    build: (server) => shell('psql', server),
+    build: (binDir) => shell('psql.sh', 'psql', binDir),
   },
   {
     name: 'pgbench',
     checks: ['copy', 'simple', 'extended', 'prepared', 'read-only', 'reconnect', 'pipeline', 'refusal'],
-    build: (server) => shell('pgbench', server),
+    build: (binDir) => shell('pgbench.sh', 'pgbench', binDir),
   },
-  { name: 'pg_dump', checks: ['plain', 'inserts', 'custom'], build: (server) => shell('pg_dump', server) },
-  { name: 'psycopg 3', checks: EVERYTHING, build: () => python('psycopg_checks.py') },
-  { name: 'asyncpg', checks: EVERYTHING, build: () => python('asyncpg_checks.py') },
+  {
+    name: 'pg_dump',
+    checks: ['plain', 'inserts', 'custom'],
+    build: (binDir) => shell('pg_dump.sh', 'pg_dump', binDir),
+  },
+  { name: 'psycopg 3', checks: POSTGRES, build: () => python('psycopg_checks.py') },
+  { name: 'asyncpg', checks: POSTGRES, build: () => python('asyncpg_checks.py') },
   {
     name: 'SQLAlchemy',
     checks: ['connect', 'orm', 'reflection', 'errors', 'portal', ...REFUSALS],
     build: () => python('sqlalchemy_checks.py'),
   },
-  { name: 'pgx', checks: EVERYTHING, build: () => go('pgx') },
+  { name: 'pgx', checks: POSTGRES, build: () => go('pgx') },
   { name: 'lib/pq', checks: without('pipeline'), build: () => go('pq') },
-  { name: 'pgjdbc', checks: EVERYTHING, build: java },
-  { name: 'tokio-postgres', checks: EVERYTHING, build: rust },
+  { name: 'pgjdbc', checks: POSTGRES, build: () => java('PgjdbcChecks') },
+  { name: 'tokio-postgres', checks: POSTGRES, build: () => rust('tokio-postgres') },
+];
+
+const MYSQL_PROGRAMS: readonly Omit<DriverProgram, 'protocol'>[] = [
+  {
+    name: 'mysql2',
+    checks: [...FEATURES, 'multi', 'batch', 'cancel', 'infile', 'big', 'compression', 'reset', ...REFUSALS],
+    build: () => node('mysql2.ts'),
+  },
+  {
+    name: 'mariadb (npm)',
+    checks: [...FEATURES, 'multi', 'batch', 'pipeline', 'cancel', 'infile', 'big', 'compression', 'reset', ...REFUSALS],
+    build: () => node('mariadb.ts'),
+  },
+  { name: 'mariadb', checks: MYSQL_CLIENT, build: (binDir) => shell('mysql.sh', 'mariadb', binDir) },
+  {
+    name: 'mariadb-dump',
+    checks: ['tables', 'locked', 'transaction'],
+    build: (binDir) => shell('mysqldump.sh', 'mariadb-dump', binDir),
+  },
+  {
+    name: 'sysbench',
+    checks: ['prepare', 'prepared', 'simple', 'read-only', 'cleanup'],
+    clearOnly: "sysbench wants a client certificate from the server's authority",
+    build: (binDir) => shell('sysbench.sh', 'sysbench', binDir),
+  },
+  {
+    name: 'PyMySQL',
+    checks: ['connect', 'types', 'simple', ...MYSQL_PYTHON, ...REFUSALS],
+    build: () => python('mysql_checks.py', 'PyMySQL'),
+  },
+  {
+    name: 'mysqlclient',
+    checks: ['connect', 'types', 'simple', ...MYSQL_PYTHON, 'compression', 'reset', ...REFUSALS],
+    build: mysqlclient,
+  },
+  {
+    name: 'mysql-connector-python',
+    checks: ['connect', 'types', 'simple', 'prepared', ...MYSQL_PYTHON, 'compression', 'reset', ...REFUSALS],
+    build: () => python('mysql_checks.py', 'mysql-connector-python'),
+  },
+  {
+    name: 'go-sql-driver/mysql',
+    checks: [...FEATURES, 'multi', 'cancel', 'infile', 'big', 'compression', ...REFUSALS],
+    build: () => go('mysql'),
+  },
+  {
+    name: 'MySQL Connector/J',
+    checks: [...FEATURES, ...MYSQL_JAVA, ...REFUSALS],
+    build: () => java('MysqlChecks', 'mysql'),
+  },
+  {
+    name: 'MariaDB Connector/J',
+    checks: [...FEATURES, ...MYSQL_JAVA, ...REFUSALS],
+    build: () => java('MysqlChecks', 'mariadb'),
+  },
+  {
+    name: 'sqlx',
+    checks: [...FEATURES, 'multi', 'stream', 'cancel', 'infile', 'big', ...REFUSALS],
+    build: () => rust('sqlx'),
+  },
+];
+
+/** All of the matrix. */
+export const PROGRAMS: readonly DriverProgram[] = [
+  ...POSTGRES_PROGRAMS.map((program) => ({ ...program, protocol: 'postgres' as const })),
+  ...MYSQL_PROGRAMS.map((program) => ({ ...program, protocol: 'mysql' as const })),
 ];
 
 /** Runs a program to its end and reads its reports. Rejects if it fails to get through its checks. */
-export async function runProgram(
-  command: readonly string[],
-  target: 'direct' | 'sluice',
-  sslmode: 'disable' | 'verify-full',
-  server: { readonly port: number; readonly user: string; readonly password: string; readonly ca: string },
-): Promise<DriverReport[]> {
-  const env = {
-    PATH: process.env.PATH,
-    HOME: process.env.HOME,
-    LC_ALL: 'C.UTF-8',
-    PGHOST: '127.0.0.1',
-    PGPORT: String(server.port),
-    PGUSER: server.user,
-    PGPASSWORD: server.password,
-    PGDATABASE: 'postgres',
-    PGSSLMODE: sslmode,
-    PGSSLROOTCERT: server.ca,
-    PGTARGET: target,
-  };
+export async function runProgram(command: readonly string[], target: DriverTarget): Promise<DriverReport[]> {
+  const { port, user, password, database, encrypted, ca } = target;
+  const access =
+    target.protocol === 'postgres'
+      ? {
+          PGHOST: '127.0.0.1',
+          PGPORT: String(port),
+          PGUSER: user,
+          PGPASSWORD: password,
+          PGDATABASE: database,
+          PGSSLMODE: encrypted ? 'verify-full' : 'disable',
+          PGSSLROOTCERT: ca,
+        }
+      : {
+          MYSQL_HOST: '127.0.0.1',
+          MYSQL_TCP_PORT: String(port),
+          MYSQL_USER: user,
+          MYSQL_PWD: password,
+          MYSQL_DATABASE: database,
+          MYSQL_SSL_MODE: encrypted ? 'verify-full' : 'disabled',
+          MYSQL_SSL_CA: ca,
+        };
+  const { PATH, HOME } = process.env;
+  const env = { PATH, HOME, LC_ALL: 'C.UTF-8', DRIVER_TARGET: target.name, ...access };
   const [program = '', ...args] = command;
   const { stdout } = await run(program, args, { env, timeout: 240_000, maxBuffer: 16 * 1024 * 1024 });
   return stdout
@@ -96,19 +193,27 @@ async function has(program: string, ...args: string[]): Promise<boolean> {
   }
 }
 
+/** Debian packages; only as root and where CI is set, since nobody wants tests to install things on their own machine. */
+async function install(...names: string[]): Promise<void> {
+  if (process.getuid?.() !== 0 || !process.env.CI || !existsSync('/usr/bin/apt-get')) return;
+  console.log(`installing ${names.join(' ')} with apt-get`);
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  await run('apt-get', ['-q', 'install', '-y', '--no-install-recommends', ...names], { env });
+}
+
 async function node(file: string) {
   return { command: [process.execPath, '--disable-warning=DeprecationWarning', join(here, 'node', file)] };
 }
 
 /** The script, told where the program is: beside the server's own, else wherever the machine has it. */
-async function shell(name: string, server: PostgresServer) {
-  const script = join(here, 'programs', `${name}.sh`);
-  const directories = [server.binDir, ...(process.env.PATH ?? '').split(':')];
+async function shell(script: string, name: string, binDir: string | null) {
+  const directories = [binDir, ...(process.env.PATH ?? '').split(':')];
   const directory = directories.find((path) => path && existsSync(join(path, name)));
-  return directory ? { command: ['bash', script, directory] } : { missing: `no ${name} on this machine` };
+  if (!directory) return { missing: `no ${name} on this machine` };
+  return { command: ['bash', join(here, 'programs', script), directory, name] };
 }
 
-async function python(file: string) {
+async function python(file: string, ...args: string[]) {
   if (!(await has('python3', '-m', 'venv', '--help'))) return { missing: 'no python3 with venv on this machine' };
   const requirements = join(here, 'python/requirements.txt');
   const { stdout: version } = await run('python3', ['--version']);
@@ -121,7 +226,20 @@ async function python(file: string) {
     await run(join(environment, 'bin/pip'), ['install', '--quiet', '--no-deps', '-r', requirements]);
     writeFileSync(done, wanted);
   }
-  return { command: [join(environment, 'bin/python'), '-B', join(here, 'python', file)] };
+  return { command: [join(environment, 'bin/python'), '-B', join(here, 'python', file), ...args] };
+}
+
+/** Compiled here against MariaDB's client library, because it has no wheel; so it is installed by itself. */
+async function mysqlclient() {
+  if (!(await has('mariadb_config', '--version')) || !(await has('pkg-config', '--version'))) {
+    await install('libmariadb-dev', 'pkg-config');
+  }
+  if (!(await has('mariadb_config', '--version'))) return { missing: 'no libmariadb-dev on this machine' };
+  const built = await python('mysql_checks.py', 'mysqlclient');
+  if ('missing' in built) return built;
+  const packages = join(here, 'python/requirements-mysqlclient.txt');
+  await run(join(cache, 'python/bin/pip'), ['install', '--quiet', '--no-deps', '-r', packages]);
+  return built;
 }
 
 async function go(name: string) {
@@ -131,10 +249,10 @@ async function go(name: string) {
   return { command: [program] };
 }
 
-async function java() {
+async function java(program: string, ...args: string[]) {
   if (!(await has('javac', '-version'))) return { missing: 'no javac on this machine' };
   if (!(await has('mvn', '--version'))) return { missing: 'no mvn on this machine' };
-  const source = join(here, 'java/Checks.java');
+  const sources = ['Report', program].map((name) => join(here, `java/${name}.java`));
   const pom = readFileSync(join(here, 'java/pom.xml'));
   const jars = join(cache, 'java', createHash('sha256').update(pom).digest('hex').slice(0, 16));
   if (!existsSync(jars)) {
@@ -152,14 +270,24 @@ async function java() {
   }
   const classes = join(cache, 'java/classes');
   mkdirSync(classes, { recursive: true });
-  await run('javac', ['-encoding', 'UTF-8', '-cp', `${jars}/*`, '-d', classes, source]);
-  return { command: ['java', '-XX:TieredStopAtLevel=1', '-cp', `${jars}/*:${classes}`, 'Checks'] };
+  await run('javac', ['-encoding', 'UTF-8', '-cp', `${jars}/*`, '-d', classes, ...sources]);
+  return { command: ['java', '-XX:+UseSerialGC', '-cp', `${jars}/*:${classes}`, `sluice.drivers.${program}`, ...args] };
 }
 
-async function rust() {
+async function rust(program: string) {
   if (!(await has('cargo', '--version'))) return { missing: 'no cargo on this machine' };
   const target = join(cache, 'rust');
   const manifest = join(here, 'rust/Cargo.toml');
-  await run('cargo', ['build', '--quiet', '--locked', '--manifest-path', manifest, '--target-dir', target]);
-  return { command: [join(target, 'debug/tokio-postgres-checks')] };
+  await run('cargo', [
+    'build',
+    '-q',
+    '--locked',
+    '--bin',
+    program,
+    '--manifest-path',
+    manifest,
+    '--target-dir',
+    target,
+  ]);
+  return { command: [join(target, 'debug', program)] };
 }

@@ -1,6 +1,6 @@
 /** Runs checks and prints one line of JSON for each, as ../README.md describes. */
 
-export const direct = process.env.PGTARGET === 'direct';
+export const direct = process.env.DRIVER_TARGET === 'direct';
 
 /** Thrown by a check that says nothing about this target. */
 class Skipped extends Error {}

@@ -14,7 +14,7 @@ equal() {
 }
 
 needs_rules() {
-  [ "$PGTARGET" != direct ] || { echo 'skipped: direct' >"$scratch/skipped"; return 1; }
+  [ "$DRIVER_TARGET" != direct ] || { echo 'skipped: direct' >"$scratch/skipped"; return 1; }
 }
 
 quoted() {

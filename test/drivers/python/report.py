@@ -4,7 +4,7 @@ import json
 import os
 import traceback
 
-DIRECT = os.environ["PGTARGET"] == "direct"
+DIRECT = os.environ["DRIVER_TARGET"] == "direct"
 
 
 class Skipped(Exception):

@@ -19,9 +19,12 @@ type Check struct {
 
 var errSkipped = errors.New("skipped: direct")
 
+// Direct says that no Sluice is between.
+var Direct = os.Getenv("DRIVER_TARGET") == "direct"
+
 // NeedsRules ends a check that says nothing about a direct connection.
 func NeedsRules() {
-	if os.Getenv("PGTARGET") == "direct" {
+	if Direct {
 		panic(errSkipped)
 	}
 }

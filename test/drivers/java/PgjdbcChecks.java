@@ -1,7 +1,9 @@
+package sluice.drivers;
+
+import static sluice.drivers.Report.*;
+
 import java.io.ByteArrayOutputStream;
-import java.io.PrintWriter;
 import java.io.StringReader;
-import java.io.StringWriter;
 import java.math.BigDecimal;
 import java.nio.charset.StandardCharsets;
 import java.sql.BatchUpdateException;
@@ -15,7 +17,6 @@ import java.time.LocalDate;
 import java.time.LocalDateTime;
 import java.time.OffsetDateTime;
 import java.util.Arrays;
-import java.util.Objects;
 import java.util.Properties;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
@@ -23,22 +24,8 @@ import org.postgresql.PGConnection;
 import org.postgresql.PGNotification;
 import org.postgresql.util.PSQLException;
 
-/** pgjdbc. Prints one line of JSON per check, as ../README.md describes. */
-public final class Checks {
-  private interface Check {
-    void run(Connection db) throws Exception;
-  }
-
-  private interface Action {
-    void run() throws SQLException;
-  }
-
-  private static final class Skipped extends RuntimeException {
-    Skipped() {
-      super("skipped: direct");
-    }
-  }
-
+/** pgjdbc. */
+public final class PgjdbcChecks {
   private static Connection open(String... settings) throws SQLException {
     var environment = System.getenv();
     var properties = new Properties();
@@ -50,42 +37,6 @@ public final class Checks {
     var url = "jdbc:postgresql://" + environment.get("PGHOST") + ":" + environment.get("PGPORT") + "/"
         + environment.get("PGDATABASE");
     return DriverManager.getConnection(url, properties);
-  }
-
-  private static void needsRules() {
-    if ("direct".equals(System.getenv("PGTARGET"))) throw new Skipped();
-  }
-
-  private static void equal(Object actual, Object expected) {
-    if (!Objects.deepEquals(actual, expected)) {
-      throw new AssertionError("got " + actual + ", expected " + expected);
-    }
-  }
-
-  private static void fails(String state, Action action) {
-    try {
-      action.run();
-    } catch (SQLException error) {
-      equal(error.getSQLState(), state);
-      return;
-    }
-    throw new AssertionError("no error where " + state + " is expected");
-  }
-
-  private static void execute(Connection db, String sql) throws SQLException {
-    try (Statement statement = db.createStatement()) {
-      statement.execute(sql);
-    }
-  }
-
-  private static Object value(Connection db, String sql, Object... parameters) throws SQLException {
-    try (PreparedStatement statement = db.prepareStatement(sql)) {
-      for (int i = 0; i < parameters.length; i++) statement.setObject(i + 1, parameters[i]);
-      try (ResultSet rows = statement.executeQuery()) {
-        rows.next();
-        return rows.getObject(1);
-      }
-    }
   }
 
   private static void connect(Connection db) throws Exception {
@@ -318,45 +269,23 @@ public final class Checks {
     equal(value(db, "SELECT count(*) FROM undone"), 0L);
   }
 
-  private static void report(String name, Check check) {
-    String detail = "";
-    boolean ok = true;
-    try (Connection db = open()) {
-      check.run(db);
-    } catch (Skipped skipped) {
-      detail = skipped.getMessage();
-    } catch (Throwable failure) {
-      var trace = new StringWriter();
-      failure.printStackTrace(new PrintWriter(trace));
-      detail = trace.toString();
-      ok = false;
-    }
-    System.out.println("{\"check\": \"" + name + "\", \"ok\": " + ok + ", \"detail\": " + quoted(detail) + "}");
-  }
-
-  private static String quoted(String text) {
-    var json = new StringBuilder("\"");
-    for (char c : text.toCharArray()) {
-      if (c == '"' || c == '\\') json.append('\\').append(c);
-      else if (c < ' ') json.append(String.format("\\u%04x", (int) c));
-      else json.append(c);
-    }
-    return json.append('"').toString();
+  private static void check(String name, Check check) {
+    report(name, PgjdbcChecks::open, check);
   }
 
   public static void main(String[] arguments) {
-    report("connect", Checks::connect);
-    report("types", Checks::types);
-    report("simple", Checks::simple);
-    report("prepared", Checks::prepared);
-    report("errors", Checks::errors);
-    report("transactions", Checks::transactions);
-    report("pipeline", Checks::pipeline);
-    report("portal", Checks::portal);
-    report("copy", Checks::copy);
-    report("cancel", Checks::cancel);
-    report("notify", Checks::notifications);
-    report("refusal", Checks::refusal);
-    report("refusal-in-transaction", Checks::refusalInTransaction);
+    check("connect", PgjdbcChecks::connect);
+    check("types", PgjdbcChecks::types);
+    check("simple", PgjdbcChecks::simple);
+    check("prepared", PgjdbcChecks::prepared);
+    check("errors", PgjdbcChecks::errors);
+    check("transactions", PgjdbcChecks::transactions);
+    check("pipeline", PgjdbcChecks::pipeline);
+    check("portal", PgjdbcChecks::portal);
+    check("copy", PgjdbcChecks::copy);
+    check("cancel", PgjdbcChecks::cancel);
+    check("notify", PgjdbcChecks::notifications);
+    check("refusal", PgjdbcChecks::refusal);
+    check("refusal-in-transaction", PgjdbcChecks::refusalInTransaction);
   }
 }

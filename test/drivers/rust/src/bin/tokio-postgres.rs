@@ -1,21 +1,17 @@
 //! tokio-postgres: everything prepared and binary, plain text by `simple_query`.
-//! Prints one line of JSON per check, as ../../README.md describes.
 
-use std::{env, error::Error, fmt::Debug, fs, future::Future, time::Duration};
+use std::{env, fmt::Debug, fs, future::Future, time::Duration};
 
+use driver_checks::{equal, needs_rules, report, Outcome};
 use futures_util::{future, pin_mut, stream, SinkExt, StreamExt};
 use rustls::pki_types::{pem::PemObject, CertificateDer};
-use serde_json::{json, Value};
+use serde_json::json;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::{
     types::{FromSql, ToSql},
     AsyncMessage, Client, Config, NoTls, SimpleQueryMessage,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
-
-type Outcome = Result<(), Box<dyn Error>>;
-
-const SKIPPED: &str = "skipped: direct";
 
 fn config() -> Config {
     let mut config = Config::new();
@@ -74,20 +70,6 @@ async fn open(
 
 async fn connected() -> Result<Client, tokio_postgres::Error> {
     open(&mut config(), |_| ()).await
-}
-
-fn equal<T: PartialEq + Debug>(actual: T, expected: T) -> Outcome {
-    if actual == expected {
-        return Ok(());
-    }
-    Err(format!("got {actual:?}, expected {expected:?}").into())
-}
-
-fn needs_rules() -> Outcome {
-    match env::var("PGTARGET").as_deref() {
-        Ok("direct") => Err(SKIPPED.into()),
-        _ => Ok(()),
-    }
 }
 
 /// The statement must fail with this SQLSTATE.
@@ -294,34 +276,25 @@ async fn refusal_in_transaction(db: Client) -> Outcome {
     equal(db.query_one("SELECT count(*) FROM undone", &[]).await?.get::<_, i64>(0), 0)
 }
 
-/// Runs one check on a connection of its own, within 60 s.
-async fn report<F: Future<Output = Outcome>>(name: &str, check: impl FnOnce(Client) -> F) {
-    let run = async { check(connected().await?).await };
-    let outcome = timeout(Duration::from_secs(60), run).await.unwrap_or_else(|_| Err("no end after 60 s".into()));
-    let detail = outcome.map_or_else(|error| format!("{error} {:?}", error.source()), |()| String::new());
-    let skipped = detail.starts_with(SKIPPED);
-    let line: Value = json!({
-        "check": name,
-        "ok": detail.is_empty() || skipped,
-        "detail": if skipped { SKIPPED } else { &detail },
-    });
-    println!("{line}");
+/// Runs one check on a connection of its own.
+async fn on_a_connection<F: Future<Output = Outcome>>(name: &str, check: impl FnOnce(Client) -> F) {
+    report(name, async { check(connected().await?).await }).await;
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     rustls::crypto::ring::default_provider().install_default().unwrap();
-    report("connect", connect).await;
-    report("types", types).await;
-    report("simple", simple).await;
-    report("prepared", prepared).await;
-    report("errors", errors).await;
-    report("transactions", transactions).await;
-    report("pipeline", pipeline).await;
-    report("portal", portal).await;
-    report("copy", copy).await;
-    report("cancel", cancel).await;
-    report("notify", notify).await;
-    report("refusal", refusal).await;
-    report("refusal-in-transaction", refusal_in_transaction).await;
+    on_a_connection("connect", connect).await;
+    on_a_connection("types", types).await;
+    on_a_connection("simple", simple).await;
+    on_a_connection("prepared", prepared).await;
+    on_a_connection("errors", errors).await;
+    on_a_connection("transactions", transactions).await;
+    on_a_connection("pipeline", pipeline).await;
+    on_a_connection("portal", portal).await;
+    on_a_connection("copy", copy).await;
+    on_a_connection("cancel", cancel).await;
+    on_a_connection("notify", notify).await;
+    on_a_connection("refusal", refusal).await;
+    on_a_connection("refusal-in-transaction", refusal_in_transaction).await;
 }

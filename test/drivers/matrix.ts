@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { before, describe, test } from 'node:test';
+import { type DriverProgram, type DriverReport, type DriverTarget, PROGRAMS, runProgram } from './programs.ts';
+
+/** Checks that need a rule: a direct run reports them as skipped, a run through Sluice must not. */
+const NEEDS_RULES = ['refusal', 'refusal-in-transaction'];
+
+type Endpoint = Omit<DriverTarget, 'name' | 'protocol' | 'encrypted'>;
+
+/** What the programs run against, once it is started. */
+export interface Matrix {
+  /** Where the server's own programs are, if it has any. */
+  readonly binDir: string | null;
+  /** The server itself, in clear or with TLS. */
+  direct(encrypted: boolean): Endpoint;
+  /** A Sluice in front of it; `null` while there is none for this protocol. */
+  readonly sluice: ((encrypted: boolean) => Endpoint) | null;
+}
+
+/**
+ * Declares, for every program of the protocol, that it passes its checks directly and through Sluice, each in clear and
+ * with TLS. `started` is called when they run; a reason in its place of a matrix skips all of them and says it.
+ */
+export function declareMatrix(protocol: DriverTarget['protocol'], started: () => Matrix | string): void {
+  for (const program of PROGRAMS.filter((each) => each.protocol === protocol)) {
+    describe(program.name, () => {
+      let reason: string | null = null;
+      let command: readonly string[] = [];
+      before(async () => {
+        const matrix = started();
+        if (typeof matrix === 'string') {
+          reason = matrix;
+          return;
+        }
+        const built = await program.build(matrix.binDir);
+        if ('missing' in built) reason = built.missing;
+        else command = built.command;
+      });
+
+      for (const encrypted of program.clearOnly === undefined ? [false, true] : [false]) {
+        const way = encrypted ? 'with TLS' : 'in clear';
+        for (const name of ['direct', 'sluice'] as const) {
+          const title =
+            name === 'direct'
+              ? `passes its checks directly, ${way}`
+              : `passes the same and is refused what a rule refuses through Sluice, ${way}`;
+          test(title, async (t) => {
+            const matrix = started();
+            if (reason !== null || typeof matrix === 'string') return t.skip(`NOT RUN: ${reason}`);
+            const target = matrix[name];
+            if (target === null) return t.skip('NOT RUN: Sluice does not speak this protocol yet');
+            passes(
+              program,
+              await runProgram(command, { name, protocol, encrypted, ...target(encrypted) }),
+              name === 'direct',
+            );
+          });
+        }
+      }
+    });
+  }
+}
+
+/** The same on every way: all checks there, all of them passed. */
+function passes(program: DriverProgram, reports: DriverReport[], direct: boolean): void {
+  assert.deepEqual(
+    reports.filter((report) => !report.ok),
+    [],
+  );
+  assert.deepEqual(
+    reports.map((report) => report.check),
+    program.checks,
+  );
+  const skipped = reports.filter((report) => report.detail.startsWith('skipped')).map((report) => report.check);
+  assert.deepEqual(skipped, direct ? program.checks.filter((check) => NEEDS_RULES.includes(check)) : []);
+}
