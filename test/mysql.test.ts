@@ -1,0 +1,395 @@
+import assert from 'node:assert/strict';
+import { Readable } from 'node:stream';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import mysql from 'mysql2/promise';
+import { COM } from '../protocols/mysql/commands.ts';
+import { encodePackets } from '../protocols/mysql/framing.ts';
+import { decodeErr } from '../protocols/mysql/responses.ts';
+import { comQuery, RawMysqlClient } from './raw-mysql-client.ts';
+import { startMariadb } from './servers/mariadb.ts';
+import { startMysql } from './servers/mysql.ts';
+import type { MysqlFamilyServer } from './servers/mysql-family.ts';
+import { type Sluice, startSluice } from './sluice.ts';
+
+/** What MySQL and MariaDB clients see of Sluice, and what their servers see of them. */
+
+const RULES = `
+version: 1
+rules:
+  - id: unbounded
+    action: deny
+    match: { effects: [delete, update], predicate: [none, tautology] }
+  - id: no-opaque
+    action: deny
+    match: { effects: [opaque] }
+  - id: no-drop
+    action: deny
+    match: { effects: [drop, truncate] }
+  - id: no-secrets
+    action: deny
+    match: { tables: [shop.secrets] }
+  - id: reading
+    action: deny
+    match: { effects: [read], tables: [shop.many] }
+    limit: { rows: 100, per: statement }
+`;
+
+const USERS = [
+  { name: 'agent', password: 'secret' },
+  { name: 'other', password: 'secret' },
+  { name: 'reader', password: 'secret' },
+];
+
+for (const [kind, start] of [
+  ['MariaDB', startMariadb],
+  ['MySQL', startMysql],
+] as const) {
+  describe(kind, { timeout: 240_000 }, () => {
+    let server: MysqlFamilyServer;
+    let sluice: Sluice;
+
+    before(async () => {
+      const started = await start();
+      assert.ok(started, `${kind} cannot be had`);
+      server = started;
+      await server.query(
+        `CREATE TABLE goods (id INT PRIMARY KEY, name VARCHAR(2000), data LONGBLOB);
+         INSERT INTO goods (id, name) VALUES (1, 'tea'), (2, 'milk');
+         CREATE TABLE secrets (id INT PRIMARY KEY, word TEXT);
+         CREATE TABLE many (id INT PRIMARY KEY, filler VARCHAR(200));
+         INSERT INTO many SELECT a.n + 10 * b.n + 100 * c.n, REPEAT('x', 100) FROM
+           (SELECT 0 n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9) a,
+           (SELECT 0 n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9) b,
+           (SELECT 0 n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9) c;
+         CREATE PROCEDURE twice() BEGIN SELECT 1 AS one; SELECT 2 AS two; END;
+         CREATE DATABASE shop2;
+         SET GLOBAL log_output = 'TABLE'; SET GLOBAL general_log = ON; SET GLOBAL local_infile = ON`,
+      );
+      const { host, port, database, superuser, password } = server;
+      sluice = await startSluice({
+        connections: [
+          { name: 'shop', protocol: 'mysql', upstream: { host, port, database, user: superuser, password } },
+        ],
+        users: USERS,
+        rulesYaml: RULES,
+        tls: true,
+      });
+    });
+    after(async () => {
+      await sluice?.stop();
+      await server?.stop();
+    });
+
+    const open = (more: mysql.ConnectionOptions = {}) =>
+      mysql.createConnection({
+        host: '127.0.0.1',
+        port: sluice.mysqlPort,
+        user: 'agent',
+        password: 'secret',
+        database: 'shop',
+        ...more,
+      });
+    const raw = (more = 0, user = 'agent') =>
+      RawMysqlClient.login(sluice.mysqlPort, { user, password: 'secret', database: 'shop' }, more);
+    /** What the server was sent that has `word` in it. */
+    const logged = async (word: string): Promise<string[]> => {
+      const rows = await server.query(
+        `SELECT CONVERT(argument USING utf8mb4) AS said FROM mysql.general_log
+         WHERE argument LIKE '%${word}%' AND argument NOT LIKE '%general_log%'`,
+      );
+      return rows.map(({ said }) => String(said));
+    };
+    const refused = { errno: 1142, sqlState: '42000' };
+
+    test('a client logs in by either plugin, with and without TLS, and gets the rows', async () => {
+      const tls = { ca: await import('node:fs').then(({ readFileSync }) => readFileSync(sluice.certificates!.ca)) };
+      for (const options of [{}, { ssl: tls }]) {
+        const connection = await open(options);
+        const [rows] = await connection.query('SELECT id, name FROM goods ORDER BY id');
+        assert.deepEqual(rows, [
+          { id: 1, name: 'tea' },
+          { id: 2, name: 'milk' },
+        ]);
+        await connection.end();
+      }
+      const native = await RawMysqlClient.connect(sluice.mysqlPort);
+      assert.equal(await native.authenticate('agent', 'secret', 'shop', 0, 'mysql_native_password'), null);
+      native.close();
+    });
+
+    test('a wrong password and a user that does not exist are told the same', async () => {
+      const said: string[] = [];
+      for (const user of ['agent', 'nobody']) {
+        for (const plugin of ['mysql_native_password', 'caching_sha2_password']) {
+          const client = await RawMysqlClient.connect(sluice.mysqlPort);
+          const error = await client.authenticate(user, 'wrong', 'shop', 0, plugin);
+          assert.equal(error?.code, 1045);
+          said.push(error.message.replace(user, 'X'));
+          client.close();
+        }
+      }
+      assert.equal(new Set(said).size, 1);
+    });
+
+    test('the connection is named by the schema, behind the user, or is the only one', async () => {
+      for (const options of [
+        { database: 'shop' },
+        { user: 'agent%shop', database: undefined },
+        { database: undefined },
+      ]) {
+        const connection = await open(options as mysql.ConnectionOptions);
+        const [[row]] = (await connection.query('SELECT DATABASE() AS db')) as unknown as [[{ db: string }]];
+        assert.equal(row.db, 'shop');
+        await connection.end();
+      }
+      await assert.rejects(open({ user: 'agent%nothing' }), { errno: 1049 });
+    });
+
+    test('a refused statement never reaches the server, and the session and its transaction live on', async () => {
+      const connection = await open();
+      await connection.query('BEGIN');
+      await connection.query("INSERT INTO goods (id, name) VALUES (10, 'kept')");
+      await assert.rejects(connection.query('DELETE FROM goods /* never1 */'), refused);
+      const [warnings] = (await connection.query('SHOW WARNINGS')) as unknown as [{ Message: string }[]];
+      assert.match(warnings[1]!.Message, /"rule":"unbounded"/);
+      await connection.query('COMMIT');
+      const [rows] = (await connection.query('SELECT id FROM goods WHERE id = 10')) as unknown as [unknown[]];
+      assert.equal(rows.length, 1);
+      const [none] = (await connection.query('SHOW WARNINGS')) as unknown as [unknown[]];
+      assert.deepEqual(none, []);
+      await connection.query('DELETE FROM goods WHERE id = 10');
+      await connection.end();
+      assert.deepEqual(await logged('never1'), []);
+    });
+
+    test('of several statements in one text a refused one refuses all', async () => {
+      const connection = await open({ multipleStatements: true });
+      await assert.rejects(
+        connection.query("INSERT INTO goods (id, name) VALUES (11, 'never2'); DELETE FROM goods; SELECT 1"),
+        refused,
+      );
+      const [results] = await connection.query('SELECT 1 AS a; SELECT 2 AS b');
+      assert.deepEqual(results, [[{ a: 1 }], [{ b: 2 }]]);
+      await connection.end();
+      assert.deepEqual(await logged('never2'), []);
+    });
+
+    test('a prepared statement is refused when it is prepared, by what it is', async () => {
+      const connection = await open();
+      await assert.rejects(connection.execute('DELETE FROM goods /* never3 */'), refused);
+      const [rows] = await connection.execute('SELECT name FROM goods WHERE id = ?', [2]);
+      assert.deepEqual(rows, [{ name: 'milk' }]);
+      await connection.end();
+      assert.deepEqual(await logged('never3'), []);
+      const attempts = sluice.journal().filter((r) => r.event === 'statement.attempt' && r.via === 'execute');
+      assert.deepEqual(attempts.at(-1)?.binds, ['2']);
+    });
+
+    test('SQL-level PREPARE is judged by its text, and opaque from a variable', async () => {
+      const connection = await open();
+      await assert.rejects(connection.query("PREPARE p FROM 'DELETE FROM goods /* never4 */'"), refused);
+      await assert.rejects(connection.query('PREPARE p FROM @text'), refused);
+      await connection.query("PREPARE q FROM 'SELECT name FROM goods WHERE id = ?'");
+      await connection.query('SET @id = 1');
+      const [rows] = await connection.query('EXECUTE q USING @id');
+      assert.deepEqual(rows, [{ name: 'tea' }]);
+      await connection.query('DEALLOCATE PREPARE q');
+      await assert.rejects(connection.query('EXECUTE q'), refused);
+      await connection.end();
+      assert.deepEqual(await logged('never4'), []);
+    });
+
+    test('text is read as the session of the server reads it', async () => {
+      const connection = await open();
+      const text = 'SELECT "a" AS x FROM goods WHERE id = 1 AND "DROP TABLE" <> \'\'';
+      await connection.query(text);
+      await connection.query("SET sql_mode = 'ANSI_QUOTES'");
+      await assert.rejects(connection.query('SELECT * FROM "secrets" /* never5 */'), refused);
+      await connection.query("SET sql_mode = 'NO_BACKSLASH_ESCAPES'");
+      await assert.rejects(connection.query("SELECT '\\' FROM goods; DROP TABLE goods; -- never5 '"), /never5|refused/);
+      await connection.query('USE shop2');
+      await assert.rejects(connection.query('SELECT * FROM shop.secrets /* never5 */'), refused);
+      await connection.query('USE shop');
+      await assert.rejects(connection.query('SELECT * FROM secrets /* never5 */'), refused);
+      await connection.end();
+      assert.deepEqual(await logged('never5'), []);
+    });
+
+    test('character sets in which text cannot be read safely are refused', async () => {
+      const connection = await open();
+      for (const text of ['SET NAMES gbk', 'SET character_set_client = sjis', "SET NAMES 'big5'"]) {
+        await assert.rejects(connection.query(text), { errno: 1115 });
+      }
+      await connection.query('SET NAMES latin1');
+      await connection.query('SET NAMES utf8mb4');
+      await connection.end();
+      assert.deepEqual(await logged('gbk'), []);
+    });
+
+    test('a procedure has several results, and what comes after is still judged', async () => {
+      const connection = await open();
+      const [results] = (await connection.query('CALL twice()')) as unknown as [unknown[]];
+      assert.deepEqual(results.slice(0, 2), [[{ one: 1 }], [{ two: 2 }]]);
+      await assert.rejects(connection.query('DELETE FROM goods /* never6 */'), refused);
+      await connection.end();
+      assert.deepEqual(await logged('never6'), []);
+    });
+
+    test('a client kills what runs for its own identity, by the id it knows, and nobody else’s', async () => {
+      const [victim, own, stranger] = [await open(), await open(), await open({ user: 'other' })];
+      const id = victim.threadId;
+      const sleeping = victim.query('SELECT SLEEP(20)').catch(() => undefined);
+      await sleep(300);
+      await assert.rejects(stranger.query(`KILL QUERY ${id}`), { errno: 1094 });
+      const began = Date.now();
+      await own.query(`KILL QUERY ${id}`);
+      await sleeping;
+      assert.ok(Date.now() - began < 5000);
+      const [rows] = await victim.query('SELECT 1 AS one');
+      assert.deepEqual(rows, [{ one: 1 }]);
+      await own.query(`KILL ${id}`);
+      await assert.rejects(victim.query('SELECT 1'));
+      await own.end();
+      await stranger.end();
+      victim.destroy();
+    });
+
+    test('commands sent without waiting are judged and answered in their order', async () => {
+      const client = await raw();
+      client.send(
+        comQuery('DO 1'),
+        comQuery('DELETE FROM goods /* never7 */'),
+        comQuery('DO 2'),
+        comQuery('BAD never'),
+      );
+      const kinds: number[] = [];
+      for (let i = 0; i < 4; i++) {
+        const { sequence, payload } = await client.packet();
+        assert.equal(sequence, 1);
+        kinds.push(payload[0] === 0xff ? decodeErr(payload).code : 0);
+      }
+      assert.deepEqual(kinds, [0, 1142, 0, 1142]);
+      client.close();
+      assert.deepEqual(await logged('never7'), []);
+    });
+
+    test('commands that Sluice passes on for nobody are errors on a session that lives on', async () => {
+      const client = await raw();
+      for (const command of [
+        COM.binlogDump,
+        COM.registerSlave,
+        COM.tableDump,
+        COM.debug,
+        COM.shutdown,
+        COM.refresh,
+        0x55,
+      ]) {
+        client.send(encodePackets(Buffer.concat([Buffer.of(command), Buffer.alloc(12)]), 0));
+        const { payload } = await client.packet();
+        assert.equal(decodeErr(payload).code, 1047);
+      }
+      client.send(encodePackets(Buffer.concat([Buffer.of(COM.dropDb), Buffer.from('shop2')]), 0));
+      assert.equal(decodeErr((await client.packet()).payload).code, 1142);
+      client.send(encodePackets(Buffer.of(COM.ping), 0));
+      assert.equal((await client.packet()).payload[0], 0);
+      client.close();
+    });
+
+    test('COM_RESET_CONNECTION and COM_CHANGE_USER begin a session anew', async () => {
+      const connection = await open();
+      await connection.query("SET sql_mode = 'ANSI_QUOTES'");
+      await connection.reset?.();
+      const [[row]] = (await connection.query('SELECT "x" AS x')) as unknown as [[{ x: string }]];
+      assert.equal(row.x, 'x');
+      await connection.changeUser({ user: 'other', password: 'secret', database: 'shop' });
+      await connection.query('SELECT 1');
+      await assert.rejects(connection.changeUser({ user: 'other', password: 'wrong' }), { errno: 1045 });
+      connection.destroy();
+      const starts = sluice.journal().filter((r) => r.event === 'session.start');
+      assert.deepEqual(starts.at(-1)?.identity, { subject: 'other', kind: 'agent', groups: [] });
+    });
+
+    test('a result over its budget is cut, and the session lives on', async () => {
+      const connection = await open({ user: 'reader' });
+      await assert.rejects(connection.query('SELECT * FROM many'), { errno: 1226 });
+      const [rows] = await connection.query('SELECT id FROM many LIMIT 5');
+      assert.equal((rows as unknown[]).length, 5);
+      await connection.end();
+      const client = await raw(0, 'reader');
+      client.send(comQuery('SELECT id FROM many'));
+      let seen = 0;
+      for (let last = 0; ; last++) {
+        const { sequence, payload } = await client.packet();
+        assert.equal(sequence, (last + 1) & 0xff);
+        if (payload[0] === 0xff) break;
+        seen++;
+      }
+      // Header, one definition and its end come before the rows.
+      assert.equal(seen - 3, 100);
+      client.close();
+    });
+
+    test('a file of the client is read where the rules let it', async () => {
+      const connection = await open({ flags: ['LOCAL_FILES'] });
+      const infileStreamFactory = () => Readable.from([Buffer.from('100\tfrom a file\n101\tanother\n')]);
+      const sql = "LOAD DATA LOCAL INFILE 'goods.txt' INTO TABLE goods (id, name)";
+      await connection.query({ sql, infileStreamFactory });
+      const [rows] = await connection.query('SELECT COUNT(*) AS n FROM goods WHERE id IN (100, 101)');
+      assert.deepEqual(rows, [{ n: 2 }]);
+      const secret = "LOAD DATA LOCAL INFILE 'x' INTO TABLE secrets (id, word) /* never8 */";
+      await assert.rejects(connection.query({ sql: secret, infileStreamFactory }), refused);
+      await connection.query('DELETE FROM goods WHERE id IN (100, 101)');
+      await connection.end();
+      assert.deepEqual(await logged('never8'), []);
+    });
+
+    test('large values, large results and large commands pass as they are', async () => {
+      const connection = await open();
+      const data = Buffer.alloc(3 * 1024 * 1024, 0x61);
+      await connection.execute('UPDATE goods SET data = ? WHERE id = ?', [data, 1]);
+      const [[row]] = (await connection.query('SELECT data FROM goods WHERE id = 1')) as unknown as [
+        [{ data: Buffer }],
+      ];
+      assert.ok(row.data.equals(data));
+      await connection.query('UPDATE goods SET data = NULL WHERE id = 1');
+      await connection.end();
+    });
+
+    test('what breaks the protocol ends the session, and nothing of it is forwarded', async () => {
+      const hostile: Buffer[] = [
+        comQuery('SELECT 1 /* never9 */', 3),
+        Buffer.from([0, 0, 0, 0]),
+        encodePackets(Buffer.from([COM.stmtExecute, 1]), 0),
+        encodePackets(Buffer.from([COM.stmtClose]), 0),
+        Buffer.from([0xff, 0xff, 0xff, 7, 3]),
+      ];
+      for (const bytes of hostile) {
+        const client = await raw();
+        client.send(bytes);
+        const packets = await client.rest();
+        assert.ok(packets.length <= 1, String(packets.length));
+        client.close();
+      }
+      assert.deepEqual(await logged('never9'), []);
+    });
+
+    test('bytes that are no login are turned away', async () => {
+      for (const bytes of [
+        Buffer.alloc(40),
+        Buffer.from('GET / HTTP/1.1\r\n\r\n'),
+        Buffer.from([1, 0, 0, 1, 0]),
+        Buffer.from([0xff, 0xff, 0xff, 1]),
+      ]) {
+        const client = await RawMysqlClient.connect(sluice.mysqlPort);
+        await client.packet();
+        client.send(bytes);
+        const packets = await client.rest();
+        assert.ok(packets.length <= 1);
+      }
+      const connection = await open();
+      await connection.query('SELECT 1');
+      await connection.end();
+    });
+  });
+}

@@ -1,0 +1,171 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  CACHING_SHA2_PASSWORD,
+  CachingSha2Client,
+  cachingSha2Response,
+} from '../protocols/mysql/caching-sha2-password.ts';
+import { type Capabilities, CLIENT } from '../protocols/mysql/capabilities.ts';
+import { encodePackets } from '../protocols/mysql/framing.ts';
+import {
+  decodeAuthMoreData,
+  decodeHandshake,
+  encodeHandshakeResponse,
+  type Handshake,
+} from '../protocols/mysql/handshake.ts';
+import { NATIVE_PASSWORD, nativePasswordResponse } from '../protocols/mysql/native-password.ts';
+import { decodeErr, type Err } from '../protocols/mysql/responses.ts';
+
+export interface RawPacket {
+  readonly sequence: number;
+  readonly payload: Buffer;
+}
+
+const WANTED =
+  CLIENT.longFlag |
+  CLIENT.connectWithDb |
+  CLIENT.protocol41 |
+  CLIENT.transactions |
+  CLIENT.secureConnection |
+  CLIENT.multiStatements |
+  CLIENT.multiResults |
+  CLIENT.psMultiResults |
+  CLIENT.pluginAuth |
+  CLIENT.longPassword;
+
+/** A client that sends whatever bytes a test wants, and shows every packet that comes back. */
+export class RawMysqlClient {
+  readonly socket: Socket;
+  greeting!: Handshake;
+  capabilities: Capabilities = { client: 0, mariadb: 0 };
+  ended = false;
+  readonly #packets: RawPacket[] = [];
+  #bytes = Buffer.alloc(0);
+  #wake: () => void = () => undefined;
+
+  private constructor(socket: Socket) {
+    this.socket = socket;
+    socket.on('data', (chunk: Buffer) => {
+      this.#bytes = Buffer.concat([this.#bytes, chunk]);
+      while (this.#bytes.length >= 4) {
+        const end = 4 + this.#bytes.readUIntLE(0, 3);
+        if (this.#bytes.length < end) break;
+        this.#packets.push({ sequence: this.#bytes[3]!, payload: this.#bytes.subarray(4, end) });
+        this.#bytes = this.#bytes.subarray(end);
+      }
+      this.#wake();
+    });
+    socket.on('error', () => undefined);
+    socket.on('close', () => {
+      this.ended = true;
+      this.#wake();
+    });
+  }
+
+  static async connect(port: number): Promise<RawMysqlClient> {
+    const socket = connect({ host: '127.0.0.1', port, noDelay: true });
+    await once(socket, 'connect');
+    return new RawMysqlClient(socket);
+  }
+
+  /** Connects and logs in. @param more capabilities besides the usual ones */
+  static async login(
+    port: number,
+    { user, password, database }: { user: string; password: string; database: string },
+    more = 0,
+  ): Promise<RawMysqlClient> {
+    const client = await RawMysqlClient.connect(port);
+    const error = await client.authenticate(user, password, database, more);
+    if (error !== null) throw new Error(`${error.code}: ${error.message}`);
+    return client;
+  }
+
+  /** @returns why it was refused, `null` if it was not */
+  async authenticate(user: string, password: string, database: string, more = 0, plugin?: string): Promise<Err | null> {
+    const first = await this.packet();
+    if (first.payload[0] === 0xff) return decodeErr(first.payload);
+    this.greeting = decodeHandshake(first.payload);
+    const client = ((WANTED | more) & this.greeting.capabilities.client) >>> 0;
+    this.capabilities = { client, mariadb: 0 };
+    const authPlugin = plugin ?? this.greeting.authPlugin!;
+    let scramble = this.greeting.authData;
+    const answer = (): Buffer =>
+      authPlugin === NATIVE_PASSWORD
+        ? nativePasswordResponse(password, scramble)
+        : cachingSha2Response(password, scramble);
+    const response = encodeHandshakeResponse({
+      capabilities: this.capabilities,
+      maxPacketSize: 1 << 24,
+      characterSet: 45,
+      user,
+      authResponse: answer(),
+      database,
+      authPlugin,
+      attributes: null,
+      zstdLevel: null,
+    });
+    this.send(encodePackets(response, 1));
+    let sha2 = new CachingSha2Client(password, scramble, 'ask for the key');
+    for (;;) {
+      const { sequence, payload } = await this.packet();
+      if (payload[0] === 0) return null;
+      if (payload[0] === 0xff) return decodeErr(payload);
+      if (payload[0] === 0xfe) {
+        const asked = payload.toString('latin1', 1, payload.indexOf(0, 1));
+        scramble = payload.subarray(payload.indexOf(0, 1) + 1, payload.indexOf(0, 1) + 21);
+        sha2 = new CachingSha2Client(password, scramble, 'ask for the key');
+        const said =
+          asked === CACHING_SHA2_PASSWORD
+            ? cachingSha2Response(password, scramble)
+            : nativePasswordResponse(password, scramble);
+        this.send(encodePackets(said, sequence + 1));
+        continue;
+      }
+      const next = sha2.answer(decodeAuthMoreData(payload));
+      if (next !== null) this.send(encodePackets(next, sequence + 1));
+    }
+  }
+
+  send(...bytes: Buffer[]): void {
+    this.socket.write(Buffer.concat(bytes));
+  }
+
+  /** The next packet; rejects if the connection ends instead. */
+  async packet(): Promise<RawPacket> {
+    const deadline = Date.now() + 10_000;
+    while (this.#packets.length === 0) {
+      if (this.ended) throw new Error('the connection has ended');
+      if (Date.now() > deadline) throw new Error('no packet within 10 s');
+      await Promise.race([
+        sleep(200, undefined, { ref: false }),
+        new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        }),
+      ]);
+    }
+    return this.#packets.shift()!;
+  }
+
+  /** All packets until the connection ends. */
+  async rest(): Promise<RawPacket[]> {
+    const packets: RawPacket[] = [];
+    for (;;) {
+      try {
+        packets.push(await this.packet());
+      } catch (error) {
+        if (!this.ended) throw error;
+        return packets;
+      }
+    }
+  }
+
+  close(): void {
+    this.socket.destroy();
+  }
+}
+
+/** The packet of a COM_QUERY. */
+export function comQuery(text: string, sequence = 0): Buffer {
+  return encodePackets(Buffer.concat([Buffer.of(3), Buffer.from(text)]), sequence);
+}
