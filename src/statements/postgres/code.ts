@@ -96,8 +96,14 @@ export function functionCode(walk: EffectWalk, called: CatalogueFunction): CodeR
 }
 
 /** The code of an expression of a relation, without what it reads: that shows to nobody. */
-export function expressionCode(walk: EffectWalk, { kind, expression }: CatalogueExpression): CodeReading {
-  if (isPlain(walk, expression)) return NOTHING;
+export function expressionCode(walk: EffectWalk, given: CatalogueExpression): CodeReading {
+  const { kind, expression } = given;
+  const plain = walk.names.readings?.plain;
+  if (plain?.has(given)) return NOTHING;
+  if (isPlain(walk, expression)) {
+    plain?.add(given);
+    return NOTHING;
+  }
   return once(walk, `${kind} ${expression}`, walk.names.withoutPath(), (inner) => {
     const statement = inner.parse(`SELECT ${expression}`);
     if (statement === null) inner.opaque(`unread ${kind}`);

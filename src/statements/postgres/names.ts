@@ -1,4 +1,5 @@
 import type {
+  CatalogueExpression,
   CatalogueFunction,
   CatalogueLookup,
   CatalogueName,
@@ -38,6 +39,8 @@ export class Readings {
   /** `null` while it is being read. */
   readonly views = new Map<CatalogueRelation, ViewReading | null>();
   readonly code = new Map<string, CodeReading | null>();
+  /** Expressions of relations that only compute. */
+  readonly plain = new WeakSet<CatalogueExpression>();
   /** How many pieces of code are being read within each other, and if one was met again within itself. */
   codeDepth = 0;
   codeWasCut = false;

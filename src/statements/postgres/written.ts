@@ -128,6 +128,9 @@ function throughView(walk: EffectWalk, effect: EffectName, view: CatalogueRelati
   setOff(walk, effect, relation, { ...write, columns: known, only: false });
 }
 
+/** Statements that cascade to hundreds of relations are for nobody to understand. */
+const STEPS_FOR_A_CASCADE = 400;
+
 const ACTIONS: Readonly<Record<string, 'delete' | 'update'>> = {
   cascade: 'delete',
   'set null': 'update',
@@ -139,6 +142,7 @@ function cascade(walk: EffectWalk, event: 'delete' | 'update', relation: Catalog
     const rule = (event === 'delete' ? foreignKey.onDelete : foreignKey.onUpdate).toLowerCase();
     const action = ACTIONS[rule];
     if (action === undefined) continue;
+    walk.step(STEPS_FOR_A_CASCADE);
     if (event === 'update' && write.columns !== null) {
       if (!foreignKey.referencedColumns.some((name) => write.columns!.includes(name))) continue;
     }
@@ -160,6 +164,7 @@ function cascade(walk: EffectWalk, event: 'delete' | 'update', relation: Catalog
 /** TRUNCATE ... CASCADE empties every relation that refers to this one, whatever its foreign keys say. */
 export function truncatesReferencing(walk: EffectWalk, relation: CatalogueRelation): void {
   for (const { from } of walk.names.readings?.referencing(relation) ?? []) {
+    walk.step(STEPS_FOR_A_CASCADE);
     if (!walk.firstTime(`truncate cascade ${from.schema}.${from.name}`)) continue;
     walk.addEffect({ effect: 'truncate', object: objectOf(from), predicate: null, via: 'foreign key' });
     setOff(walk, 'truncate', from, { predicate: null, columns: null, only: false, via: 'foreign key' });
