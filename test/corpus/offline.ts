@@ -65,13 +65,9 @@ export async function mysqlCatalogue(schema: string): Promise<CatalogueData | nu
   const server = await startMariadb();
   if (server === null) return null;
   try {
-    const text = readFileSync(schema, 'utf8');
-    const comments = text.split('\n').filter((line) => line.startsWith('--'));
-    const databases = [...comments.join('\n').matchAll(/CREATE DATABASE (\w+)/g)].map(([, name]) => name!);
+    const { databases, statements } = mysqlSchema(schema);
     const [database = server.database] = databases;
     await server.query(databases.map((name) => `CREATE DATABASE ${name};`).join('') || 'DO 1');
-    const end = /^\$\$$/m.test(text) ? /^\$\$$/m : /;$/m;
-    const statements = text.split(end).filter((one) => one.replace(/^--.*$/gm, '').trim() !== '');
     // One by one: bodies of triggers have semicolons in them, and only the client divides at the file's own delimiter.
     const { createConnection } = await import('mysql2/promise');
     const { host, port, superuser: user, password } = server;
@@ -99,6 +95,15 @@ export async function mysqlCatalogue(schema: string): Promise<CatalogueData | nu
   } finally {
     await server.stop();
   }
+}
+
+/** The databases that a schema file needs, and its statements. */
+export function mysqlSchema(schema: string): { readonly databases: string[]; readonly statements: string[] } {
+  const text = readFileSync(schema, 'utf8');
+  const comments = text.split('\n').filter((line) => line.startsWith('--'));
+  const databases = [...comments.join('\n').matchAll(/CREATE DATABASE (\w+)/g)].map(([, name]) => name!);
+  const end = /^\$\$$/m.test(text) ? /^\$\$$/m : /;$/m;
+  return { databases, statements: text.split(end).filter((one) => one.replace(/^--.*$/gm, '').trim() !== '') };
 }
 
 /** Judges statements without a server, each in a session of its own on a connection with `default: deny`. */

@@ -3,13 +3,14 @@
  * prints, by class, how many were judged as labelled and which were not. Exits with 1 if any was not.
  *
  * Without `--through-sluice` Sluice only reads them, with the catalogue of a throw-away server that has the schema. With
- * it, PostgreSQL only, an agent sends them through a running Sluice: what is refused must not reach the server, and what is
+ * it an agent sends them through a running Sluice: what is refused must not reach the server, and what is
  * allowed must be answered as on a direct connection.
  */
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { trimmed } from '../../src/cli/terminal.ts';
 import { type Answer, type LabelledStatement, readLabelled, wrong } from './labelled-statement.ts';
+import { sendMysqlThroughSluice } from './mysql-through-sluice.ts';
 import { judgeOffline, mysqlCatalogue, postgresCatalogue } from './offline.ts';
 import { sendThroughSluice } from './through-sluice.ts';
 
@@ -58,7 +59,7 @@ process.exitCode = report(statements, answers) === 0 ? 0 : 1;
 
 async function answersOf(): Promise<Map<string, Answer>> {
   if (values['through-sluice']) {
-    if (dialect !== 'postgres') usage('Only PostgreSQL can be tried through Sluice.');
+    if (dialect === 'mysql') return sendMysqlThroughSluice(statements, schema!, rules);
     return sendThroughSluice(statements, schema!, rules, values.database);
   }
   const catalogue =

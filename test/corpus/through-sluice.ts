@@ -1,7 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import pg from 'pg';
-import { parse, stringify } from 'yaml';
 import { decodeDataRow, decodeErrorResponse } from '../../protocols/postgres/backend.ts';
 import { encodeCopyDone, encodeQuery, encodeTerminate } from '../../protocols/postgres/frontend.ts';
 import { readRuleFiles } from '../../src/policy/load.ts';
@@ -10,6 +8,7 @@ import { type Login, type Message, RawClient } from '../raw-client.ts';
 import { type PostgresServer, startPostgres } from '../servers/postgres.ts';
 import { startSluice } from '../sluice.ts';
 import type { Answer, LabelledStatement } from './labelled-statement.ts';
+import { merged } from './merged-rules.ts';
 import { AGENT, loadPostgres } from './offline.ts';
 
 /** The account of the application, which schema files make; where they do not, the superuser stands in. */
@@ -134,17 +133,6 @@ async function refresh(server: PostgresServer, database: string): Promise<void> 
   const name = pg.escapeIdentifier(database);
   await server.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
   await server.query(`CREATE DATABASE ${name} TEMPLATE ${TEMPLATE}`);
-}
-
-/** Rule files as one. */
-function merged(files: readonly string[]): string {
-  const sections: Record<string, unknown[]> = {};
-  for (const file of files) {
-    for (const [name, items] of Object.entries(parse(readFileSync(file, 'utf8')) as Record<string, unknown>)) {
-      if (Array.isArray(items)) sections[name] = [...(sections[name] ?? []), ...items];
-    }
-  }
-  return stringify({ version: 1, ...sections }, { aliasDuplicateObjects: false });
 }
 
 async function converseAll(
