@@ -40,7 +40,7 @@ const POSTGRES_RULES = [...rules('agents-guarded-writes', 'exfiltration', 'pii')
 test('PostgreSQL: however a statement is written, it is judged alike', async () => {
   const statements = readLabelled(join(corpus, 'shop.jsonl'));
   const all = [...statements, ...variationsOf(statements)];
-  assert.ok(all.length >= 5000, `${all.length} statements`);
+  assert.ok(all.length >= 6000, `${all.length} statements`);
   const catalogue = await postgresCatalogue(join(corpus, 'shop.sql'), 'shop');
   const answers = await judgeOffline(all, catalogue, POSTGRES_RULES);
   // What a mask would have to rewrite is refused as long as nothing rewrites it.
