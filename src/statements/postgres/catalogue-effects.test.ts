@@ -101,6 +101,19 @@ const EFFECTS: readonly (readonly [string, ...string[]])[] = [
     'call-function function:pg_catalog.pg_read_file via policy of parcels',
     'file function:pg_read_file via policy of parcels',
   ],
+  [
+    'INSERT INTO words (id) VALUES (1)',
+    'insert words',
+    'call-function function:is_word via type word',
+    'opaque function:is_word via unread function is_word',
+  ],
+  ["UPDATE words SET feels = 'good' WHERE id = 1", 'update words [bounded]'],
+  [
+    'UPDATE words SET said = $1 WHERE id = 1',
+    'update words [bounded]',
+    'call-function function:is_word via type word',
+    'opaque function:is_word via unread function is_word',
+  ],
   // Operators, types
   ['SELECT 1 + 1, $1 || $2 FROM books WHERE id BETWEEN 1 AND 2', 'read books [open]'],
   ['SELECT !!! 1', 'call-function function:burn', 'opaque function:burn via unread function burn'],

@@ -154,6 +154,7 @@ const data: CatalogueData = {
         ],
       },
     ),
+    relation('public.words', 'id integer, said public.word, many public.word[], feels public.mood'),
     relation('staff.members', 'id integer!, salary numeric', { keys: [['id']] }),
     view(
       'public.catalogue',

@@ -86,7 +86,7 @@ function runsCasts(walk: EffectWalk, target: string, from: string | null, place:
 /** True for a type of the catalogue; types are told as the server prints them, with their schema. */
 export function isUserType(walk: EffectWalk, printed: string): boolean {
   const [schema, name] = withoutModifier(printed)
-    .replace(/(\[\])+$/, '')
+    .replace(/(\[\])+$|"/g, '')
     .split('.');
   if (name === undefined) return false;
   return (walk.names.catalogue?.typesNamed(schema!, name).length ?? 0) > 0;

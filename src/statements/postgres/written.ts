@@ -4,6 +4,7 @@ import { expressionCode, ruleCode, triggerCode } from './code.ts';
 import type { EffectWalk, Place } from './effects.ts';
 import { objectOf } from './names.ts';
 import type { Source } from './scope.ts';
+import { withoutModifier } from './types.ts';
 import { readView } from './views.ts';
 
 /** What else happens when a relation is written: views write what they read, triggers and rules run, foreign keys cascade. */
@@ -75,7 +76,10 @@ export function setOff(walk: EffectWalk, effect: EffectName, relation: Catalogue
       walk.takesCode(ruleCode(walk, rule.definition), `rule ${rule.name}`);
     }
   }
-  if (event === 'insert' || event === 'update') for (const one of [relation, ...below]) computes(walk, one);
+  if (event === 'insert' || event === 'update') {
+    becomes(walk, relation, event === 'insert' ? null : write.columns);
+    for (const one of [relation, ...below]) computes(walk, one);
+  }
   if (relation.kind === 'view' && !replaced) throughView(walk, effect, relation, write);
   if (event === 'delete' || event === 'update') {
     for (const one of [relation, ...below]) cascade(walk, event, one, write);
@@ -97,6 +101,31 @@ function computes(walk: EffectWalk, { name, columns, expressions = [] }: Catalog
       effects.filter(({ effect }) => effect !== 'read'),
       `${one.kind} of ${name}`,
     );
+  }
+}
+
+/** Values become those of a column's type: constraints of domains, input functions and casts of users run. */
+function becomes(walk: EffectWalk, { columns }: CatalogueRelation, written: readonly string[] | null): void {
+  const { catalogue } = walk.names;
+  for (const { name, type } of columns) {
+    const [schema, bare] = withoutModifier(type)
+      .replace(/(\[\])+$|"/g, '')
+      .split('.');
+    if (catalogue === null || bare === undefined || written?.includes(name) === false) continue;
+    for (const one of catalogue.typesNamed(schema!, bare)) {
+      for (const code of one.functions) walk.runsFunction(code, walk.top);
+      for (const expression of one.checks) {
+        const { effects } = expressionCode(walk, { kind: 'check', column: null, expression });
+        walk.takesCode(
+          effects.filter(({ effect }) => effect !== 'read'),
+          `type ${one.name}`,
+        );
+      }
+    }
+    for (const cast of catalogue.data.casts) {
+      if (cast.function === null || cast.context === 'explicit' || cast.target !== `${schema}.${bare}`) continue;
+      walk.runsFunction(cast.function, walk.top);
+    }
   }
 }
 
