@@ -17,9 +17,6 @@ const masks = join(corpus, 'masks.yaml');
 
 const MYSQL_RULES = [...rules('agents-guarded-writes', 'mysql-agents', 'exfiltration', 'pii'), masks];
 
-/** Known to be wrong; the todo below is about them. */
-const UNSOLVED = new Set(['my-ben-038', 'my-ben-039', 'my-dos-008']);
-
 function wrongOnes(statements: readonly LabelledStatement[], answers: ReadonlyMap<string, Answer>): string[] {
   return statements.flatMap((one) => {
     const why = wrong(one, answers.get(one.id)!);
@@ -49,21 +46,11 @@ test('PostgreSQL: however a statement is written, it is judged alike', async () 
 
 test('MySQL: what must not run is refused, what is harmless is allowed', async (context) => {
   const statements = readLabelled(join(corpus, 'mysql.jsonl'));
-  assert.ok(statements.length >= 150);
+  assert.ok(statements.length >= 1000);
   const catalogue = await mysqlCatalogue(join(corpus, 'mysql.sql'));
   if (catalogue === null) return context.skip('there is no MariaDB here');
   const answers = await judgeOffline(statements, catalogue, MYSQL_RULES);
-  assert.deepEqual(
-    wrongOnes(statements, answers).filter((text) => !UNSOLVED.has(text.split(' ')[0]!)),
-    [],
-  );
-});
-
-test('MySQL: recursion without an end is refused, EXPLAIN of what is harmless is not', { todo: true }, async () => {
-  const statements = readLabelled(join(corpus, 'mysql.jsonl')).filter(({ id }) => UNSOLVED.has(id));
-  const catalogue = await mysqlCatalogue(join(corpus, 'mysql.sql'));
-  assert.ok(catalogue !== null);
-  assert.deepEqual(wrongOnes(statements, await judgeOffline(statements, catalogue, MYSQL_RULES)), []);
+  assert.deepEqual(wrongOnes(statements, answers), []);
 });
 
 test('a wrong answer is found, whichever way it is wrong', () => {

@@ -6,7 +6,8 @@ import { analyseText } from './text-facts.ts';
 
 const MARIADB = readServer('mariadb', '10.11.6-MariaDB');
 const MYSQL = readServer('mysql', '9.1.0');
-const state = lexingStateOf('', 'shop');
+/** No default database: names stay as they are written. */
+const state = lexingStateOf('', null);
 
 function statementsOf(text: string, server = MARIADB): readonly StatementFacts[] {
   return analyseText(text, { server, state, catalogue: null }).statements;
@@ -44,7 +45,11 @@ test('reads are of every table, with the columns used and what the condition pro
     ['SELECT a FROM (t JOIN (u) ON t.x = u.x)', 'read t (a x) [open]', 'read u (a x) [open]'],
     ['WITH t AS (SELECT 1) SELECT * FROM t'],
     ['WITH t AS (SELECT * FROM t) SELECT * FROM t', 'read t [none] via cte'],
-    ['WITH RECURSIVE t AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT * FROM t'],
+    [
+      'WITH RECURSIVE t AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT * FROM t',
+      'resource via recursion that nothing ends (cte)',
+    ],
+    ['WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t WHERE n < 9) SELECT * FROM t'],
     ['WITH t AS (SELECT 1) SELECT * FROM s.t', 'read s.t [none]'],
     ['SELECT * FROM t, LATERAL (SELECT t.a) x', 'read t [none]'],
     ["SELECT * FROM JSON_TABLE('[]', '$[*]' COLUMNS (a INT PATH '$')) j", 'call-function function:json_table'],
@@ -65,8 +70,8 @@ test('functions, settings, variables and files count wherever they are', () => {
       'SELECT f(1), s.g(2), COUNT(*) OVER (ORDER BY h()) FROM t',
       'call-function function:f',
       'call-function function:s.g',
-      'call-function function:count',
       'call-function function:h',
+      'call-function function:count',
       'read t () [none]',
     ],
     [
@@ -105,8 +110,10 @@ test('functions, settings, variables and files count wherever they are', () => {
       'call-procedure function:analyse',
       'call-function function:analyse',
     ],
-    ['SELECT NEXT VALUE FOR s', 'update s via sequence'],
-    ['SELECT NEXTVAL(s)', 'call-function function:nextval', 'update s via sequence'],
+    ['SELECT NEXT VALUE FOR s', 'update s [keyed] via sequence'],
+    ['SELECT NEXTVAL(s)', 'update s [keyed] via sequence'],
+    ['SELECT SETVAL(s, 9)', 'update s [none] via sequence'],
+    ['SELECT LASTVAL(s), PREVIOUS VALUE FOR s'],
     ['DO f(), 1', 'call-function function:f'],
     ['CALL s.p(f())', 'call-procedure function:s.p', 'call-function function:f'],
   ]);
@@ -187,7 +194,7 @@ test('settings say their scope, their value and whether later text is read diffe
     ['SET ROLE admin', 'set-role'],
     ['SET DEFAULT ROLE admin', 'role'],
     ['USE other', 'set-session setting:other.database'],
-    ['SET TRANSACTION READ WRITE', 'transaction', 'set-session setting:transaction_read_only'],
+    ['SET TRANSACTION READ WRITE', 'transaction', 'set-session setting:transaction_read_only = OFF'],
     ['START TRANSACTION READ ONLY', 'transaction'],
     ['START TRANSACTION READ WRITE', 'transaction', 'set-session setting:transaction_read_only'],
   ]);
@@ -207,7 +214,55 @@ test('settings say their scope, their value and whether later text is read diffe
   assert.equal(statementsOf('SET NAMES latin1')[0]!.refuses, null);
   const [, after] = statementsOf("SET sql_mode = 'ANSI'; DELETE FROM t");
   assert.equal(after!.kind, 'OPAQUE');
-  assert.deepEqual(statementsOf('USE other; DELETE FROM t')[1]!.effects.map(inWords), ['delete t [none]']);
+  assert.deepEqual(statementsOf('USE other; DELETE FROM t')[1]!.effects.map(inWords), ['delete other.t [none]']);
+});
+
+test('a name without a database is in the default one, and to use that again changes nothing', () => {
+  const inShop = (text: string) =>
+    analyseText(text, { server: MARIADB, state: lexingStateOf('', 'shop'), catalogue: null }).statements;
+  assert.deepEqual(inShop('DELETE FROM t')[0]!.effects.map(inWords), ['delete shop.t [none]']);
+  assert.deepEqual(inShop('USE `shop`; DELETE FROM t')[0]!.effects, []);
+  assert.deepEqual(inShop('USE shop; DELETE FROM t')[1]!.effects.map(inWords), ['delete shop.t [none]']);
+});
+
+test('writes to the tables of the server are what its own statements would be', () => {
+  check([
+    ["DELETE FROM mysql.user WHERE user = 'x'", 'delete mysql.user [bounded]', 'admin mysql.user via system catalogue'],
+    [
+      'UPDATE PERFORMANCE_SCHEMA.setup_actors SET enabled = 1 WHERE host = 2',
+      'update performance_schema.setup_actors (enabled) [bounded]',
+      'admin performance_schema.setup_actors via system catalogue',
+    ],
+  ]);
+});
+
+test('tables that nothing ties to each other multiply, and recursion has to end', () => {
+  const costs = (text: string) =>
+    statementsOf(text).some(({ effects }) => effects.some(({ effect }) => effect === 'resource'));
+  for (const text of [
+    'SELECT 1 FROM a JOIN b ON 1 JOIN c ON TRUE',
+    'SELECT 1 FROM a, b, c WHERE a.x > 0 AND b.x > 0',
+    'SELECT 1 FROM (SELECT 1 FROM a, b) x, (SELECT 1 FROM a, b) y',
+    'SELECT 1 FROM information_schema.columns a, information_schema.columns b, t',
+    'SELECT 1 FROM seq_1_to_1000000000',
+    'SELECT 1 FROM seq_1_to_10000 a, seq_1_to_10000 b',
+    'WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE 1 = 1) SELECT n FROM r',
+    'WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 1000000000) SELECT n FROM r',
+    'WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r, t) SELECT n FROM r',
+  ])
+    assert.equal(costs(text), true, text);
+  for (const text of [
+    'SELECT 1 FROM a, b, c WHERE a.x = b.x AND b.y = c.y',
+    'SELECT 1 FROM a JOIN b ON a.x = b.x LEFT JOIN c USING (x)',
+    'SELECT 1 FROM a, b, (SELECT COUNT(*) FROM c) x',
+    'SELECT 1 FROM a, b, c WHERE a.id = 1 AND b.id = 2',
+    'SELECT 1 FROM a, (SELECT 1 FROM b, c LIMIT 10) x',
+    'SELECT seq FROM seq_1_to_365',
+    'WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 100) SELECT n FROM r',
+    'WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r LIMIT 10) SELECT n FROM r',
+    'WITH RECURSIVE r AS (SELECT id FROM t UNION ALL SELECT t.id FROM t JOIN r ON t.parent = r.id) SELECT id FROM r',
+  ])
+    assert.equal(costs(text), false, text);
 });
 
 test('definitions, privileges, and what acts on the server', () => {

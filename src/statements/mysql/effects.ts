@@ -1,25 +1,35 @@
 import type { CatalogueLookup, CatalogueTrigger } from '../catalogue.ts';
-import type { Effect, EffectName, ObjectName, Predicate, StatementFacts } from '../facts.ts';
+import {
+  EFFECT_CLASSES,
+  type Effect,
+  type EffectName,
+  type ObjectName,
+  type Predicate,
+  type StatementFacts,
+} from '../facts.ts';
 import type { FunctionClass } from '../postgres/functions.ts';
+import { referencing } from '../references.ts';
+import { AGGREGATES } from './expression-parser.ts';
 import { effectsOfCall, effectsOfCostlyCall, effectsOfPattern, type KnownFunctions } from './functions.ts';
-import { predicateOn, proofOf } from './proof.ts';
+import { type Proof, predicateOn, proofOf } from './proof.ts';
 import { type Frame, noteUse, relationOf, type Source, sourcesOf } from './scope.ts';
 import { NotUnderstood } from './token-reader.ts';
-import type {
-  Action,
-  Arm,
-  Assignment,
-  CommonTable,
-  Delete,
-  Expression,
-  Insert,
-  Into,
-  Name,
-  Plain,
-  Query,
-  Statement,
-  TableReference,
-  Update,
+import {
+  type Action,
+  type Arm,
+  type Assignment,
+  type CommonTable,
+  type Delete,
+  type Expression,
+  type Insert,
+  type Into,
+  type Name,
+  type Plain,
+  partsOf,
+  type Query,
+  type Statement,
+  type TableReference,
+  type Update,
 } from './tree.ts';
 
 /**
@@ -31,6 +41,7 @@ export interface AnalysisContext {
   readonly known: KnownFunctions;
   /** Names of tables and databases that differ only in case are the same. */
   readonly foldsNames: boolean;
+  readonly isMaria: boolean;
   /** The default database, `null` if not known. */
   readonly database: string | null;
   /** The facts of a text that is run: of PREPARE. */
@@ -54,10 +65,24 @@ export function analyseStatement(statement: Statement, context: AnalysisContext)
   };
 }
 
+export type Call = Extract<Expression, { type: 'call' }>;
+
 /** What is known of a function; `null` if nothing is, or it may be one that somebody made. */
-export function classOf({ schema, name }: Name, { known, catalogue }: AnalysisContext): FunctionClass | null {
+export function classOf(
+  { name: { schema, name }, arguments: given }: Call,
+  { known, catalogue }: AnalysisContext,
+): FunctionClass | null {
   if (schema !== null || (catalogue !== null && catalogue.functionsNamed(null, name).length > 0)) return null;
-  return known?.get(name) ?? null;
+  const found = known?.get(name) ?? null;
+  // With an argument it sets what it tells.
+  return name === 'last_insert_id' && given.length > 0 && found !== null ? 'other' : found;
+}
+
+/** The sequence that MariaDB's NEXTVAL, LASTVAL or SETVAL is about: their argument is its name, not a column. */
+export function sequenceOf({ name: { schema, name }, arguments: given }: Call, context: AnalysisContext): Name | null {
+  const [first] = given;
+  if (!context.isMaria || schema !== null || !SEQUENCE_FUNCTIONS.has(name) || first?.type !== 'column') return null;
+  return { schema: first.table, name: first.name };
 }
 
 /** What surrounds a query: the CTE names it sees, the tables of the queries around it, the construct it hides in. */
@@ -65,14 +90,19 @@ interface Place {
   readonly ctes: CteScope | null;
   readonly frame: Frame | null;
   readonly via: string | null;
+  /** The CTE whose query this is, if that may read its own result. */
+  readonly recursion: CteScope | null;
 }
 
 interface CteScope {
   readonly name: string;
   readonly outer: CteScope | null;
+  /** As a power of ten. */
+  magnitude: number;
+  isRead: boolean;
 }
 
-const TOP: Place = { ctes: null, frame: null, via: null };
+const TOP: Place = { ctes: null, frame: null, via: null, recursion: null };
 
 /** Most tables of a statement, those of views and triggers included. The servers join 61. */
 const MOST_TABLES = 512;
@@ -87,6 +117,7 @@ class EffectWalk {
   refuses: string | null = null;
   readonly #context: AnalysisContext;
   readonly #effects = new Map<string, Effect>();
+  readonly #cascaded = new Set<string>();
   #expansions = 0;
   #tables = 0;
 
@@ -99,12 +130,29 @@ class EffectWalk {
   }
 
   #add(given: Effect): void {
-    const object = this.#catalogued(this.#folded(given.object));
+    const object = this.#catalogued(this.#folded(this.#resolved(given.object)));
     const effect = object === given.object ? given : { ...given, object };
     const name = object === null ? '' : `${object.kind}\0${object.schema ?? '\0'}\0${object.name}`;
     const key = `${effect.effect}\0${effect.predicate}\0${effect.via}\0${name}\0${effect.value}`;
     const known = this.#effects.get(key);
     this.#effects.set(key, known === undefined ? effect : { ...effect, ...bothColumns(known, effect) });
+    // The server keeps accounts, privileges and what it logs in tables: a write there is what GRANT and the like do.
+    if (object?.kind === 'relation' && WRITES.has(effect.effect) && this.#isOfTheServer(object))
+      this.#does('admin', object, 'system catalogue');
+  }
+
+  #isOfTheServer({ schema }: ObjectName): boolean {
+    const database = (schema ?? this.#context.database ?? '').toLowerCase();
+    return SYSTEM_SCHEMAS.has(database) || OTHER_SERVER_SCHEMAS.has(database);
+  }
+
+  /** Names without a database are in the default one: those of tables always, those of routines if it has one. */
+  #resolved(object: ObjectName | null): ObjectName | null {
+    const { database, catalogue } = this.#context;
+    if (object === null || object.schema !== null || database === null) return object;
+    const isFound =
+      object.kind === 'function' && (catalogue?.functionsNamed(database, object.name.toLowerCase()).length ?? 0) > 0;
+    return object.kind === 'relation' || isFound ? { ...object, schema: database } : object;
   }
 
   /** Names of tables and databases in one case, where the server does not tell them apart by case. */
@@ -119,6 +167,7 @@ class EffectWalk {
   #catalogued(object: ObjectName | null): ObjectName | null {
     if (object?.kind !== 'relation') return object;
     const relation = relationOf(object.schema, object.name, this.#context.catalogue, this.#context.database);
+    if (relation === null && this.#isSequenceTable(object.name)) return { ...object, catalogued: true };
     if (relation === null || (relation.kind === 'view' && relation.definition === null)) return object;
     return { ...object, catalogued: true };
   }
@@ -159,6 +208,9 @@ class EffectWalk {
   }
 
   #plain(statement: Plain, place: Place): void {
+    const [action] = statement.actions;
+    // Drivers say it again at login: it changes nothing.
+    if (statement.kind === 'USE' && this.#isDefault(action?.object?.schema ?? null)) return;
     for (const action of statement.actions) this.#action(action, place);
     this.#expressions(statement.expressions, place);
     for (const { statement: inner, via } of statement.inner) this.statement(inner, { ...place, via: place.via ?? via });
@@ -166,6 +218,12 @@ class EffectWalk {
     if (statement.deallocates !== null) this.nameChange = { op: 'deallocate', name: statement.deallocates };
     this.changesLexing ||= statement.changesLexing;
     this.refuses ??= statement.refuses;
+  }
+
+  #isDefault(database: string | null): boolean {
+    const known = this.#context.database;
+    if (known === null || database === null) return false;
+    return this.#context.foldsNames ? known.toLowerCase() === database.toLowerCase() : known === database;
   }
 
   #action({ effect, object, via, value }: Action, place: Place): void {
@@ -216,64 +274,111 @@ class EffectWalk {
   #withClause(ctes: readonly CommonTable[], isRecursive: boolean, place: Place): Place {
     let scope = place.ctes;
     for (const { name, query } of ctes) {
-      const own: CteScope = { name, outer: scope };
+      const own: CteScope = { name, outer: scope, magnitude: RECURSION_MAGNITUDE, isRead: false };
+      const via = place.via ?? 'cte';
       // A name that is only given further on is a table's, as far as can be told.
-      const inside = { ctes: isRecursive ? own : scope, frame: null, via: place.via ?? 'cte' };
-      this.#query(query, inside);
+      const inside = isRecursive ? { ctes: own, recursion: own } : { ctes: scope, recursion: null };
+      const magnitude = this.#query(query, { ...inside, frame: null, via });
+      if (!own.isRead) own.magnitude = magnitude;
       scope = own;
     }
     return { ...place, ctes: scope };
   }
 
-  #query(query: Query, outer: Place): void {
-    const place = this.#withClause(query.ctes, query.isRecursive, outer);
+  /** @returns how many rows it is thought to have, as a power of ten */
+  #query(query: Query, outer: Place): number {
+    const { recursion } = outer;
+    const place = this.#withClause(query.ctes, query.isRecursive, { ...outer, recursion: null });
     const [first] = query.arms;
     const isOne = query.arms.length === 1;
-    for (const arm of query.arms) this.#arm(arm, place, isOne && arm === first ? query : null);
+    let magnitude = 0;
+    let isRead = false;
+    for (const arm of query.arms) {
+      if (recursion !== null) recursion.isRead = false;
+      magnitude = Math.max(magnitude, this.#arm(arm, place, isOne && arm === first ? query : null));
+      if (recursion?.isRead !== true) continue;
+      isRead = true;
+      if (query.limit.length === 0 && !ends(arm)) this.#resource('recursion that nothing ends', place);
+    }
+    if (recursion !== null) recursion.isRead = isRead;
     if (!isOne) this.#expressions([...query.orderBy, ...query.limit], place);
     for (const into of query.into) this.#into(into, place);
     if (query.procedure !== null) {
       this.#does('call-procedure', { kind: 'function', schema: null, name: 'analyse' }, place.via);
       this.#expression(query.procedure, place);
     }
+    return Math.min(magnitude, magnitudeOfLimit(query.limit));
   }
 
-  /** @param query the query whose only arm it is, with ORDER BY and LIMIT that are about it; `null` if it has others */
-  #arm(arm: Arm, place: Place, query: Query | null): void {
+  /**
+   * @param query the query whose only arm it is, with ORDER BY and LIMIT that are about it; `null` if it has others
+   * @returns as {@link #query}
+   */
+  #arm(arm: Arm, place: Place, query: Query | null): number {
     const around = query === null ? [] : [...query.orderBy, ...query.limit];
     switch (arm.type) {
-      case 'nested':
-        this.#query(arm.query, place);
+      case 'nested': {
+        const magnitude = this.#query(arm.query, place);
         this.#expressions(around, place);
-        return;
+        return magnitude;
+      }
       case 'values':
         for (const row of arm.rows) this.#expressions(row, place);
         this.#expressions(around, place);
-        return;
+        return Math.log10(arm.rows.length);
       case 'table': {
         const frame = this.#frame([arm.table], place);
         for (const source of frame.sources) source.usesAll = true;
         this.#expressions(around, { ...place, frame });
         this.#reads(frame, null, place, query?.locks ?? false);
-        return;
+        return TABLE_MAGNITUDE;
       }
       case 'select': {
         const frame = this.#frame(arm.from, place);
         const inside = { ...place, frame };
-        const conditions = [...(arm.where === null ? [] : [arm.where]), ...conditionsOf(arm.from)];
-        this.#expressions([...arm.items, ...conditionsIn(arm.from), ...arm.further, ...around], inside);
-        if (arm.where !== null) this.#expression(arm.where, inside);
-        this.#reads(frame, proofOf(conditions, frame), place, query?.locks ?? false);
-        this.#crossJoin(frame, arm.where !== null || conditionsIn(arm.from).length > 0, place);
+        const where = arm.where === null ? [] : [arm.where];
+        this.#expressions([...arm.items, ...conditionsIn(arm.from), ...arm.further, ...around, ...where], inside);
+        this.#reads(frame, this.#proof([...where, ...conditionsOf(arm.from)], frame), place, query?.locks ?? false);
+        const magnitude = this.#product(frame, [...where, ...conditionsIn(arm.from)], place);
         for (const into of arm.into) this.#into(into, place);
+        return arm.further.length === 0 && arm.items.some(isAggregate) ? 0 : magnitude;
       }
     }
   }
 
-  #crossJoin({ sources }: Frame, hasCondition: boolean, place: Place): void {
-    if (sources.length >= MANY_TABLES && !hasCondition) this.#resource('joins tables without a condition', place);
-    const rows = sources.reduce((product, { alias, object }) => product * sequenceRows(object?.name ?? alias), 1);
-    if (rows > MANY_ROWS) this.#resource('makes a result without end', place);
+  #proof(conditions: readonly Expression[], frame: Frame): Proof | null {
+    return proofOf(conditions, { frame, isPure: (call) => classOf(call, this.#context) === 'pure' });
+  }
+
+  /** Tables that no condition ties to each other multiply. @returns as {@link #query} */
+  #product({ sources, ...frame }: Frame, conditions: readonly Expression[], place: Place): number {
+    const group = new Map<Source, Source>();
+    const root = (source: Source): Source => {
+      let at = source;
+      for (let next = group.get(at); next !== undefined; next = group.get(at)) at = next;
+      return at;
+    };
+    const bound = new Set<Source>();
+    if (sources.length > 1) {
+      for (const condition of conditions.flatMap(conjuncts)) {
+        // NATURAL ties what it joins, whatever that is called.
+        const isNatural = condition.type === 'column' && condition.name === '*';
+        const proof = isNatural ? null : this.#proof([condition], { sources, ...frame });
+        for (const source of proof?.bound.keys() ?? []) bound.add(source);
+        const [first, ...others] = (isNatural ? sources : [...proof!.mentions]).filter((one) => sources.includes(one));
+        if (first === undefined) continue;
+        for (const other of others) if (root(other) !== root(first)) group.set(root(other), root(first));
+      }
+    }
+    const largest = new Map<Source, number>();
+    for (const source of sources) {
+      const magnitude = bound.has(source) ? Math.min(source.magnitude, 1) : source.magnitude;
+      largest.set(root(source), Math.max(largest.get(root(source)) ?? 0, magnitude));
+    }
+    const magnitude = [...largest.values()].reduce((sum, one) => sum + one, 0);
+    if (magnitude >= TOO_MANY_ROWS)
+      this.#resource(largest.size > 1 ? 'joins tables without a condition' : 'makes a result without end', place);
+    return magnitude;
   }
 
   #resource(via: string, place: Place): void {
@@ -304,17 +409,25 @@ class EffectWalk {
         for (const table of reference.tables) this.#sources(table, frame, sources, place);
         return;
       case 'derived':
-        this.#query(reference.query, reference.lateral ? { ...place, frame } : place);
-        sources.push(computed(reference.alias ?? ''));
+        sources.push(
+          computed(
+            reference.alias ?? '',
+            this.#query(reference.query, reference.lateral ? { ...place, frame } : place),
+          ),
+        );
         return;
       case 'function':
         this.#expression(reference.call, { ...place, frame });
-        sources.push(computed(reference.alias ?? ''));
+        sources.push(computed(reference.alias ?? '', DOCUMENT_MAGNITUDE));
         return;
       case 'table': {
         const { name, alias } = reference;
-        if (name.schema === null && isCte(name.name, place.ctes)) sources.push(computed(alias ?? name.name));
-        else sources.push(this.#source(name, alias));
+        const cte = name.schema === null ? cteNamed(name.name, place.ctes) : null;
+        if (cte === null) sources.push(this.#source(name, alias));
+        else {
+          cte.isRead = true;
+          sources.push(computed(alias ?? name.name, cte.magnitude));
+        }
       }
     }
   }
@@ -331,11 +444,23 @@ class EffectWalk {
       relation,
       columns: new Set(),
       usesAll: false,
+      magnitude: this.#magnitudeOf(name, relation !== null),
     };
   }
 
+  #magnitudeOf(name: Name, isStored: boolean): number {
+    if (this.#isOfTheServer({ kind: 'relation', ...name })) return CATALOGUE_MAGNITUDE;
+    const rows = this.#context.isMaria && !isStored ? sequenceRows(name.name) : null;
+    return rows === null ? TABLE_MAGNITUDE : Math.log10(rows);
+  }
+
+  /** MariaDB makes them up; with a catalogue, what it does not have and is called so is one. */
+  #isSequenceTable(name: string): boolean {
+    return this.#context.isMaria && this.#context.catalogue !== null && sequenceRows(name) !== null;
+  }
+
   /** What a query reads, once all of it has been walked. */
-  #reads(frame: Frame, proof: ReturnType<typeof proofOf>, place: Place, locks: boolean): void {
+  #reads(frame: Frame, proof: Proof | null, place: Place, locks: boolean): void {
     for (const source of frame.sources) {
       if (source.object === null) continue;
       this.#onSource('read', source, predicateOn(source, proof), place.via);
@@ -357,7 +482,7 @@ class EffectWalk {
       const statements = relation.definition === null ? null : this.#context.parse(relation.definition);
       const [only] = statements ?? [];
       if (only?.type !== 'query' || statements?.length !== 1) this.#opaque(`view ${name} cannot be read`);
-      else this.#query(only.query, { ctes: null, frame: null, via: place.via ?? `view ${name}` });
+      else this.#query(only.query, { ...TOP, via: place.via ?? `view ${name}` });
     });
   }
 
@@ -385,20 +510,21 @@ class EffectWalk {
   }
 
   #insert(insert: Insert, place: Place): void {
-    const { table, replaces, query } = insert;
+    const { table, replaces, query, row } = insert;
     const object = relationName(table.name);
     const columns = insert.columns.map((column) => column.toLowerCase());
     const base = { effect: 'insert', object, predicate: null, via: place.via } as const;
     this.#add(columns.length === 0 ? base : { ...base, columns });
     const source = this.#source(table.name, null);
-    const frame: Frame = { sources: [source], outer: place.frame };
-    const inside = { ...place, frame };
-    for (const row of insert.rows) this.#expressions(row, inside);
+    const sources = row === null ? [source] : [source, computed(row.name, 0)];
+    const inside = { ...place, frame: { sources, outer: place.frame } };
+    for (const values of insert.rows) this.#expressions(values, inside);
     if (query !== null) this.#query(query, place);
     const events: CatalogueTrigger['events'][number][] = ['insert'];
     if (replaces) {
       // The rows with the same keys go; which ones a query brings is not known.
       this.#does('delete', object, place.via ?? 'replace', 'open');
+      this.#cascades('delete', table.name, 'open', null);
       events.push('delete');
     }
     if (insert.onDuplicate !== null) {
@@ -406,6 +532,7 @@ class EffectWalk {
       const written = insert.onDuplicate.map(({ column }) => columnName(column)).sort();
       const predicate = query === null ? 'bounded' : 'open';
       this.#add({ effect: 'update', object, predicate, via: place.via ?? 'on duplicate key', columns: written });
+      this.#cascades('update', table.name, predicate, written);
       events.push('update');
     }
     this.#returning(insert.returning, source, query === null ? 'bounded' : 'open', inside);
@@ -436,6 +563,7 @@ class EffectWalk {
       const predicate = predicateOn(source, proof);
       this.#add({ effect: 'update', object: source.object, predicate, via: place.via, columns: [...columns].sort() });
       this.#triggers(source.object, ['update']);
+      this.#cascades('update', source.object, predicate, [...columns]);
       this.#writesView(source.object, 'update', predicate, place);
       this.#returning(update.returning, source, predicate, inside);
     }
@@ -464,22 +592,54 @@ class EffectWalk {
       const predicate = predicateOn(source, proof);
       this.#does('delete', source.object, place.via, predicate);
       this.#triggers(source.object!, ['delete']);
+      this.#cascades('delete', source.object!, predicate, null);
       this.#writesView(source.object!, 'delete', predicate, place);
       this.#returning(statement.returning, source, predicate, inside);
     }
     this.#readsBesides(frame, targets, proof, place);
   }
 
+  /**
+   * What foreign keys do to other tables when rows of this one go or change. Their triggers do not fire then.
+   *
+   * @param columns those that change; `null` if the rows go
+   */
+  #cascades(
+    event: 'delete' | 'update',
+    { schema, name }: Name,
+    predicate: Predicate,
+    columns: readonly string[] | null,
+  ): void {
+    const { catalogue, database } = this.#context;
+    const relation = relationOf(schema, name, catalogue, database);
+    if (catalogue === null || relation === null) return;
+    for (const { from, foreignKey } of referencing(catalogue, relation)) {
+      const action = CASCADES[(event === 'delete' ? foreignKey.onDelete : foreignKey.onUpdate).toLowerCase()];
+      const isTouched = foreignKey.referencedColumns.some((one) => columns?.includes(one.toLowerCase()) ?? true);
+      if (action === undefined || !isTouched) continue;
+      // How many rows refer to one row, nobody knows.
+      const widened = predicate === 'bounded' || predicate === 'keyed' ? 'open' : predicate;
+      const effect = event === 'update' ? 'update' : action;
+      const written = effect === 'update' ? foreignKey.columns.map((one) => one.toLowerCase()) : null;
+      const key = `${effect} ${widened} ${from.schema}.${from.name} ${foreignKey.columns}`;
+      if (this.#cascaded.has(key)) continue;
+      this.#cascaded.add(key);
+      const base = { effect, object: relationName(from), predicate: widened, via: 'foreign key' };
+      this.#add(written === null ? base : { ...base, columns: written });
+      this.#cascades(effect, from, widened, written);
+    }
+  }
+
   /** Walks the conditions of a write and what follows them. */
-  #conditions(write: Update | Delete, frame: Frame, inside: Place): ReturnType<typeof proofOf> {
+  #conditions(write: Update | Delete, frame: Frame, inside: Place): Proof | null {
     const { where, tables } = write;
     this.#expressions([...conditionsIn(tables), ...write.further], inside);
     if (where !== null) this.#expression(where, inside);
-    return proofOf([...(where === null ? [] : [where]), ...conditionsOf(tables)], frame);
+    return this.#proof([...(where === null ? [] : [where]), ...conditionsOf(tables)], frame);
   }
 
   /** A write reads the columns of its conditions and values, and the other tables of its join. */
-  #readsBesides(frame: Frame, targets: ReadonlySet<Source>, proof: ReturnType<typeof proofOf>, place: Place): void {
+  #readsBesides(frame: Frame, targets: ReadonlySet<Source>, proof: Proof | null, place: Place): void {
     for (const source of frame.sources) {
       if (source.object === null || targets.has(source)) continue;
       this.#onSource('read', source, predicateOn(source, proof), place.via);
@@ -512,8 +672,11 @@ class EffectWalk {
       case 'query':
         this.#query(expression.query, place);
         return;
+      case 'exists':
+        this.#query(withoutStars(expression.query), place);
+        return;
       case 'call':
-        this.#call(expression.name, expression.arguments, place);
+        this.#call(expression, place);
         return;
       case 'pattern':
         this.#further(effectsOfPattern(expression.pattern), null, place);
@@ -527,44 +690,29 @@ class EffectWalk {
         this.#expression(expression.value, place);
         return;
       case 'sequence':
-        this.#does('update', relationName(expression.name), place.via ?? 'sequence');
+        // It changes the one row a sequence has.
+        if (expression.advances) this.#does('update', relationName(expression.name), place.via ?? 'sequence', 'keyed');
         return;
-      case 'not':
-        this.#expression(expression.operand, place);
-        return;
-      case 'in':
-        this.#expression(expression.operand, place);
-        this.#expressions(expression.list, place);
-        return;
-      case 'row':
-        this.#expressions(expression.items, place);
-        return;
-      case 'and':
-      case 'or':
-      case 'xor':
-      case 'comparison':
-      case 'operation':
-        this.#expressions(expression.operands, place);
-        return;
-      case 'literal':
-      case 'parameter':
-      case 'variable':
+      default:
+        this.#expressions(partsOf(expression), place);
     }
   }
 
-  #call({ schema, name }: Name, given: readonly Expression[], place: Place): void {
-    const object: ObjectName = { kind: 'function', schema, name };
-    const kind = classOf({ schema, name }, this.#context);
-    if (kind === null || kind === 'other') this.#does('call-function', object, place.via);
-    this.#further(kind === 'resource' ? effectsOfCostlyCall(name, given) : effectsOfCall(name, given), object, place);
-    if (SEQUENCE_FUNCTIONS.has(name) && schema === null) {
-      // Their argument is the sequence's name, not a column.
-      const [first] = given;
-      const sequence = first?.type === 'column' ? { schema: first.table, name: first.name } : null;
-      this.#does('update', sequence === null ? null : relationName(sequence), place.via ?? 'sequence');
-      this.#expressions(given.slice(1), place);
+  #call(call: Call, place: Place): void {
+    const { name, schema } = call.name;
+    this.#expressions(call.over, place);
+    const sequence = sequenceOf(call, this.#context);
+    if (sequence !== null) {
+      const predicate = name === 'nextval' ? 'keyed' : 'none';
+      if (name !== 'lastval') this.#does('update', relationName(sequence), place.via ?? 'sequence', predicate);
+      this.#expressions(call.arguments.slice(1), place);
       return;
     }
+    const object: ObjectName = { kind: 'function', schema, name };
+    const kind = classOf(call, this.#context);
+    const given = call.arguments;
+    if (kind === null || kind === 'other') this.#does('call-function', object, place.via);
+    this.#further(kind === 'resource' ? effectsOfCostlyCall(name, given) : effectsOfCall(name, given), object, place);
     this.#expressions(given, place);
   }
 
@@ -576,21 +724,77 @@ class EffectWalk {
 
 /** Their names fold on every server. */
 const SYSTEM_SCHEMAS = new Set(['information_schema', 'performance_schema']);
+const OTHER_SERVER_SCHEMAS = new Set(['mysql', 'sys']);
 
-/** MariaDB; elsewhere they are somebody's own functions. */
-const SEQUENCE_FUNCTIONS = new Set(['nextval', 'setval']);
+const WRITES: ReadonlySet<EffectName> = new Set(EFFECT_CLASSES.write);
+
+const CASCADES: Readonly<Record<string, 'delete' | 'update'>> = {
+  cascade: 'delete',
+  'set null': 'update',
+  'set default': 'update',
+};
+
+const SEQUENCE_FUNCTIONS = new Set(['nextval', 'lastval', 'setval']);
 
 const ONLY_READ_BY_EXPLAIN: ReadonlySet<EffectName> = new Set(['insert', 'update', 'delete']);
 
-/** Tables joined without any condition that make a result out of proportion. */
-const MANY_TABLES = 3;
-/** Rows of MariaDB's `seq_1_to_n` tables together that do. */
-const MANY_ROWS = 1_000_000;
+// Rows as powers of ten: how many a table is thought to have, and how many are out of proportion.
+const TABLE_MAGNITUDE = 2.7;
+const CATALOGUE_MAGNITUDE = 3.5;
+const DOCUMENT_MAGNITUDE = 2;
+const RECURSION_MAGNITUDE = 3;
+const TOO_MANY_ROWS = 8;
+/** Rounds of a recursion that are too many, where a comparison says how many there are. */
+const MOST_ROUNDS = 1_000_000;
 
-/** The rows of a `seq_<from>_to_<to>_step_<n>` table; 1 for every other. */
-function sequenceRows(name: string): number {
+/** True if the recursive arm has something that can end it: a condition, or a join on one with what is stored. */
+function ends(arm: Arm): boolean {
+  if (arm.type === 'nested') return arm.query.limit.length > 0 || arm.query.arms.every(ends);
+  if (arm.type !== 'select') return true;
+  return arm.where === null ? conditionsIn(arm.from).some(mayEnd) : mayEnd(arm.where);
+}
+
+/** True if a condition names a column, and no absurd number. */
+function mayEnd(condition: Expression): boolean {
+  let names = false;
+  let isAbsurd = false;
+  const look = (one: Expression): void => {
+    names ||= one.type === 'column';
+    isAbsurd ||= one.type === 'literal' && one.kind !== 'text' && Number(one.value) > MOST_ROUNDS;
+    for (const part of partsOf(one)) look(part);
+  };
+  look(condition);
+  return names && !isAbsurd;
+}
+
+/** The most rows a LIMIT lets through, as a power of ten; which of its numbers is the count is not asked. */
+function magnitudeOfLimit(limit: readonly Expression[]): number {
+  const counts = limit.map((one) => (one.type === 'literal' && one.kind === 'number' ? Number(one.value) : Infinity));
+  return counts.length === 0 ? Infinity : Math.log10(Math.max(...counts, 1));
+}
+
+function isAggregate(item: Expression): boolean {
+  return item.type === 'call' && item.name.schema === null && AGGREGATES.has(item.name.name) && item.over.length === 0;
+}
+
+/** The parts of a condition that all have to hold. */
+function conjuncts(condition: Expression): readonly Expression[] {
+  return condition.type === 'and' ? condition.operands.flatMap(conjuncts) : [condition];
+}
+
+/** A query that is only asked for whether it has rows. */
+export function withoutStars(query: Query): Query {
+  const isStar = (item: Expression) => item.type === 'column' && item.name === '*';
+  const arms = query.arms.map((arm) =>
+    arm.type === 'select' ? { ...arm, items: arm.items.filter((item) => !isStar(item)) } : arm,
+  );
+  return { ...query, arms };
+}
+
+/** The rows of a `seq_<from>_to_<to>_step_<n>` table of MariaDB; `null` for every other name. */
+export function sequenceRows(name: string): number | null {
   const parts = /^seq_(\d{1,20})_to_(\d{1,20})(?:_step_(\d{1,20}))?$/i.exec(name);
-  if (parts === null) return 1;
+  if (parts === null) return null;
   return Math.abs(Number(parts[2]) - Number(parts[1])) / Math.max(Number(parts[3] ?? 1), 1) + 1;
 }
 
@@ -607,14 +811,14 @@ function variable(name: string): ObjectName {
   return { kind: 'setting', schema: null, name: `@${name}` };
 }
 
-function computed(alias: string): Source {
-  return { alias, schema: null, object: null, relation: null, columns: new Set(), usesAll: false };
+function computed(alias: string, magnitude: number): Source {
+  return { alias, schema: null, object: null, relation: null, columns: new Set(), usesAll: false, magnitude };
 }
 
 /** Exactly so written: where case matters, a name in another case is a table's. */
-function isCte(name: string, scope: CteScope | null): boolean {
-  for (let one = scope; one !== null; one = one.outer) if (one.name === name) return true;
-  return false;
+function cteNamed(name: string, scope: CteScope | null): CteScope | null {
+  for (let one = scope; one !== null; one = one.outer) if (one.name === name) return one;
+  return null;
 }
 
 function columnName(column: Expression): string {

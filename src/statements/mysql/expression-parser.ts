@@ -164,11 +164,13 @@ export abstract class ExpressionParser {
         changed = true;
       } else if (tokens.takeOperator('->') || tokens.takeOperator('->>')) {
         tokens.string();
-        value = { type: 'call', name: { schema: null, name: 'json_extract' }, arguments: [value] };
+        value = call('json_extract', [value]);
       } else break;
     }
     if (changed) return { type: 'operation', operands: [value] };
-    if (minus === 0 || (value.type === 'literal' && value.kind === 'number')) return value;
+    if (minus === 0) return value;
+    if (value.type === 'literal' && value.kind === 'number')
+      return minus % 2 === 0 ? value : { ...value, value: `-${value.value}` };
     return { type: 'operation', operands: [value] };
   }
 
@@ -189,8 +191,7 @@ export abstract class ExpressionParser {
       }
       case 'bits':
         tokens.next();
-        // Text or a number, as its surroundings want it: as a number it can be 0.
-        return { type: 'literal', kind: 'number', value: '0' };
+        return { type: 'literal', kind: 'bits', value: token.value };
       case 'number':
         tokens.next();
         return { type: 'literal', kind: 'number', value: token.value };
@@ -329,7 +330,7 @@ export abstract class ExpressionParser {
       case 'EXISTS':
         if (!tokens.isOperator('(', 1)) break;
         tokens.next();
-        return { type: 'operation', operands: [this.#parentheses()] };
+        return this.#exists();
       case 'CASE':
         return this.#case();
       case 'INTERVAL':
@@ -352,7 +353,7 @@ export abstract class ExpressionParser {
         tokens.next();
         tokens.next();
         tokens.next();
-        return { type: 'sequence', name: tokens.qualifiedName() };
+        return { type: 'sequence', name: tokens.qualifiedName(), advances: keyword === 'NEXT' };
     }
     if (tokens.isOperator('(', 1)) {
       if (!tokens.isName() && !FUNCTION_WORDS.has(keyword)) tokens.fail('an expression');
@@ -364,11 +365,18 @@ export abstract class ExpressionParser {
     }
     if (WITHOUT_PARENTHESES.has(keyword)) {
       tokens.next();
-      return { type: 'call', name: { schema: null, name: keyword.toLowerCase() }, arguments: [] };
+      return call(keyword.toLowerCase(), []);
     }
     if (!tokens.isName()) tokens.fail('an expression');
     tokens.next();
     return this.#column(value);
+  }
+
+  #exists(): Expression {
+    const inside = this.#parentheses();
+    return inside.type === 'query'
+      ? { type: 'exists', query: inside.query }
+      : { type: 'operation', operands: [inside] };
   }
 
   #case(): Expression {
@@ -421,21 +429,24 @@ export abstract class ExpressionParser {
       const special = name.schema === null ? SPECIAL_ARGUMENTS[name.name] : undefined;
       const { tokens } = this;
       tokens.expectOperator('(');
-      const found = special === undefined ? this.#plainArguments(name) : special(this);
+      const over: Expression[] = [];
+      const given = special === undefined ? this.#plainArguments(name, over) : special(this, over);
       tokens.expectOperator(')');
-      const over = this.#afterCall();
-      return { type: 'call', name, arguments: over.length === 0 ? found : [...found, ...over] };
+      over.push(...this.#afterCall());
+      return { type: 'call', name, arguments: given, over };
     });
   }
 
-  #plainArguments({ schema, name }: Name): Expression[] {
+  #plainArguments({ schema, name }: Name, over: Expression[]): Expression[] {
     const { tokens } = this;
     if (tokens.isOperator(')')) return [];
-    if (schema === null && AGGREGATES.has(name)) {
-      if (tokens.takeOperator('*')) return [];
-      tokens.takeWord('DISTINCT', 'ALL');
-    }
-    return this.expressions();
+    if (schema !== null || !AGGREGATES.has(name)) return this.expressions();
+    if (tokens.takeOperator('*')) return [];
+    const isDistinct = tokens.takeWord('DISTINCT');
+    if (!isDistinct) tokens.takeWord('ALL');
+    const given = this.expressions();
+    if (isDistinct) over.push(...given);
+    return given;
   }
 
   /** FILTER-like clauses and OVER. */
@@ -542,7 +553,7 @@ const WITHOUT_PARENTHESES = new Set(
 const FUNCTION_WORDS = new Set(
   `CHAR CONVERT CUME_DIST CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP CURRENT_USER CURRENT_ROLE DATABASE DENSE_RANK FIRST_VALUE
    GROUPING IF INSERT LAG LAST_VALUE LEAD LEFT LOCALTIME LOCALTIMESTAMP MOD NTH_VALUE NTILE PERCENT_RANK RANK REPEAT REPLACE
-   RIGHT ROW_NUMBER SCHEMA UTC_DATE UTC_TIME UTC_TIMESTAMP VALUES BINARY JSON_TABLE`.split(/\s+/),
+   RIGHT ROW_NUMBER SCHEMA UTC_DATE UTC_TIME UTC_TIMESTAMP VALUES BINARY`.split(/\s+/),
 );
 
 /**
@@ -564,9 +575,10 @@ const GRAMMAR_FUNCTIONS = new Set(
   ),
 );
 
-const AGGREGATES = new Set(
+/** Functions over all rows of a group. */
+export const AGGREGATES: ReadonlySet<string> = new Set(
   `avg bit_and bit_or bit_xor count max min std stddev stddev_pop stddev_samp sum var_pop var_samp variance any_value
-   json_arrayagg json_objectagg st_collect`.split(/\s+/),
+   json_arrayagg json_objectagg group_concat st_collect`.split(/\s+/),
 );
 
 const UNITS =
@@ -580,7 +592,12 @@ const TYPE_WORDS =
   MULTILINESTRING MULTIPOLYGON GEOMETRY GEOMETRYCOLLECTION INET4 INET6 UUID VECTOR`.split(/\s+/);
 const TYPE_OPTIONS = ['PRECISION', 'ARRAY', 'ZEROFILL', 'ASCII', 'UNICODE', 'VARYING'];
 
-type ArgumentReader = (parser: ExpressionParser) => Expression[];
+function call(name: string, given: readonly Expression[]): Expression {
+  return { type: 'call', name: { schema: null, name }, arguments: given, over: [] };
+}
+
+/** Reads arguments; what decides their order and groups goes to `over`. */
+type ArgumentReader = (parser: ExpressionParser, over: Expression[]) => Expression[];
 
 /** Arguments with words of their own between them. */
 const SPECIAL_ARGUMENTS: Readonly<Record<string, ArgumentReader>> = {
@@ -675,17 +692,6 @@ const SPECIAL_ARGUMENTS: Readonly<Record<string, ArgumentReader>> = {
     }
     return found;
   },
-  json_table: (parser) => {
-    const { tokens } = parser;
-    const found = [parser.expression()];
-    tokens.expectOperator(',');
-    found.push(parser.expression());
-    tokens.expectWord('COLUMNS');
-    for (const token of tokens.skipParentheses()) {
-      if (token.keyword === 'SELECT') throw new NotUnderstood('query in the columns of JSON_TABLE');
-    }
-    return found;
-  },
 };
 
 /** MariaDB's dynamic columns: any value may say its type. */
@@ -708,15 +714,16 @@ function substringArguments(parser: ExpressionParser): Expression[] {
   return found;
 }
 
-function groupConcatArguments(parser: ExpressionParser): Expression[] {
+function groupConcatArguments(parser: ExpressionParser, over: Expression[]): Expression[] {
   const { tokens } = parser;
-  tokens.takeWord('DISTINCT');
+  const isDistinct = tokens.takeWord('DISTINCT');
   const found = parser.expressions();
-  if (tokens.isWord('ORDER')) found.push(...parser.orderBy());
+  if (isDistinct) over.push(...found);
+  if (tokens.isWord('ORDER')) over.push(...parser.orderBy());
   if (tokens.takeWord('SEPARATOR')) found.push(parser.expression());
   if (tokens.takeWord('LIMIT')) {
-    found.push(parser.expression());
-    if (tokens.takeOperator(',') || tokens.takeWord('OFFSET')) found.push(parser.expression());
+    over.push(parser.expression());
+    if (tokens.takeOperator(',') || tokens.takeWord('OFFSET')) over.push(parser.expression());
   }
   return found;
 }

@@ -47,7 +47,11 @@ const DATA: CatalogueData = {
   types: [],
 };
 
-const known = new Map(['count', 'concat', 'upper', 'right', 'values', 'max'].map((name) => [name, 'pure'] as const));
+const known = new Map(
+  ['count', 'concat', 'group_concat', 'json_table', 'upper', 'right', 'values', 'max'].map(
+    (name) => [name, 'pure'] as const,
+  ),
+);
 
 /** `id=c.id n~c.name` (plain, derived), then after `|` the uses: `equality c.id`; `?` for what is absent. */
 function inWords(text: string): string {
@@ -87,7 +91,22 @@ test('columns of the result come from where stars, aliases, sub-selects, CTEs an
     ['SELECT id FROM o UNION SELECT ssn FROM c', 'id~o.id+c.ssn | condition c.ssn, condition o.id'],
     [
       'WITH RECURSIVE t AS (SELECT id, id AS n FROM o UNION ALL SELECT n, c.ssn FROM t, c) SELECT id FROM t',
-      'id~o.id+c.ssn | condition c.ssn, condition o.id',
+      'id~o.id+c.ssn | ',
+    ],
+    ['SELECT id FROM o UNION ALL SELECT ssn FROM c', 'id~o.id+c.ssn | '],
+    ['SELECT id FROM o UNION ALL SELECT ssn FROM c UNION SELECT 1', 'id~o.id+c.ssn | condition c.ssn, condition o.id'],
+    [
+      "SELECT j.* FROM c, JSON_TABLE(ssn, '$[*]' COLUMNS (a INT PATH '$.a', NESTED '$.b' COLUMNS (b INT PATH '$'))) j",
+      'a~c.ssn b~c.ssn | ',
+    ],
+    // Columns that are one come first, in the order of the left side.
+    [
+      'SELECT * FROM o JOIN c USING (id)',
+      'id=o.id c_id=o.c_id total=o.total name=c.name ssn=c.ssn | condition c.id, condition o.id',
+    ],
+    [
+      'SELECT * FROM c x NATURAL LEFT JOIN o',
+      'id=c.id name=c.name ssn=c.ssn c_id=o.c_id total=o.total | condition c.id, condition o.id',
     ],
     ['SELECT tail FROM g', 'tail~g.tail+g.ssn | '],
     ['SELECT odd FROM h', 'odd~h.odd+h.id+h.ssn | '],
@@ -106,14 +125,35 @@ test('what decides rows, groups and order is a condition, and an equality with c
     ['SELECT total FROM c JOIN o USING (id)', 'total=o.total | condition c.id, condition o.id'],
     ['SELECT total FROM c NATURAL JOIN o', 'total=o.total | condition c.id, condition o.id'],
     ['SELECT total FROM o WHERE EXISTS (SELECT 1 FROM c WHERE ssn = 1)', 'total=o.total | equality c.ssn'],
-    ['EXPLAIN SELECT ssn FROM c', '? | condition c.ssn'],
+    ['SELECT total FROM o WHERE EXISTS (SELECT * FROM c WHERE id = 1)', 'total=o.total | equality c.id'],
+    ['SELECT total FROM o WHERE EXISTS (SELECT ssn FROM c EXCEPT SELECT 1)', 'total=o.total | condition c.ssn'],
+    ['SELECT COUNT(DISTINCT ssn), COUNT(name) FROM c', '~c.ssn ~c.name | condition c.ssn'],
+    ['SELECT COUNT(*) OVER (PARTITION BY ssn) FROM c', ' | condition c.ssn'],
+    ['SELECT MAX(name) OVER (ORDER BY ssn) FROM c', '~c.name | condition c.ssn'],
+    ['SELECT MAX(name) OVER w FROM c WINDOW w AS (ORDER BY ssn)', '~c.name | condition c.ssn'],
+    ["SELECT GROUP_CONCAT(name ORDER BY ssn SEPARATOR ',') FROM c", '~c.name | condition c.ssn'],
+    ['EXPLAIN FORMAT=JSON SELECT ssn FROM c', 'EXPLAIN | condition c.ssn'],
+    [
+      'EXPLAIN DELETE FROM c WHERE id = 1',
+      'id select_type table partitions type possible_keys key key_len ref rows filtered Extra | equality c.id',
+    ],
+    ["PREPARE p FROM 'SELECT ssn FROM c WHERE id = ?'", ' | equality c.id'],
   ]);
 });
 
 test('what is written elsewhere is a copy', () => {
   check([
     ['INSERT INTO o (total) SELECT ssn FROM c', ' | copy c.ssn'],
-    ["INSERT INTO c (ssn) VALUES ('1') ON DUPLICATE KEY UPDATE name = CONCAT(name)", ' | copy c.name'],
+    ["INSERT INTO c (ssn) VALUES ('1') ON DUPLICATE KEY UPDATE name = CONCAT(name)", ' | condition c.ssn'],
+    ["INSERT INTO c (id) VALUES ('1') ON DUPLICATE KEY UPDATE name = ssn", ' | condition c.id, copy c.ssn'],
+    ['INSERT INTO c (id) VALUES (1) AS new ON DUPLICATE KEY UPDATE name = new.id', ' | condition c.id'],
+    ['INSERT IGNORE INTO c (ssn) VALUES (1)', ' | condition c.ssn'],
+    ['INSERT INTO c (ssn) VALUES (1)', ' | '],
+    ['UPDATE c SET ssn = CONCAT(ssn, 1), name = 2 WHERE id = 1', ' | equality c.id'],
+    ['UPDATE c SET name = CONCAT(name, ssn) WHERE id = 1', ' | copy c.ssn, equality c.id'],
+    ['CREATE TABLE t AS SELECT ssn FROM c', ' | copy c.ssn'],
+    ['SET @x = (SELECT ssn FROM c LIMIT 1)', ' | copy c.ssn'],
+    ['DO (SELECT ssn FROM c)', ' | copy c.ssn'],
     ["UPDATE c SET ssn = 'x' WHERE id = 1", ' | equality c.id'],
     ['UPDATE o JOIN c ON c.id = o.c_id SET total = ssn', ' | condition c.id, condition o.c_id, copy c.ssn'],
     ['DELETE FROM c WHERE ssn > 1', ' | condition c.ssn'],
@@ -128,12 +168,13 @@ test('nothing is told where a name cannot be placed', () => {
     'SELECT x FROM c',
     'SELECT id FROM nowhere',
     'SELECT id FROM hidden',
-    'SELECT * FROM c JOIN o USING (id)',
+    'SELECT * FROM c RIGHT JOIN o USING (id)',
+    'SELECT * FROM c JOIN o JOIN g ON g.id = o.id USING (id)',
+    "PREPARE p FROM 'SELECT x FROM c'",
+    'SHOW TABLES WHERE (SELECT ssn FROM c)',
     'SELECT id FROM c X WHERE x.id = 1',
     'INSERT INTO o (total) SELECT ssn FROM c ON DUPLICATE KEY UPDATE total = name',
     'WITH RECURSIVE a AS (SELECT * FROM b), b AS (SELECT ssn FROM c) SELECT * FROM a',
-    'CREATE TABLE t AS SELECT ssn FROM c',
-    'SET @x = (SELECT ssn FROM c LIMIT 1)',
   ]) {
     assert.equal(inWords(text), '? | ?', text);
   }

@@ -1,16 +1,18 @@
 import type { CatalogueRelation } from '../catalogue.ts';
 import type { ColumnName, ColumnUse, Lineage, OutputColumn, StatementFacts } from '../facts.ts';
 import { computedFrom, isSame, NONE, oneOf, plain } from '../postgres/lineage.ts';
-import { type AnalysisContext, classOf } from './effects.ts';
+import { type AnalysisContext, classOf, sequenceOf, sequenceRows, withoutStars } from './effects.ts';
 import { type Column as ColumnExpression, relationOf } from './scope.ts';
 import type {
   Arm,
+  Assignment,
   CommonTable,
   Delete,
   Expression,
   Insert,
   Into,
   Name,
+  Plain,
   Query,
   Select,
   Statement,
@@ -61,8 +63,8 @@ interface Scope {
   readonly aliases: Map<string, Lineage>;
   /** True where a name can be an alias of this query's own items: after WHERE. Sub-selects see them everywhere. */
   seesAliases: boolean;
-  /** True if columns of joined tables are one in the result: USING and NATURAL. */
-  merges: boolean;
+  /** The columns of `*`, in order; `null` if they cannot be told. */
+  star: readonly Column[] | null;
   readonly outer: Scope | null;
 }
 
@@ -79,6 +81,9 @@ const MOST_STEPS = 100_000;
 const MOST_COLUMNS = 4_096;
 const MOST_ROUNDS = 20;
 const MOST_VIEWS = 8;
+
+/** Statements that show nothing of their own. */
+const FOLLOWED = new Set(['SET', 'SET STATEMENT', 'DO', 'CREATE TABLE AS', 'CREATE VIEW', 'ALTER VIEW', 'EXPLAIN']);
 
 class LineageWalk {
   readonly #context: AnalysisContext;
@@ -103,6 +108,10 @@ class LineageWalk {
         const columns = this.query(statement.query, null, null);
         return goesElsewhere(statement.query) ? [] : columns.map(output);
       }
+      case 'prepare':
+        return this.#prepare(statement.name, statement.text, statement.using);
+      case 'plain':
+        return this.#plain(statement);
       case 'insert':
         return this.#insert(statement);
       case 'update':
@@ -112,11 +121,27 @@ class LineageWalk {
         // The plan and its warnings quote values of tables with one row.
         for (const { from, columns } of this.statement(statement.statement) ?? [])
           this.#use({ from, columns }, 'condition');
-        return null;
+        return statement.columns.map((name) => ({ name, ...NONE }));
       }
-      default:
-        throw new CannotTell();
     }
+  }
+
+  #prepare(name: string | null, text: string, using: readonly Expression[]): OutputColumn[] {
+    const [inner] = this.#context.read(text);
+    if (inner?.uses === undefined || inner.outputs === undefined) throw new CannotTell();
+    for (const one of inner.uses) this.#use({ from: 'plain', columns: [one] }, one.use);
+    this.#useAll(this.#items(using, [], scopeIn(null), null), 'copy');
+    return name === null ? [...inner.outputs] : [];
+  }
+
+  /** SET, DO and what creates something from a query; of what others show nothing is told. */
+  #plain({ kind, expressions, inner }: Plain): OutputColumn[] {
+    if (!FOLLOWED.has(kind)) throw new CannotTell();
+    this.#useAll(this.#items(expressions, [], scopeIn(null), null), 'copy');
+    const results = inner.map(({ statement }) => this.statement(statement) ?? []);
+    if (kind === 'SET STATEMENT') return results.flat();
+    for (const { from, columns } of results.flat()) this.#use({ from, columns }, 'copy');
+    return [];
   }
 
   #step(by = 1): void {
@@ -136,17 +161,43 @@ class LineageWalk {
     for (const { lineage } of columns) this.#use(lineage, use);
   }
 
-  #insert({ table, rows, query, onDuplicate, returning }: Insert): OutputColumn[] {
+  #insert({ table, columns, rows, query, row, ignores, onDuplicate, returning }: Insert): OutputColumn[] {
     const scope = scopeIn(null);
-    scope.origins.push(this.#stored(table.name, null));
-    for (const row of rows) for (const value of row) this.#use(this.#value(value, scope, null), 'copy');
+    const target = this.#stored(table.name, null);
+    scope.origins.push(target);
+    scope.star = target.columns;
+    for (const values of rows) for (const value of values) this.#use(this.#value(value, scope, null), 'copy');
     if (query !== null) {
       // The tables of the query can be named in what follows it.
       if (onDuplicate !== null) throw new CannotTell();
       this.#useAll(this.query(query, null, null), 'copy');
     }
-    for (const { value } of onDuplicate ?? []) this.#use(this.#value(value, scope, null), 'copy');
+    if (ignores || onDuplicate !== null) {
+      // That a row is there already shows in the result. Any column that is given a value may be of a unique key.
+      const given = new Set(columns.map((name) => name.toLowerCase()));
+      this.#useAll(
+        target.columns.filter(({ name }) => given.size === 0 || given.has(name)),
+        'condition',
+      );
+    }
+    if (onDuplicate !== null) {
+      const after: Scope = { ...scope, origins: [target] };
+      if (row !== null) {
+        const names = row.columns.length > 0 ? row.columns : target.columns.map(({ name }) => name);
+        const given = names.map((name) => ({ name: name.toLowerCase(), lineage: NONE }));
+        after.origins.push({ alias: row.name, schema: null, columns: given, rest: null });
+      }
+      for (const one of onDuplicate) this.#stores(one, after, null);
+    }
     return this.#returning(returning, scope);
+  }
+
+  /** A value goes into a column. What a column is computed from itself is not copied anywhere. */
+  #stores({ column, value }: Assignment, scope: Scope, tables: Tables | null): void {
+    const lineage = this.#value(value, scope, tables);
+    const own = column.type === 'column' ? this.#column(column, scope) : NONE;
+    const others = lineage.columns.filter((one) => !own.columns.includes(one));
+    if (lineage.from === 'unknown' || others.length > 0) this.#use({ from: lineage.from, columns: others }, 'copy');
   }
 
   #write(write: Update | Delete): OutputColumn[] {
@@ -154,7 +205,7 @@ class LineageWalk {
     const scope = scopeIn(null);
     this.#from(write.tables, scope, tables);
     if (write.type === 'update') {
-      for (const { value } of write.assignments) this.#use(this.#value(value, scope, tables), 'copy');
+      for (const one of write.assignments) this.#stores(one, scope, tables);
     }
     if (write.where !== null) this.#condition(write.where, scope, tables);
     for (const one of write.further) this.#condition(one, scope, tables);
@@ -227,8 +278,8 @@ class LineageWalk {
         if (more.length !== columns.length) throw new CannotTell();
         columns = columns.map(({ name, lineage }, at) => ({ name, lineage: oneOf([lineage, more[at]!.lineage]) }));
       }
-      // Which rows are left depends on all columns, except after UNION ALL.
-      if (others.length > 0) this.#useAll(columns, 'condition');
+      // Which rows are left depends on all columns.
+      if (query.comparesArms) this.#useAll(columns, 'condition');
       const scope = scopeIn(null);
       for (const { name, lineage } of columns) addAlias(scope, name, lineage);
       scope.seesAliases = true;
@@ -276,7 +327,7 @@ class LineageWalk {
   /** GROUP BY, HAVING, ORDER BY: a number is the place of a column. */
   #around(expressions: readonly Expression[], columns: readonly Column[], scope: Scope, tables: Tables | null): void {
     for (const one of expressions) {
-      if (one.type === 'literal' && one.kind === 'number') this.#useAll(columns, 'condition');
+      if (isNumber(one)) this.#useAll(columns, 'condition');
       else this.#condition(one, scope, tables);
     }
   }
@@ -306,10 +357,9 @@ class LineageWalk {
   #star(star: ColumnExpression, scope: Scope): readonly Column[] {
     const origins = star.table === null ? scope.origins : scope.origins.filter((one) => this.#isNamed(one, star));
     if (origins.length === 0 || (star.table !== null && origins.length > 1)) throw new CannotTell();
-    // Columns that are one come first, and only once.
-    if (star.table === null && scope.merges) throw new CannotTell();
-    if (origins.some(({ rest }) => rest !== null)) throw new CannotTell();
-    return origins.flatMap(({ columns }) => columns);
+    const columns = star.table === null ? scope.star : origins[0]!.rest === null ? origins[0]!.columns : null;
+    if (columns === null) throw new CannotTell();
+    return columns;
   }
 
   #isNamed({ alias, schema }: Origin, column: ColumnExpression): boolean {
@@ -322,15 +372,11 @@ class LineageWalk {
   }
 
   #from(from: readonly TableReference[], scope: Scope, tables: Tables | null): void {
-    for (const one of from) this.#addOrigins(one, scope, tables);
+    const shown = from.map((one) => this.#addOrigins(one, scope, tables));
+    scope.star = shown.includes(null) ? null : shown.flatMap((columns) => columns ?? []);
     for (const condition of conditionsIn(from)) {
-      if (condition.type === 'column' && condition.name === '*') {
-        scope.merges = true;
-        this.#natural(scope);
-      } else {
-        scope.merges ||= condition.type === 'operation' && condition.operands.every(isBareColumn);
-        this.#condition(condition, scope, tables);
-      }
+      if (condition.type === 'column' && condition.name === '*') this.#natural(scope);
+      else this.#condition(condition, scope, tables);
     }
   }
 
@@ -344,24 +390,32 @@ class LineageWalk {
     for (const same of byName.values()) if (same.length > 1) this.#useAll(same, 'condition');
   }
 
-  #addOrigins(reference: TableReference, scope: Scope, tables: Tables | null): void {
+  /** @returns the columns of `*` over it, in order; `null` if they cannot be told */
+  #addOrigins(reference: TableReference, scope: Scope, tables: Tables | null): readonly Column[] | null {
     switch (reference.type) {
-      case 'joined':
-        for (const table of reference.tables) this.#addOrigins(table, scope, tables);
-        return;
+      case 'joined': {
+        const [first, ...others] = reference.tables.map((table) => this.#addOrigins(table, scope, tables));
+        const { merges } = reference;
+        if (merges === null) return null;
+        return others.reduce<readonly Column[] | null>((left, right, at) => merged(left, right, merges[at]!), first!);
+      }
       case 'derived': {
         const { query, alias, columns: names, lateral } = reference;
         const columns = this.#renamed(this.query(query, lateral ? scope : scope.outer, tables), names);
         scope.origins.push({ alias: alias ?? '', schema: null, columns, rest: null });
-        return;
+        return columns;
       }
       case 'function': {
-        const rest = this.#value(reference.call, scope, tables);
-        scope.origins.push({ alias: reference.alias ?? '', schema: null, columns: [], rest });
-        return;
+        const lineage = computedFrom([this.#value(reference.call, scope, tables)]);
+        const columns = reference.columns.map((name) => ({ name: name.toLowerCase(), lineage }));
+        scope.origins.push({ alias: reference.alias ?? '', schema: null, columns, rest: null });
+        return columns;
       }
-      case 'table':
-        scope.origins.push(this.#table(reference.name, reference.alias, tables));
+      case 'table': {
+        const origin = this.#table(reference.name, reference.alias, tables);
+        scope.origins.push(origin);
+        return origin.rest === null ? origin.columns : null;
+      }
     }
   }
 
@@ -378,6 +432,8 @@ class LineageWalk {
 
   #stored({ schema, name }: Name, alias: string | null): Origin {
     const relation = relationOf(schema, name, this.#context.catalogue, this.#context.database);
+    if (relation === null && this.#context.isMaria && sequenceRows(name) !== null)
+      return { alias: alias ?? name, schema, columns: [{ name: 'seq', lineage: NONE }], rest: null };
     if (relation === null || relation.columns.length === 0) throw new CannotTell();
     let columns = this.#shapes.get(relation);
     if (columns === undefined) {
@@ -478,9 +534,16 @@ class LineageWalk {
         const columns = this.query(expression.query, scope, tables);
         return computedFrom(columns.map(({ lineage }) => lineage));
       }
+      case 'exists':
+        this.query(withoutStars(expression.query), scope, tables);
+        return NONE;
       case 'call': {
+        const over = all(expression.over);
+        // A number is the place of an argument.
+        this.#use(expression.over.some(isNumber) ? computedFrom([over, all(expression.arguments)]) : over, 'condition');
+        if (sequenceOf(expression, this.#context) !== null) return all(expression.arguments.slice(1));
         const lineage = all(expression.arguments);
-        const kind = classOf(expression.name, this.#context);
+        const kind = classOf(expression, this.#context);
         if (kind === null || kind === 'other') this.#use(lineage, 'copy');
         return lineage;
       }
@@ -542,8 +605,28 @@ function isConstant(expression: Expression): boolean {
   return expression.type === 'parameter' || (expression.type === 'literal' && expression.kind !== 'default');
 }
 
-function isBareColumn(expression: Expression): boolean {
-  return expression.type === 'column' && expression.table === null;
+function isNumber(expression: Expression): boolean {
+  return expression.type === 'literal' && expression.kind === 'number';
+}
+
+/**
+ * The columns of a join in the order of `*`: those that are one, then the others of the left side and of the right.
+ *
+ * @param names of columns that are one; `*` for all that both sides have
+ */
+function merged(
+  left: readonly Column[] | null,
+  right: readonly Column[] | null,
+  names: readonly string[],
+): readonly Column[] | null {
+  if (left === null || right === null) return null;
+  if (names.length === 0) return [...left, ...right];
+  const isCommon = names.includes('*')
+    ? (name: string) => left.some((one) => one.name === name) && right.some((one) => one.name === name)
+    : (name: string) => names.some((one) => one.toLowerCase() === name);
+  const common = left.filter(({ name }) => isCommon(name));
+  const others = [...left, ...right].filter(({ name }) => !isCommon(name));
+  return [...common, ...others];
 }
 
 function conditionsIn(references: readonly TableReference[]): Expression[] {
@@ -555,7 +638,7 @@ function goesElsewhere({ into, arms }: Query): boolean {
 }
 
 function scopeIn(outer: Scope | null): Scope {
-  return { origins: [], aliases: new Map(), seesAliases: false, merges: false, outer };
+  return { origins: [], aliases: new Map(), seesAliases: false, star: [], outer };
 }
 
 function addAlias(scope: Scope, name: string, lineage: Lineage): void {

@@ -1,6 +1,7 @@
 import type { Predicate } from '../facts.ts';
+import type { Call } from './effects.ts';
 import { type Column, columnsOf, type Frame, type Source, sourcesOf } from './scope.ts';
-import type { Expression } from './tree.ts';
+import { type Expression, partsOf } from './tree.ts';
 
 /**
  * What a condition proves about the tables of a query, built bottom-up: an equality between a column and a constant binds
@@ -15,14 +16,20 @@ export interface Proof {
   readonly mentions: ReadonlySet<Source>;
 }
 
+/** A frame, and which calls only compute. */
+export interface ProofContext {
+  readonly frame: Frame;
+  readonly isPure: (call: Call) => boolean;
+}
+
 /** Longest chain of AND or OR that is looked through; a longer one only mentions tables. */
 const MOST_OPERANDS = 2_000;
 
 const PROVES_NOTHING: Proof = { bound: new Map(), keyed: new Set(), mentions: new Set() };
 
 /** All conditions hold. `null` if there is none. */
-export function proofOf(conditions: readonly Expression[], frame: Frame): Proof | null {
-  return conditions.length === 0 ? null : allOf(conditions.map((condition) => prove(condition, frame)));
+export function proofOf(conditions: readonly Expression[], context: ProofContext): Proof | null {
+  return conditions.length === 0 ? null : allOf(conditions.map((condition) => prove(condition, context)));
 }
 
 export function predicateOn(source: Source, proof: Proof | null): Predicate {
@@ -32,14 +39,14 @@ export function predicateOn(source: Source, proof: Proof | null): Predicate {
   return proof.mentions.has(source) ? 'open' : 'tautology';
 }
 
-function prove(condition: Expression, frame: Frame): Proof {
+function prove(condition: Expression, context: ProofContext): Proof {
   switch (condition.type) {
     case 'and':
       if (condition.operands.length > MOST_OPERANDS) break;
-      return allOf(condition.operands.map((operand) => prove(operand, frame)));
+      return allOf(condition.operands.map((operand) => prove(operand, context)));
     case 'or':
       if (condition.operands.length > MOST_OPERANDS) break;
-      return anyOf(condition.operands.map((operand) => prove(operand, frame)));
+      return anyOf(condition.operands.map((operand) => prove(operand, context)));
     case 'comparison': {
       const [left, right] = condition.operands;
       const [operator] = condition.operators;
@@ -48,20 +55,20 @@ function prove(condition: Expression, frame: Frame): Proof {
       if (operator !== '=' && operator !== '<=>') break;
       const isNullSafe = operator === '<=>';
       return (
-        equals(left, [right], isNullSafe, frame) ??
-        equals(right, [left], isNullSafe, frame) ??
-        mentioned(condition, frame)
+        equals(left, [right], isNullSafe, context) ??
+        equals(right, [left], isNullSafe, context) ??
+        mentioned(condition, context.frame)
       );
     }
     case 'in':
       if (condition.negated) break;
-      return equals(condition.operand, condition.list, false, frame) ?? mentioned(condition, frame);
+      return equals(condition.operand, condition.list, false, context) ?? mentioned(condition, context.frame);
     case 'column':
       // True for every value but 0: nearly every row.
       return PROVES_NOTHING;
     default:
   }
-  return mentioned(condition, frame);
+  return mentioned(condition, context.frame);
 }
 
 function mentioned(condition: Expression, frame: Frame): Proof {
@@ -74,43 +81,18 @@ function mentioned(condition: Expression, frame: Frame): Proof {
 
 /** The columns of an expression, those of its sub-selects left out: they are about other rows. */
 function* columnsIn(expression: Expression): Generator<Column> {
-  switch (expression.type) {
-    case 'column':
-      yield expression;
-      return;
-    case 'and':
-    case 'or':
-    case 'xor':
-    case 'comparison':
-    case 'operation':
-      for (const operand of expression.operands) yield* columnsIn(operand);
-      return;
-    case 'row':
-      for (const item of expression.items) yield* columnsIn(item);
-      return;
-    case 'not':
-      yield* columnsIn(expression.operand);
-      return;
-    case 'in':
-      yield* columnsIn(expression.operand);
-      for (const item of expression.list) yield* columnsIn(item);
-      return;
-    case 'call':
-      for (const argument of expression.arguments) yield* columnsIn(argument);
-      return;
-    case 'pattern':
-      yield* columnsIn(expression.value);
-      yield* columnsIn(expression.pattern);
-      return;
-    case 'assignment':
-      yield* columnsIn(expression.value);
-      return;
-    default:
-  }
+  if (expression.type === 'column') yield expression;
+  else for (const part of partsOf(expression)) yield* columnsIn(part);
 }
 
 /** The proof that a column, or a row of columns, equals one of some constants; `null` if it is none. */
-function equals(left: Expression, values: readonly Expression[], isNullSafe: boolean, frame: Frame): Proof | null {
+function equals(
+  left: Expression,
+  values: readonly Expression[],
+  isNullSafe: boolean,
+  context: ProofContext,
+): Proof | null {
+  const { frame } = context;
   if (left.type === 'row') {
     const rows: (readonly Expression[])[] = [];
     for (const value of values) {
@@ -123,7 +105,7 @@ function equals(left: Expression, values: readonly Expression[], isNullSafe: boo
         item,
         rows.map((row) => row[at]!),
         isNullSafe,
-        frame,
+        context,
       );
       if (proof === null) return null;
       proofs.push(proof);
@@ -135,22 +117,50 @@ function equals(left: Expression, values: readonly Expression[], isNullSafe: boo
   const source = sources[0];
   // Of several tables, only the server knows which one is bound; a table of a query further out is no target here.
   if (source === undefined || sources.length > 1 || !frame.sources.includes(source)) return null;
-  if (values.length === 0 || !values.every((value) => isNarrow(value, left, source, isNullSafe))) return null;
+  const type = source.relation === null ? undefined : columnsOf(source.relation).get(left.name.toLowerCase())?.type;
+  if (values.length === 0 || !values.every((value) => isNarrow(value, type, isNullSafe, context))) return null;
   const columns = new Set([left.name.toLowerCase()]);
   return withKeys({ bound: new Map([[source, columns]]), keyed: new Set(), mentions: new Set([source]) });
 }
 
-/** True if only few values of the column can equal this constant. */
-function isNarrow(value: Expression, column: Column, source: Source, isNullSafe: boolean): boolean {
+/** True if only few values of a column can equal this constant. @param type of the column; undefined if not known */
+function isNarrow(value: Expression, type: string | undefined, isNullSafe: boolean, context: ProofContext): boolean {
   if (value.type === 'parameter') return true;
-  if (value.type !== 'literal' || value.kind === 'default') return false;
+  if (value.type !== 'literal') {
+    // NULL for all that is known, and then <=> keeps all rows without a value.
+    if (type === undefined || isNullSafe || !isConstant(value, context)) return false;
+    return !isText(type) || (value.type === 'call' && GIVES_TEXT.has(value.name.name));
+  }
+  if (value.kind === 'default') return false;
   if (value.kind === 'null') return !isNullSafe;
   if (value.kind === 'text') return true;
-  // Text that does not begin with a number equals 0: a number next to a column of text keeps many rows.
-  const { relation } = source;
-  const type = relation === null ? undefined : columnsOf(relation).get(column.name.toLowerCase())?.type;
-  return type === undefined ? Number(value.value) !== 0 : !isText(type);
+  // Text that does not begin with a number equals 0: a number next to a column of text keeps many rows. Bits can be one.
+  if (type === undefined) return value.kind === 'number' && Number(value.value) !== 0;
+  return !isText(type);
 }
+
+/** True for a value that is computed from constants alone. */
+function isConstant(value: Expression, context: ProofContext): boolean {
+  switch (value.type) {
+    case 'literal':
+      return value.kind !== 'default';
+    case 'parameter':
+      return true;
+    case 'call':
+      return context.isPure(value) && partsOf(value).every((part) => isConstant(part, context));
+    case 'operation':
+      return value.operands.every((part) => isConstant(part, context));
+    default:
+      return false;
+  }
+}
+
+/** Pure functions that never give a number. */
+const GIVES_TEXT = new Set(
+  'concat concat_ws date_format from_base64 hex inet6_aton lower md5 sha sha1 sha2 to_base64 trim unhex upper uuid_to_bin'.split(
+    ' ',
+  ),
+);
 
 const TEXT_TYPES = [
   'char',

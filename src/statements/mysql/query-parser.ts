@@ -89,8 +89,12 @@ export abstract class QueryParser extends ExpressionParser {
 
   #queryFrom(arms: Arm[], { ctes, isRecursive }: { ctes: readonly CommonTable[]; isRecursive: boolean }): Query {
     const { tokens } = this;
-    while (tokens.takeWord('UNION', 'EXCEPT', 'INTERSECT', 'MINUS')) {
-      tokens.takeWord('ALL', 'DISTINCT');
+    let comparesArms = false;
+    while (tokens.isWord('UNION', 'EXCEPT', 'INTERSECT', 'MINUS')) {
+      const isUnion = tokens.next().keyword === 'UNION';
+      const isAll = tokens.takeWord('ALL');
+      if (!isAll) tokens.takeWord('DISTINCT');
+      comparesArms ||= !(isUnion && isAll);
       arms.push(this.#arm());
     }
     const orderBy: Expression[] = [];
@@ -110,7 +114,7 @@ export abstract class QueryParser extends ExpressionParser {
         locks = true;
       } else break;
     }
-    return { ctes, isRecursive, arms, orderBy, limit, into, locks, procedure };
+    return { ctes, isRecursive, arms, comparesArms, orderBy, limit, into, locks, procedure };
   }
 
   #arm(): Arm {
@@ -262,22 +266,38 @@ export abstract class QueryParser extends ExpressionParser {
     const tables = [first];
     const conditions: Expression[] = [];
     let isInner = true;
+    const merges: string[][] = [];
+    // Tables that wait for their ON: a JOIN b JOIN c ON ... ON ... joins b with c first.
+    let waiting = 0;
+    let isChain = true;
     for (;;) {
       if (tokens.isWord('ON') && !tokens.wordAt(1, 'DUPLICATE')) {
         tokens.next();
         conditions.push(this.expression());
-      } else if (tokens.takeWord('USING')) conditions.push({ type: 'operation', operands: this.#names().map(column) });
-      else if (tokens.isWord(...JOIN_WORDS)) {
-        if (tokens.isWord('NATURAL')) conditions.push(ALL_COLUMNS);
+        waiting -= 1;
+      } else if (tokens.takeWord('USING')) {
+        const names = this.#names();
+        conditions.push({ type: 'operation', operands: names.map(column) });
+        if (merges.length > 0) merges[merges.length - 1] = names;
+        isChain &&= waiting === 1;
+        waiting -= 1;
+      } else if (tokens.isWord(...JOIN_WORDS)) {
+        isChain &&= waiting <= 0;
+        const isNatural = tokens.isWord('NATURAL');
+        if (isNatural) conditions.push(ALL_COLUMNS);
+        // The columns of the right table come first, then.
+        isChain &&= !tokens.isWord('RIGHT') && !(isNatural && tokens.wordAt(1, 'RIGHT'));
         isInner = this.#joinOperator() && isInner;
         tables.push(this.#tableFactor());
+        merges.push(isNatural ? ['*'] : []);
+        waiting = isNatural ? 0 : 1;
       } else break;
     }
     if (tables.length === 1) {
       if (conditions.length > 0) tokens.fail('a join before ON');
       return first;
     }
-    return { type: 'joined', tables, conditions, isInner };
+    return { type: 'joined', tables, conditions, isInner, merges: isChain ? merges : null };
   }
 
   /** Takes JOIN with the words before it; false if rows without a match are kept. */
@@ -306,10 +326,7 @@ export abstract class QueryParser extends ExpressionParser {
       const derived = this.#parenthesisedTables();
       return derived.type === 'derived' ? { ...derived, lateral: true } : tokens.fail('a query after LATERAL');
     }
-    if (tokens.isWord('JSON_TABLE') && tokens.isOperator('(', 1)) {
-      const call = this.arithmetic();
-      return { type: 'function', call, alias: this.#tableAlias() };
-    }
+    if (tokens.isWord('JSON_TABLE') && tokens.isOperator('(', 1)) return this.#jsonTable();
     return this.table();
   }
 
@@ -339,7 +356,52 @@ export abstract class QueryParser extends ExpressionParser {
       const tables = [this.#joins(first)];
       while (tokens.takeOperator(',')) tables.push(this.tableReference());
       tokens.expectOperator(')');
-      return tables.length === 1 ? tables[0]! : { type: 'joined', tables, conditions: [], isInner: true };
+      if (tables.length === 1) return tables[0]!;
+      return { type: 'joined', tables, conditions: [], isInner: true, merges: tables.slice(1).map(() => []) };
+    });
+  }
+
+  #jsonTable(): TableReference {
+    const { tokens } = this;
+    tokens.expectWord('JSON_TABLE');
+    const table = tokens.parenthesised(() => {
+      const document = this.expression();
+      tokens.expectOperator(',');
+      const path = this.expression();
+      const columns = this.#jsonColumns();
+      const call: Expression = {
+        type: 'call',
+        name: { schema: null, name: 'json_table' },
+        arguments: [document, path],
+        over: [],
+      };
+      return { type: 'function' as const, call, columns };
+    });
+    return { ...table, alias: this.#tableAlias() };
+  }
+
+  /** COLUMNS (...) of JSON_TABLE: the names, those of nested columns in their place. */
+  #jsonColumns(): string[] {
+    const { tokens } = this;
+    return tokens.deeper(() => {
+      tokens.expectWord('COLUMNS');
+      const found = tokens.parenthesised(() =>
+        tokens.list(() => {
+          if (tokens.takeWord('NESTED')) {
+            tokens.takeWord('PATH');
+            tokens.string();
+            return this.#jsonColumns();
+          }
+          const name = tokens.name();
+          while (!tokens.isOperator(',') && !tokens.isOperator(')') && !tokens.isAtEnd) {
+            if (tokens.isWord('SELECT')) throw new NotUnderstood('query in the columns of JSON_TABLE');
+            if (tokens.isOperator('(')) tokens.skipParentheses();
+            else tokens.next();
+          }
+          return [name];
+        }),
+      );
+      return found.flat();
     });
   }
 
@@ -407,7 +469,9 @@ export abstract class QueryParser extends ExpressionParser {
     const { tokens } = this;
     const replaces = tokens.takeWord('REPLACE');
     if (!replaces) tokens.expectWord('INSERT');
-    while (tokens.takeWord('LOW_PRIORITY', 'DELAYED', 'HIGH_PRIORITY', 'IGNORE'));
+    let ignores = false;
+    while (tokens.isWord('LOW_PRIORITY', 'DELAYED', 'HIGH_PRIORITY', 'IGNORE'))
+      ignores = tokens.next().keyword === 'IGNORE' || ignores;
     tokens.takeWord('INTO');
     const name = tokens.qualifiedName();
     if (tokens.takeWord('PARTITION')) this.#names();
@@ -429,9 +493,10 @@ export abstract class QueryParser extends ExpressionParser {
       columns = assignments.map((one) => (one.column.type === 'column' ? one.column.name : ''));
       rows = [assignments.map((one) => one.value)];
     } else query = this.queryOrParenthesised();
+    let row: Insert['row'] = null;
     if (tokens.takeWord('AS')) {
-      tokens.name();
-      if (tokens.isOperator('(')) this.#names();
+      const rowName = tokens.name();
+      row = { name: rowName, columns: tokens.isOperator('(') ? this.#names() : columns };
     }
     let onDuplicate: Assignment[] | null = null;
     if (tokens.takeWords('ON', 'DUPLICATE', 'KEY', 'UPDATE')) {
@@ -439,7 +504,8 @@ export abstract class QueryParser extends ExpressionParser {
       onDuplicate = this.assignments();
       this.#isInOnDuplicate = false;
     }
-    return { type: 'insert', replaces, table, columns, rows, query, onDuplicate, returning: this.#returning() };
+    const returning = this.#returning();
+    return { type: 'insert', replaces, ignores, table, columns, rows, query, row, onDuplicate, returning };
   }
 
   /** Columns to insert into, which may be qualified. */

@@ -18,6 +18,8 @@ export interface Source {
   readonly columns: Set<string>;
   /** True once it is not known which columns are used, or all are. */
   usesAll: boolean;
+  /** How many rows it is thought to have, as a power of ten. */
+  readonly magnitude: number;
 }
 
 /** The tables a query sees: its own, then those of the queries around it. */

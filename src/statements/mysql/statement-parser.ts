@@ -64,6 +64,8 @@ export class StatementParser extends QueryParser {
     const { tokens } = this;
     tokens.next();
     let executes = false;
+    let format = '';
+    const more: string[] = [];
     const actions: Action[] = [];
     if (tokens.takeWords('FOR', 'CONNECTION')) {
       const value = this.expression();
@@ -71,11 +73,8 @@ export class StatementParser extends QueryParser {
     }
     for (;;) {
       if (tokens.takeWord('ANALYZE')) executes = true;
-      else if (tokens.isWord('FORMAT') && tokens.isOperator('=', 1)) {
-        tokens.next();
-        tokens.next();
-        tokens.next();
-      } else if (tokens.isWord('EXTENDED', 'PARTITIONS') && !this.#describesTable()) tokens.next();
+      else if (tokens.isWord('FORMAT') && tokens.isOperator('=', 1)) format = this.#planFormat();
+      else if (tokens.isWord('EXTENDED', 'PARTITIONS') && !this.#describesTable()) more.push(tokens.next().keyword);
       else if (tokens.isWord('INTO') && tokens.peek(1).type === 'variable') {
         tokens.next();
         actions.push(does('set-session', setting(`@${tokens.next().value.toLowerCase()}`), 'explain'));
@@ -92,7 +91,8 @@ export class StatementParser extends QueryParser {
     }
     const statement = this.statement();
     if (!EXPLAINED.has(statement.type)) throw new NotUnderstood('EXPLAIN of what cannot be explained');
-    const explain: Statement = { type: 'explain', executes, statement };
+    const columns = this.#planColumns(format, executes, more);
+    const explain: Statement = { type: 'explain', executes, columns, statement };
     return actions.length === 0
       ? explain
       : plain('EXPLAIN', actions, { inner: [{ statement: explain, via: 'explain' }] });
@@ -113,13 +113,31 @@ export class StatementParser extends QueryParser {
   analyze(): Statement {
     const { tokens } = this;
     tokens.expectWord('ANALYZE');
-    if (tokens.takeWord('FORMAT')) {
-      tokens.expectOperator('=');
-      tokens.next();
-    }
+    const format = tokens.isWord('FORMAT') ? this.#planFormat() : '';
     const statement = this.statement();
     if (!EXPLAINED.has(statement.type)) throw new NotUnderstood('ANALYZE of what cannot be analyzed');
-    return { type: 'explain', executes: true, statement };
+    return { type: 'explain', executes: true, columns: this.#planColumns(format, true, []), statement };
+  }
+
+  /** FORMAT = a word or string; in upper case. */
+  #planFormat(): string {
+    const { tokens } = this;
+    tokens.expectWord('FORMAT');
+    tokens.expectOperator('=');
+    return tokens.next().value.toUpperCase();
+  }
+
+  /** The columns of a plan ("EXPLAIN Output Columns" in the manuals), where no one has changed `explain_format`. */
+  #planColumns(format: string, executes: boolean, more: readonly string[]): readonly string[] {
+    const { isMaria } = this.tokens;
+    if (format === '' ? executes && !isMaria : format !== 'TRADITIONAL')
+      return [executes && isMaria ? 'ANALYZE' : 'EXPLAIN'];
+    const partitions = !isMaria || more.includes('PARTITIONS') ? ['partitions'] : [];
+    const rows = executes && isMaria ? ['rows', 'r_rows'] : ['rows'];
+    const filtered =
+      executes && isMaria ? ['filtered', 'r_filtered'] : !isMaria || more.includes('EXTENDED') ? ['filtered'] : [];
+    const keys = ['type', 'possible_keys', 'key', 'key_len', 'ref'];
+    return ['id', 'select_type', 'table', ...partitions, ...keys, ...rows, ...filtered, 'Extra'];
   }
 
   do(): Statement {
@@ -324,7 +342,11 @@ export class StatementParser extends QueryParser {
       tokens.expectWord('READ');
       const writes = tokens.takeWord('WRITE');
       if (!writes) tokens.expectWord('ONLY');
-      if (scope !== null || writes) actions.push(does(scope ?? 'set-session', setting('transaction_read_only')));
+      if (scope !== null || writes)
+        actions.push({
+          ...does(scope ?? 'set-session', setting('transaction_read_only')),
+          value: writes ? 'OFF' : 'ON',
+        });
     });
     return plain('SET TRANSACTION', actions);
   }
@@ -830,7 +852,7 @@ class SettingReader {
     const effects: EffectName[] = [isGlobal ? 'set-global' : 'set-session'];
     if (scope === null && this.#wasGlobal) effects.push('set-global');
     this.#wasGlobal ||= isGlobal;
-    const constant = value.type === 'literal' && value.kind !== 'default' ? value.value : null;
+    const constant = constantOf(value, name);
     for (const effect of effects) {
       const action = does(effect, setting(name));
       this.#actions.push(constant === null ? action : { ...action, value: constant });
@@ -862,6 +884,18 @@ class SettingReader {
       refuses: this.#refuses,
     });
   }
+}
+
+/**
+ * What a setting is set to, as text; `null` if it is not constant. Drivers add to lists: in `CONCAT(@@sql_mode, ',X')` the
+ * setting itself stands for what it was, `@@sql_mode,X`.
+ */
+function constantOf(value: Expression, name: string): string | null {
+  if (value.type === 'literal') return value.kind === 'default' || value.kind === 'bits' ? null : value.value;
+  if (value.type === 'setting') return value.name === name ? `@@${name}` : null;
+  if (value.type !== 'call' || value.name.schema !== null || value.name.name !== 'concat') return null;
+  const parts = value.arguments.map((one) => constantOf(one, name));
+  return parts.includes(null) ? null : parts.join('');
 }
 
 /** Texts are read as UTF-8 anyway. */

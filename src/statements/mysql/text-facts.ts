@@ -119,6 +119,7 @@ class TextReader {
       catalogue,
       known,
       foldsNames: this.#context.server.foldsNames || catalogue?.data.foldsNames === true,
+      isMaria: this.#context.server.flavour === 'mariadb',
       database: state.database,
       read: (text) => readText(text, this.#context, this.#depth + 1).statements,
       parse: (text) => parseOnly(text, this.#context),

@@ -8,13 +8,21 @@ export interface Name {
 }
 
 export type Expression =
-  | { readonly type: 'literal'; readonly kind: 'text' | 'number' | 'null' | 'default'; readonly value: string }
+  /** `bits` are text or a number, as their surroundings want them. */
+  | { readonly type: 'literal'; readonly kind: 'text' | 'number' | 'bits' | 'null' | 'default'; readonly value: string }
   | { readonly type: 'parameter' }
   | { readonly type: 'variable'; readonly name: string }
   | { readonly type: 'setting'; readonly name: string }
   | { readonly type: 'column'; readonly schema: string | null; readonly table: string | null; readonly name: string }
-  | { readonly type: 'call'; readonly name: Name; readonly arguments: readonly Expression[] }
-  | { readonly type: 'sequence'; readonly name: Name }
+  | {
+      readonly type: 'call';
+      readonly name: Name;
+      readonly arguments: readonly Expression[];
+      /** What decides which rows it is over, in which order and groups: DISTINCT, ORDER BY, OVER. */
+      readonly over: readonly Expression[];
+    }
+  /** `PREVIOUS VALUE FOR` only tells of this session. */
+  | { readonly type: 'sequence'; readonly name: Name; readonly advances: boolean }
   | { readonly type: 'and' | 'or' | 'xor'; readonly operands: readonly Expression[] }
   | { readonly type: 'not'; readonly operand: Expression }
   /** `a = b = c` has three operands and two operators. */
@@ -28,14 +36,44 @@ export type Expression =
   | { readonly type: 'row'; readonly items: readonly Expression[] }
   | { readonly type: 'assignment'; readonly name: string; readonly value: Expression }
   | { readonly type: 'query'; readonly query: Query }
+  /** Whether it has rows; which columns it selects says nothing. */
+  | { readonly type: 'exists'; readonly query: Query }
   | { readonly type: 'pattern'; readonly value: Expression; readonly pattern: Expression }
   /** Whatever else computes a value from values: arithmetic, CASE, LIKE, BETWEEN, IS NULL. */
   | { readonly type: 'operation'; readonly operands: readonly Expression[] };
+
+/** The expressions an expression is made of; not those of its sub-selects. */
+export function partsOf(expression: Expression): readonly Expression[] {
+  switch (expression.type) {
+    case 'call':
+      return expression.over.length === 0 ? expression.arguments : [...expression.arguments, ...expression.over];
+    case 'not':
+      return [expression.operand];
+    case 'in':
+      return [expression.operand, ...expression.list];
+    case 'row':
+      return expression.items;
+    case 'assignment':
+      return [expression.value];
+    case 'pattern':
+      return [expression.value, expression.pattern];
+    case 'and':
+    case 'or':
+    case 'xor':
+    case 'comparison':
+    case 'operation':
+      return expression.operands;
+    default:
+      return [];
+  }
+}
 
 export interface Query {
   readonly ctes: readonly CommonTable[];
   readonly isRecursive: boolean;
   readonly arms: readonly Arm[];
+  /** Rows of the arms are compared with each other: by anything but UNION ALL. */
+  readonly comparesArms: boolean;
   readonly orderBy: readonly Expression[];
   readonly limit: readonly Expression[];
   readonly into: readonly Into[];
@@ -89,8 +127,13 @@ export type TableReference =
       readonly columns: readonly string[];
       readonly lateral: boolean;
     }
-  /** JSON_TABLE. */
-  | { readonly type: 'function'; readonly call: Expression; readonly alias: string | null }
+  /** JSON_TABLE, with the names of its columns. */
+  | {
+      readonly type: 'function';
+      readonly call: Expression;
+      readonly columns: readonly string[];
+      readonly alias: string | null;
+    }
   | {
       readonly type: 'joined';
       readonly tables: readonly TableReference[];
@@ -98,6 +141,11 @@ export type TableReference =
       readonly conditions: readonly Expression[];
       /** True if every condition has to hold for a row to be kept. */
       readonly isInner: boolean;
+      /**
+       * For each table after the first, the columns that are one with those of the tables before it: USING, or `*` for
+       * NATURAL. `null` where their order in `SELECT *` cannot be told from this list.
+       */
+      readonly merges: readonly (readonly string[])[] | null;
     };
 
 export type Into =
@@ -116,6 +164,10 @@ export interface Insert {
   readonly columns: readonly string[];
   readonly rows: readonly (readonly Expression[])[];
   readonly query: Query | null;
+  /** IGNORE: a row whose key is there already is left out in silence. */
+  readonly ignores: boolean;
+  /** MySQL's name for the row that is inserted: `VALUES (1, 2) AS new (a, b)`. */
+  readonly row: { readonly name: string; readonly columns: readonly string[] } | null;
   /** ON DUPLICATE KEY UPDATE; `null` without it. */
   readonly onDuplicate: readonly Assignment[] | null;
   readonly returning: readonly Expression[] | null;
@@ -176,7 +228,13 @@ export type Statement =
   | Update
   | Delete
   | Plain
-  | { readonly type: 'explain'; readonly executes: boolean; readonly statement: Statement }
+  | {
+      readonly type: 'explain';
+      readonly executes: boolean;
+      /** The columns of the plan. */
+      readonly columns: readonly string[];
+      readonly statement: Statement;
+    }
   | {
       readonly type: 'prepare';
       readonly name: string | null;
