@@ -73,7 +73,8 @@ export const CONTENDERS: readonly Contender[] = [
   ),
 ];
 
-async function startRelay(server: PostgresServer): Promise<RunningContender> {
+/** The floor: a relay in Node that looks at nothing. */
+export async function startRelay(server: { readonly port: number }): Promise<RunningContender> {
   const relay = spawn(process.execPath, [path.join(import.meta.dirname, 'relay.ts'), String(server.port)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -184,7 +185,7 @@ async function startSluice(
 }
 
 /** Starts a program in the foreground and waits until it accepts connections. Throws with what it printed if it ends first. */
-async function startProgram(
+export async function startProgram(
   program: string,
   options: readonly string[],
   port: number,

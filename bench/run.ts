@@ -30,9 +30,11 @@ import type { ContenderOutcome, FirstSight, Outcome } from './outcome.ts';
 import { initialise } from './pgbench.ts';
 import { budgets, table } from './report.ts';
 
-const USAGE = 'usage: npm run bench -- [postgres] [--rounds N] [--seconds S] [--only NAME,NAME] [--quick] [--gate]';
+const USAGE =
+  'usage: npm run bench -- [postgres|mysql] [--rounds N] [--seconds S] [--only NAME,NAME] [--quick] [--gate]';
 
 interface Options {
+  readonly protocol: 'postgres' | 'mysql';
   readonly rounds: number;
   readonly seconds: number;
   readonly contenders: readonly Contender[];
@@ -73,7 +75,7 @@ function readArguments(args: string[]): Options {
       },
     });
     const [protocol = 'postgres', ...further] = positionals;
-    if (protocol !== 'postgres' || further.length > 0)
+    if ((protocol !== 'postgres' && protocol !== 'mysql') || further.length > 0)
       throw new Error(`there is no benchmark ${positionals.join(' ')}`);
     const whole = (name: 'rounds' | 'seconds', fallback: number): number => {
       const value = Number(values[name] ?? fallback);
@@ -86,6 +88,7 @@ function readArguments(args: string[]): Options {
       throw new Error(`--only takes ${CONTENDERS.map(({ name }) => name).join(', ')}; not ${unknown.join(', ')}`);
     }
     return {
+      protocol,
       rounds: whole('rounds', values.quick ? 2 : 5),
       seconds: whole('seconds', values.quick ? 1 : 3),
       contenders: CONTENDERS.filter(({ name }) => names.includes(name)),
@@ -98,11 +101,12 @@ function readArguments(args: string[]): Options {
   }
 }
 
-async function main({ rounds, seconds, contenders, quick, gate }: Options): Promise<number> {
+async function main({ protocol, rounds, seconds, contenders, quick, gate }: Options): Promise<number> {
   if (process.platform !== 'linux') {
     console.error('The benchmark reads CPU time and memory from /proc, so it runs on Linux only.');
     return 2;
   }
+  if (protocol === 'mysql') return (await import('./mysql.ts')).benchMysql({ rounds, seconds, gate }, progress);
   const server = await startPostgres({
     version: 15,
     config: { max_connections: String(MOST_SESSIONS + 100), shared_buffers: '512MB', autovacuum: 'off' },
