@@ -24,6 +24,7 @@ import type { SessionPins } from '../../policy/session-rules.ts';
 import { type NameChange, opaqueText, type StatementFacts } from '../../statements/facts.ts';
 import type { Flavour } from '../../statements/mysql/server.ts';
 import { isRefused, isRefusedAlways, isStable, type JudgedStatement, type Judgement } from '../judge.ts';
+import { UNMETERED } from '../metering.ts';
 import { momentOf } from '../moment.ts';
 import { judgeWithNames } from '../names-in-text.ts';
 import { overBudget, type Refusal, refusalOf, unsupportedCommand, withheldMessages } from '../refusal.ts';
@@ -389,7 +390,7 @@ export class MysqlSession extends Session implements PacketSink {
   ): boolean {
     this.#keep(sequence, bytes, start, end);
     const statements = this.#atMoment(judgement, binds);
-    if (!this.#mayRun(via, statements, binds, sequence)) return true;
+    if (!this.#mayRun(via, judgement, statements, binds, sequence)) return true;
     this.#add(sequence, bytes, start, end);
     this.#noteSent(statements);
     this.#command = bytes[start]!;
@@ -401,9 +402,17 @@ export class MysqlSession extends Session implements PacketSink {
    * Records statements that are about to run, or refuses them.
    * @returns false if they are refused: then the client has its answer
    */
-  #mayRun(via: Via, statements: readonly JudgedStatement[], binds: Binds, sequence: number): boolean {
-    const meter = this.metering.begin(statements);
-    const refusal = this.#refusalOf(statements) ?? this.#refusalOfWithheld(statements) ?? meter.refusal;
+  #mayRun(
+    via: Via,
+    judgement: Judgement,
+    statements: readonly JudgedStatement[],
+    binds: Binds,
+    sequence: number,
+  ): boolean {
+    const passes = judgement.passes && this.services.journal.failure === null;
+    const meter = passes ? UNMETERED : this.metering.begin(statements);
+    const refusal =
+      (passes ? null : this.#refusalOf(statements)) ?? this.#refusalOfWithheld(statements) ?? meter.refusal;
     if (refusal !== null) {
       this.#refuse(via, statements, binds, refusal, sequence);
       return false;
@@ -479,7 +488,7 @@ export class MysqlSession extends Session implements PacketSink {
     const hadLongData = prepared.longData !== null;
     prepared.types = execution.types;
     prepared.longData = null;
-    if (!this.#mayRun('execute', statements, binds, sequence)) {
+    if (!this.#mayRun('execute', judgement, statements, binds, sequence)) {
       // The server still has it, and would take it for the next execution's.
       if (hadLongData) this.#beforeNext({ payload: resetOf(id), answer: ANSWER.ok, done: null });
       return true;
@@ -664,6 +673,7 @@ export class MysqlSession extends Session implements PacketSink {
 
   /** The statements of a text as they are judged at this execution of it. */
   #atMoment(judgement: Judgement, binds: Binds): readonly JudgedStatement[] {
+    if (judgement.passes) return judgement.statements;
     const statements = this.#withNames(judgement, this.names.current);
     if (statements.every(isStable)) return statements;
     // What depends on values that are not all known cannot be decided.
@@ -679,6 +689,7 @@ export class MysqlSession extends Session implements PacketSink {
   /** As {@link #atMoment}, for each set of values: if one of them is refused, that is how the statements are judged. */
   #atExecution(judgement: Judgement, executions: readonly Binds[]): readonly JudgedStatement[] {
     let statements: readonly JudgedStatement[] = judgement.statements;
+    if (judgement.passes) return statements;
     for (const binds of executions) {
       statements = this.#atMoment(judgement, binds);
       if (statements.every(isStable) || statements.some(isRefused)) break;
@@ -692,6 +703,7 @@ export class MysqlSession extends Session implements PacketSink {
   }
 
   #refusalOfWithheld(statements: readonly JudgedStatement[]): Refusal | null {
+    if (!this.#withholds && statements.length === 1) return null;
     return asksForWithheld(statements, this.#withholds) ? withheldMessages(statements[0]!.facts.kind) : null;
   }
 
