@@ -1,18 +1,23 @@
-/** `sluice demo`: a PostgreSQL with sample data behind Sluice, and what to try with it. */
+/** `sluice demo`: a PostgreSQL with sample data behind Sluice, a MariaDB if the machine has one, and what to try with them. */
 
 import { randomBytes } from 'node:crypto';
 import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import mysql from 'mysql2/promise';
 import pg from 'pg';
 import { stringify } from 'yaml';
+import { createCachingSha2Verifier, formatCachingSha2Verifier } from '../../protocols/mysql/caching-sha2-password.ts';
 import { createScramVerifier, formatScramVerifier } from '../../protocols/postgres/scram.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded-postgres.ts';
 import { createGuardedDirectory } from './guarded-directory.ts';
-import { loadSampleData } from './sample-data.ts';
+import { type LocalMariadb, startLocalMariadb } from './local-mariadb.ts';
+import { loadMysqlSampleData, loadSampleData } from './sample-data.ts';
 
 const CONNECTION = 'shop';
+/** The MariaDB's; by another name, so that rules and records can tell the two. */
+const MYSQL_CONNECTION = 'stock';
 const UPSTREAM_USER = 'shop_owner';
 const HOST = '127.0.0.1';
 
@@ -22,6 +27,8 @@ export type Serve = (configFile: string) => Promise<{ end(): Promise<void> }>;
 export interface Demo {
   readonly host: string;
   readonly port: number;
+  /** `null` where this machine has no MariaDB. */
+  readonly mysqlPort: number | null;
   readonly apiPort: number;
   readonly connection: string;
   /** Throw-away passwords by user name. */
@@ -48,24 +55,35 @@ export async function startDemo(serve: Serve, signal: AbortSignal): Promise<Demo
     const server = await startEmbeddedPostgres({ database: CONNECTION });
     ending.push(() => server.stop());
     signal.throwIfAborted();
+    const mariadb = await startLocalMariadb(UPSTREAM_USER, MYSQL_CONNECTION);
+    if (mariadb !== null) {
+      ending.push(() => mariadb.stop());
+      await prepareMariadb(mariadb);
+    }
+    signal.throwIfAborted();
     const upstreamPassword = newPassword();
     await prepareDatabase(server, upstreamPassword);
 
     const passwords = { agent: newPassword(), dba: newPassword() };
     const port = await freePortFrom(6432);
+    const mysqlPort = mariadb === null ? null : await freePortFrom(6306);
     const apiPort = await freePortFrom(6480);
     const configFile = join(directory.path, 'sluice.yaml');
     const journal = join(directory.path, 'journal');
     await mkdir(journal, { mode: 0o700 });
     await writeFile(join(directory.path, 'upstream-password'), upstreamPassword, { mode: 0o600 });
+    if (mariadb !== null) {
+      await writeFile(join(directory.path, 'mariadb-password'), mariadb.password, { mode: 0o600 });
+    }
     await writeFile(join(directory.path, 'rules.yaml'), RULES);
     for (const pack of PACKS) await copyFile(packFile(pack), join(directory.path, pack));
-    await writeFile(configFile, await configText(server, passwords, port, apiPort, journal), { mode: 0o600 });
+    const addresses = { postgres: port, mysql: mysqlPort, api: apiPort };
+    await writeFile(configFile, await configText(server, mariadb, passwords, addresses, journal), { mode: 0o600 });
     signal.throwIfAborted();
     const serving = await serve(configFile);
     ending.push(() => serving.end());
     signal.throwIfAborted();
-    return { host: HOST, port, apiPort, connection: CONNECTION, passwords, configFile, journal, stop };
+    return { host: HOST, port, mysqlPort, apiPort, connection: CONNECTION, passwords, configFile, journal, stop };
   } catch (error) {
     await stop();
     throw error;
@@ -99,8 +117,17 @@ async function prepareDatabase(server: EmbeddedPostgres, password: string): Prom
   }
 }
 
+async function prepareMariadb({ host, port, user, password, database }: LocalMariadb): Promise<void> {
+  const connection = await mysql.createConnection({ host, port, user, password, database });
+  try {
+    await loadMysqlSampleData(connection);
+  } finally {
+    await connection.end();
+  }
+}
+
 /** Packs that ship with Sluice: what agents may do, and which columns nobody sees by default. */
-const PACKS = ['agents-guarded-writes.yaml', 'pii.yaml'];
+const PACKS = ['agents-guarded-writes.yaml', 'mysql-agents.yaml', 'pii.yaml'];
 
 function packFile(pack: string): string {
   return fileURLToPath(new URL(`../../rules/${pack}`, import.meta.url));
@@ -124,14 +151,18 @@ rules:
 
 async function configText(
   server: EmbeddedPostgres,
+  mariadb: LocalMariadb | null,
   passwords: Demo['passwords'],
-  port: number,
-  apiPort: number,
+  ports: { readonly postgres: number; readonly mysql: number | null; readonly api: number },
   journal: string,
 ): Promise<string> {
-  const verifier = async (password: string) => formatScramVerifier(await createScramVerifier(password));
+  const verifiers = async (password: string) => ({
+    scram: formatScramVerifier(await createScramVerifier(password)),
+    mysql: formatCachingSha2Verifier(await createCachingSha2Verifier(password)),
+  });
+  const listen = Object.entries(ports).filter(([, port]) => port !== null);
   return stringify({
-    listen: { postgres: `${HOST}:${port}`, api: `${HOST}:${apiPort}` },
+    listen: Object.fromEntries(listen.map(([name, port]) => [name, `${HOST}:${port}`])),
     connections: [
       {
         name: CONNECTION,
@@ -147,11 +178,12 @@ async function configText(
         },
         default: 'deny',
       },
+      ...(mariadb === null ? [] : [mysqlConnection(mariadb)]),
     ],
     identity: {
       users: [
-        { name: 'agent', kind: 'agent', scram: await verifier(passwords.agent) },
-        { name: 'dba', kind: 'human', groups: ['dba', 'pii-readers'], scram: await verifier(passwords.dba) },
+        { name: 'agent', kind: 'agent', ...(await verifiers(passwords.agent)) },
+        { name: 'dba', kind: 'human', groups: ['dba', 'pii-readers'], ...(await verifiers(passwords.dba)) },
       ],
     },
     rules: ['./rules.yaml', ...PACKS.map((pack) => `./${pack}`)],
@@ -160,6 +192,11 @@ async function configText(
     limits: { drain: '1s' },
     log: { level: 'warn' },
   });
+}
+
+function mysqlConnection({ host, port, user, database }: LocalMariadb) {
+  const upstream = { host, port, database, user, password: { file: './mariadb-password' }, tls: 'disable' };
+  return { name: MYSQL_CONNECTION, protocol: 'mysql', upstream, default: 'deny' };
 }
 
 /** The first free loopback port from `first` on. */
@@ -201,6 +238,8 @@ Try, in another terminal:
   psql "${url('agent')}" -c "SELECT name FROM employees ORDER BY salary DESC LIMIT 3"
   psql "${url('dba')}" -c "SELECT name, salary FROM employees ORDER BY salary DESC LIMIT 3"
 
+${mysqlText(demo)}
+
 Every statement is recorded before it runs, with its verdict: ${demo.journal}
 
   npm run -s sluice -- sessions list --journal ${demo.journal}
@@ -213,4 +252,17 @@ Configuration: ${demo.configFile}; its rules beside it, ${['rules.yaml', ...PACK
 Health and metrics: http://${demo.host}:${demo.apiPort}/readyz and /metrics
 
 Ctrl-C ends the demo and removes everything it made.`;
+}
+
+/** The same for MySQL clients, or how to have it. */
+function mysqlText({ host, mysqlPort, passwords }: Demo): string {
+  if (mysqlPort === null) {
+    return `MySQL and MariaDB are served as well: install a MariaDB server (apt-get install mariadb-server, brew install mariadb) and
+start the demo again to try it.`;
+  }
+  const client = `MYSQL_PWD=${passwords.agent} mariadb -h ${host} -P ${mysqlPort} -u agent ${MYSQL_CONNECTION}`;
+  return `A MariaDB with the same tables is behind the same Sluice, on port ${mysqlPort}; the schema names the connection:
+
+  ${client} -e "SELECT id, name, city FROM customers ORDER BY id LIMIT 3"
+  ${client} --force -e "DELETE FROM payments; SHOW WARNINGS"`;
 }

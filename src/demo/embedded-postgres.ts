@@ -37,12 +37,12 @@ const SUPERUSER = 'postgres';
 const START_DEADLINE_MS = 60_000;
 const STOP_DEADLINE_MS = 10_000;
 
-/** Whom the server runs as; `null` for the current user. PostgreSQL refuses to run as root. */
-type Account = { readonly uid: number; readonly gid: number } | null;
+/** Whom the server runs as; `null` for the current user. Servers refuse to run as root. */
+export type Account = { readonly uid: number; readonly gid: number } | null;
 
 /** Starts a server and returns once it takes connections. Throws, with the server's own log, if it cannot. */
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions = {}): Promise<EmbeddedPostgres> {
-  const account = unprivilegedAccount();
+  const account = unprivilegedAccount(['postgres', 'nobody']);
   const temporary = await createGuardedDirectory('postgres');
   const directory = temporary.path;
   let server: RunningServer | null = null;
@@ -75,13 +75,11 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions = {
   }
 }
 
-/** `null` unless this process is root; then `postgres` if the machine has that account, else `nobody`. */
-function unprivilegedAccount(): Account {
-  if (process.getuid === undefined) {
-    throw new Error('The embedded PostgreSQL runs on Linux and macOS only.');
-  }
+/** `null` unless this process is root; then the first of the accounts that the machine has. */
+export function unprivilegedAccount(names: readonly string[]): Account {
+  if (process.getuid === undefined) throw new Error('The demo runs on Linux and macOS only.');
   if (process.getuid() !== 0) return null;
-  for (const name of ['postgres', 'nobody']) {
+  for (const name of names) {
     try {
       const uid = Number(execFileSync('id', ['-u', name], { stdio: ['ignore', 'pipe', 'ignore'] }));
       const gid = Number(execFileSync('id', ['-g', name], { stdio: ['ignore', 'pipe', 'ignore'] }));
@@ -90,9 +88,7 @@ function unprivilegedAccount(): Account {
       // No such account: try the next.
     }
   }
-  throw new Error(
-    'PostgreSQL refuses to run as root, and this machine has neither a "postgres" nor a "nobody" account.',
-  );
+  throw new Error(`Database servers refuse to run as root, and this machine has no account ${names.join(' or ')}.`);
 }
 
 /**
@@ -235,7 +231,7 @@ function readyOrLog(child: ChildProcess): Promise<string | null> {
   });
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer();
     probe.on('error', reject);

@@ -12,14 +12,18 @@ export interface GuardedDirectory {
 /**
  * Waits for the end of its standard input, which comes when the process that holds the other end is gone, even by
  * SIGKILL. Then it ends the PostgreSQL server whose data is in the directory, if there is one (the first line of
- * postmaster.pid is its process id), and removes the directory.
+ * postmaster.pid is its process id), or the MariaDB, and removes the directory.
  */
 const GUARD = `cat >/dev/null
 if [ -f "$1/data/postmaster.pid" ]; then
   kill -QUIT "$(head -n 1 "$1/data/postmaster.pid")" 2>/dev/null
   sleep 1
 fi
+if [ -f "$1/mariadb.pid" ]; then kill -KILL "$(head -n 1 "$1/mariadb.pid")" 2>/dev/null; fi
 rm -rf -- "$1"`;
+
+/** In the directory; the guard ends whom it names. */
+export const MARIADB_PID_FILE = 'mariadb.pid';
 
 /** Makes a directory that only this user can enter, called `sluice-NAME-` and something. */
 export async function createGuardedDirectory(name: string): Promise<GuardedDirectory> {

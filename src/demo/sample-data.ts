@@ -1,5 +1,6 @@
 /** A small shop, the same rows every time, with the kinds of values people must not see: all invented. */
 
+import type { Connection } from 'mysql2/promise';
 import type { Client } from 'pg';
 
 const SCHEMA = `
@@ -43,6 +44,41 @@ CREATE FUNCTION unpaid(customer integer) RETURNS numeric LANGUAGE sql STABLE
   RETURN (SELECT coalesce(sum(o.total), 0) FROM orders o WHERE o.customer_id = customer AND o.status = 'open');
 `;
 
+const MYSQL_SCHEMA = `
+CREATE TABLE customers (
+  id INT PRIMARY KEY,
+  name VARCHAR(60) NOT NULL,
+  email VARCHAR(80) NOT NULL UNIQUE,
+  phone VARCHAR(20) NOT NULL,
+  ssn VARCHAR(20) NOT NULL,
+  card_number VARCHAR(20) NOT NULL,
+  city VARCHAR(40) NOT NULL,
+  created_at DATETIME NOT NULL
+);
+CREATE TABLE orders (
+  id INT PRIMARY KEY,
+  customer_id INT NOT NULL,
+  status ENUM('open', 'paid', 'shipped', 'cancelled') NOT NULL,
+  total DECIMAL(10, 2) NOT NULL,
+  placed_at DATETIME NOT NULL,
+  FOREIGN KEY (customer_id) REFERENCES customers (id)
+);
+CREATE TABLE payments (
+  id INT PRIMARY KEY,
+  order_id INT NOT NULL,
+  amount DECIMAL(10, 2) NOT NULL,
+  method VARCHAR(20) NOT NULL,
+  paid_at DATETIME NOT NULL,
+  FOREIGN KEY (order_id) REFERENCES orders (id) ON DELETE CASCADE
+);
+CREATE TABLE employees (
+  id INT PRIMARY KEY,
+  name VARCHAR(60) NOT NULL,
+  title VARCHAR(40) NOT NULL,
+  salary INT NOT NULL,
+  manager_id INT
+)`;
+
 const CUSTOMERS = 120;
 const ORDERS = 300;
 const EMPLOYEES = 25;
@@ -55,23 +91,32 @@ const TITLES = ['Engineer', 'Analyst', 'Support', 'Designer', 'Accountant'];
 /** Creates the tables and their rows as the user `client` is logged in as, who owns them. */
 export async function loadSampleData(client: Client): Promise<void> {
   await client.query(SCHEMA);
+  for (const [table, rows] of sampleRows()) await insert(client, table, rows);
+}
+
+/** The same tables and rows in a MariaDB or MySQL. */
+export async function loadMysqlSampleData(connection: Connection): Promise<void> {
+  for (const statement of MYSQL_SCHEMA.split(/;\n/)) await connection.query(statement);
+  for (const [table, rows] of sampleRows()) {
+    const values = rows.map((row) => Object.values(row).map((value) => (isTime(value) ? value.slice(0, 19) : value)));
+    await connection.query(`INSERT INTO ${table} VALUES ?`, [values]);
+  }
+}
+
+/** As JSON has times; MySQL takes them without fractions and zone. */
+function isTime(value: unknown): value is string {
+  return typeof value === 'string' && /^\d{4}-\d\d-\d\dT/.test(value);
+}
+
+/** Rows by table, each table after those it refers to; keys in the order of the columns. */
+function sampleRows(): readonly (readonly [table: string, rows: readonly object[]])[] {
   const orders = Array.from({ length: ORDERS }, (_, index) => order(index + 1));
-  await insert(
-    client,
-    'customers',
-    Array.from({ length: CUSTOMERS }, (_, index) => customer(index + 1)),
-  );
-  await insert(client, 'orders', orders);
-  await insert(
-    client,
-    'payments',
-    orders.filter(({ status }) => status === 'paid' || status === 'shipped').map(payment),
-  );
-  await insert(
-    client,
-    'employees',
-    Array.from({ length: EMPLOYEES }, (_, index) => employee(index + 1)),
-  );
+  return [
+    ['customers', Array.from({ length: CUSTOMERS }, (_, index) => customer(index + 1))],
+    ['orders', orders],
+    ['payments', orders.filter(({ status }) => status === 'paid' || status === 'shipped').map(payment)],
+    ['employees', Array.from({ length: EMPLOYEES }, (_, index) => employee(index + 1))],
+  ];
 }
 
 async function insert(client: Client, table: string, rows: readonly object[]): Promise<void> {
