@@ -63,6 +63,7 @@ for (const [kind, start] of [
            (SELECT 0 n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9) b,
            (SELECT 0 n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9) c;
          CREATE PROCEDURE twice() BEGIN SELECT 1 AS one; SELECT 2 AS two; END;
+         CREATE PROCEDURE modes() SET NAMES utf8mb4;
          CREATE DATABASE shop2;
          SET GLOBAL log_output = 'TABLE'; SET GLOBAL general_log = ON; SET GLOBAL local_infile = ON`,
       );
@@ -214,6 +215,33 @@ for (const [kind, start] of [
       await assert.rejects(connection.query('SELECT * FROM secrets /* never5 */'), refused);
       await connection.end();
       assert.deepEqual(await logged('never5'), []);
+    });
+
+    test('a session cannot hide how its text is read', async () => {
+      const connection = await open();
+      await connection.query("SET SESSION session_track_system_variables = ''");
+      await connection.query("SET sql_mode = 'ANSI_QUOTES'");
+      await assert.rejects(connection.query('SELECT * FROM "secrets" /* never10 */'), refused);
+      await connection.query("SET sql_mode = ''");
+      await connection.query('CALL modes()');
+      const [rows] = await connection.query('SELECT "x" AS x');
+      assert.deepEqual(rows, [{ x: 'x' }]);
+      await connection.end();
+      assert.deepEqual(await logged('never10'), []);
+    });
+
+    test('binary values in a text are values, and no names', async () => {
+      const client = await raw();
+      const bytes = (text: string) =>
+        encodePackets(Buffer.concat([Buffer.of(COM.query), Buffer.from(text, 'latin1')]), 0);
+      client.send(bytes("UPDATE goods SET data = _binary'\u00e2\u0082' WHERE id = 2"));
+      assert.equal((await client.packet()).payload[0], 0);
+      client.send(bytes('SELECT * FROM \u00e2\u0082'));
+      assert.equal(decodeErr((await client.packet()).payload).code, 1142);
+      client.close();
+      const [row] = await server.query('SELECT HEX(data) AS data FROM goods WHERE id = 2');
+      assert.equal(row?.data, 'E282');
+      await server.query('UPDATE goods SET data = NULL WHERE id = 2');
     });
 
     test('character sets in which text cannot be read safely are refused', async () => {

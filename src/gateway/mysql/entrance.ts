@@ -47,6 +47,8 @@ const OFFERED_MARIADB =
 /** What Sluice itself does, whatever the server has. */
 const OWN = CLIENT.connectAttrs | CLIENT.pluginAuth | CLIENT.pluginAuthLenencClientData | CLIENT.connectWithDb;
 
+const BETWEEN_QUESTIONS_MS = 1_000;
+
 /** What a server said of itself when it was last connected to. */
 interface Profile {
   readonly serverVersion: string;
@@ -64,6 +66,7 @@ export class MysqlEntrance implements Entrance {
   readonly #messageBytes: number;
   readonly #connections: ReadonlyMap<string, ConnectionConfig>;
   readonly #profiles = new Map<string, Profile>();
+  readonly #asking = new Map<string, Promise<void>>();
   /** By the id that the client knows. */
   readonly #byId = new Map<number, { readonly session: Session; readonly threadId: number }>();
   readonly #ids = new Map<Session, number>();
@@ -126,10 +129,15 @@ export class MysqlEntrance implements Entrance {
     await Promise.all(
       [...this.#connections.values()].map(async ({ name, upstream }) => {
         if (this.#profiles.has(name)) return;
-        await askServer(name, upstream).then(
-          (server) => this.#note(name, server),
-          (error) => failures.push(error),
-        );
+        // However many clients come: one question at a time, and its answer holds for a moment when it is no.
+        let asking = this.#asking.get(name);
+        if (asking === undefined) {
+          asking = askServer(name, upstream).then((server) => this.#note(name, server));
+          this.#asking.set(name, asking);
+          const over = () => setTimeout(() => this.#asking.delete(name), BETWEEN_QUESTIONS_MS).unref();
+          asking.then(over, over);
+        }
+        await asking.catch((error) => failures.push(error));
       }),
     );
     const known = [...this.#connections.keys()].flatMap((name) => this.#profiles.get(name) ?? []);

@@ -71,7 +71,7 @@ interface Prepared {
   cursor: Binds;
 }
 
-/** A value that comes in pieces; no more of it than {@link MOST_LONG_DATA} is kept. */
+/** A value that comes in pieces, of which the first are kept. */
 interface LongData {
   readonly pieces: Buffer[];
   bytes: number;
@@ -85,8 +85,9 @@ interface OwnCommand {
   readonly done: ((rows: readonly Buffer[]) => void) | null;
 }
 
-/** Bytes of one long value that rules and records can see. */
+/** Bytes of long values that rules and records can see: of one, and of all that a session has not executed yet. */
 const MOST_LONG_DATA = 1024 * 1024;
+const MOST_LONG_DATA_KEPT = 16 * 1024 * 1024;
 /** The server may answer with payloads of this size; rows may be larger. */
 const LARGEST_ANSWER = 64 * 1024 * 1024;
 const EVERY_BYTE = new Uint8Array(256).fill(1);
@@ -109,6 +110,7 @@ export class MysqlSession extends Session implements PacketSink {
   readonly #prepared = new Map<number, Prepared>();
   readonly #named = new Map<string, { readonly judgement: Judgement }>();
   #lastPrepared: Prepared | null = null;
+  #longDataKept = 0;
 
   // Of the command that the server has in hand:
   #command = -1;
@@ -132,6 +134,8 @@ export class MysqlSession extends Session implements PacketSink {
   #ownRows: Buffer[] = [];
   /** True if a statement may have changed how text is read without the server saying so. */
   #isUnsure = false;
+  /** True if a statement may have changed what the server reports of its state: then changes are asked for. */
+  #reportsLost = false;
   /** The last statement was refused: that is what SHOW WARNINGS is about. */
   #refused: (Refusal & { readonly errno: number }) | null = null;
   /** What the server has to say about the last statement may quote masked values. */
@@ -155,7 +159,13 @@ export class MysqlSession extends Session implements PacketSink {
       LARGEST_ANSWER,
     );
     this.#fromUpstream.sequence = -1;
+    this.#reportsLost = !this.#reports;
     this.#takeState(own.state);
+  }
+
+  /** True if the server says what changes in how text is read. */
+  get #reports(): boolean {
+    return (this.#own.upstreamCapabilities.client & CLIENT.sessionTrack) !== 0;
   }
 
   protected get isIdle(): boolean {
@@ -250,13 +260,15 @@ export class MysqlSession extends Session implements PacketSink {
         return this.#fetch(sequence, bytes, start, end);
       case COM.stmtSendLongData:
         return this.#sendLongData(sequence, bytes, start, end);
-      case COM.stmtClose:
-        this.#prepared.delete(statementIdAt(bytes, start, end));
+      case COM.stmtClose: {
+        const id = statementIdAt(bytes, start, end);
+        this.#dropLongData(this.#prepared.get(id));
+        this.#prepared.delete(id);
         this.#forward(sequence, bytes, start, end);
         return true;
+      }
       case COM.stmtReset: {
-        const prepared = this.#prepared.get(statementIdAt(bytes, start, end));
-        if (prepared !== undefined) prepared.longData = null;
+        this.#dropLongData(this.#prepared.get(statementIdAt(bytes, start, end)));
         return this.#plain(ANSWER.ok, sequence, bytes, start, end);
       }
       case COM.ping:
@@ -487,7 +499,7 @@ export class MysqlSession extends Session implements PacketSink {
     const binds = execution.binds.length === 1 ? first! : { json: execution.json, values: [], isComplete: true };
     const hadLongData = prepared.longData !== null;
     prepared.types = execution.types;
-    prepared.longData = null;
+    this.#dropLongData(prepared);
     if (!this.#mayRun('execute', judgement, statements, binds, sequence)) {
       // The server still has it, and would take it for the next execution's.
       if (hadLongData) this.#beforeNext({ payload: resetOf(id), answer: ANSWER.ok, done: null });
@@ -569,11 +581,23 @@ export class MysqlSession extends Session implements PacketSink {
         long = { pieces: [], bytes: 0 };
         prepared.longData.set(parameter, long);
       }
-      if (long.bytes < MOST_LONG_DATA) long.pieces.push(Buffer.from(bytes.subarray(start + 7, end)));
-      long.bytes += end - start - 7;
+      const size = end - start - 7;
+      if (long.bytes + size <= MOST_LONG_DATA && this.#longDataKept + size <= MOST_LONG_DATA_KEPT) {
+        long.pieces.push(Buffer.from(bytes.subarray(start + 7, end)));
+        this.#longDataKept += size;
+      }
+      long.bytes += size;
     }
     this.#add(sequence, bytes, start, end);
     return true;
+  }
+
+  #dropLongData(prepared: Prepared | undefined): void {
+    if (prepared?.longData == null) return;
+    for (const { pieces } of prepared.longData.values()) {
+      for (const piece of pieces) this.#longDataKept -= piece.length;
+    }
+    prepared.longData = null;
   }
 
   /** A command that Sluice passes on for nobody. */
@@ -634,7 +658,10 @@ export class MysqlSession extends Session implements PacketSink {
   #judge(bytes: Buffer, from: number, to: number): Judgement | null {
     const text = this.#reading.read(bytes, from, to);
     if (text === null) return this.#opaque(bytes.toString('latin1', from, to), 'not readable in its character set');
-    return this.judgeText(text, this.#reading.modes);
+    const judgement = this.judgeText(text, this.#reading.modes);
+    if (judgement === null || !text.includes(UNREADABLE) || !judgement.statements.some(namesUnreadable))
+      return judgement;
+    return this.#opaque(text, 'a name that is not readable in its character set');
   }
 
   /** The judgement of a prepared statement, under the rules and the catalogue in force now, and its own default database. */
@@ -713,19 +740,11 @@ export class MysqlSession extends Session implements PacketSink {
     for (let i = 0; i < statements.length; i++) {
       const { facts, withholdsMessages } = statements[i]!;
       this.#withholds ||= withholdsMessages;
-      if (facts.changesLexing || changesReports(facts)) {
-        this.#isUnsure ||= !this.#isReported(facts);
-      }
+      const mayHide = mayHideChanges(facts);
+      this.#reportsLost ||= mayHide;
+      this.#isUnsure ||= mayHide || (this.#reportsLost && facts.changesLexing);
       if (this.names.matter && mayChangeSchema(facts)) this.names.schemaChanged = true;
     }
-  }
-
-  /** True if the server says what the statement changes in how text is read. */
-  #isReported(facts: StatementFacts): boolean {
-    if ((this.#own.upstreamCapabilities.client & CLIENT.sessionTrack) === 0) return false;
-    return (
-      !facts.effects.some(({ effect }) => effect === 'opaque' || effect === 'call-procedure') && !changesReports(facts)
-    );
   }
 
   // --- Commands of our own ---------------------------------------------------------------------------------------
@@ -999,7 +1018,9 @@ export class MysqlSession extends Session implements PacketSink {
     this.#prepared.clear();
     this.#named.clear();
     this.#lastPrepared = null;
+    this.#longDataKept = 0;
     this.#isUnsure = false;
+    this.#reportsLost = !this.#reports;
     this.#setUp();
   }
 
@@ -1103,12 +1124,22 @@ const COMMAND_NAMES: ReadonlyMap<number, string> = new Map(
   Object.entries(COM).map(([name, code]) => [code, `COM_${name.replace(/[A-Z]/g, '_$&').toUpperCase()}`]),
 );
 
-/** True if the statement changes what the server reports of its state. */
-function changesReports({ effects }: StatementFacts): boolean {
+/** True if the statement may change how text is read, and what the server reports of that. */
+function mayHideChanges({ effects }: StatementFacts): boolean {
   return effects.some(
     ({ effect, object }) =>
+      effect === 'opaque' ||
       effect === 'call-procedure' ||
       (effect === 'set-session' && (object === null || object.name.toLowerCase().startsWith('session_track'))),
+  );
+}
+
+/** Stands for bytes that are none of the character set: parts of a value, as far as the text can be judged. */
+const UNREADABLE = '\ufffd';
+
+function namesUnreadable({ facts }: JudgedStatement): boolean {
+  return facts.effects.some(({ object, columns, value }) =>
+    [object?.schema, object?.name, value, ...(columns ?? [])].some((name) => name?.includes(UNREADABLE)),
   );
 }
 

@@ -53,14 +53,16 @@ export class TextReading {
     return this.report(REPORTED[index]!, value);
   }
 
-  /** The text as the server reads it, or `null` if that cannot be known. */
+  /**
+   * The text as the server reads it, or `null` if that cannot be known.
+   *
+   * Drivers put binary values into texts in UTF-8, as they are: bytes that are no UTF-8 are read as U+FFFD. No quote or
+   * backslash is among them for the server either, so they move no border; that they stand for no name is the caller's care.
+   */
   read(bytes: Buffer, from: number, to: number): string | null {
     const text = bytes.toString('utf8', from, to);
-    const replaced = text.includes('\ufffd');
-    if (text.length === to - from && !replaced) return text; // ASCII is the same in every character set that is let through
-    if (this.#characterSet === 'latin1') return LATIN1.decode(bytes.subarray(from, to));
-    if (!UTF8.has(this.#characterSet)) return null;
-    // A replacement character may be the client's own; where it stands for bytes that are no UTF-8, encoding gives others.
-    return replaced && Buffer.compare(Buffer.from(text, 'utf8'), bytes.subarray(from, to)) !== 0 ? null : text;
+    if (UTF8.has(this.#characterSet)) return text;
+    if (text.length === to - from && !text.includes('\ufffd')) return text; // ASCII is the same in every character set that is let through
+    return this.#characterSet === 'latin1' ? LATIN1.decode(bytes.subarray(from, to)) : null;
   }
 }
