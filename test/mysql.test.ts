@@ -3,8 +3,9 @@ import { Readable } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import mysql from 'mysql2/promise';
-import { COM } from '../protocols/mysql/commands.ts';
+import { COM, encodeComChangeUser, encodeComStmtPrepare } from '../protocols/mysql/commands.ts';
 import { encodePackets } from '../protocols/mysql/framing.ts';
+import { NATIVE_PASSWORD, nativePasswordResponse } from '../protocols/mysql/native-password.ts';
 import { decodeErr } from '../protocols/mysql/responses.ts';
 import { comQuery, RawMysqlClient } from './raw-mysql-client.ts';
 import { startMariadb } from './servers/mariadb.ts';
@@ -400,6 +401,46 @@ for (const [kind, start] of [
         client.close();
       }
       assert.deepEqual(await logged('never9'), []);
+    });
+
+    test('behind a preparation that failed or was refused there is no statement that was prepared last', async () => {
+      const client = await raw();
+      const prepare = (text: string) => encodePackets(encodeComStmtPrepare(Buffer.from(text)), 0);
+      const executeLast = encodePackets(
+        Buffer.concat([Buffer.of(COM.stmtExecute), Buffer.from('ffffffff0001000000', 'hex')]),
+        0,
+      );
+      client.send(prepare('DO 7'), executeLast);
+      assert.equal((await client.packet()).payload[0], 0);
+      // MySQL itself knows of no such thing.
+      assert.equal((await client.packet()).payload[0], kind === 'MariaDB' ? 0 : 255);
+      for (const [text, code] of [
+        ['SELECT id FROM nowhere', 1146],
+        ['DELETE FROM goods', 1142],
+      ] as const) {
+        client.send(prepare(text), executeLast);
+        assert.equal(decodeErr((await client.packet()).payload).code, code);
+        assert.equal(decodeErr((await client.packet()).payload).code, 1243);
+      }
+      client.close();
+    });
+
+    test('a user changes by an answer to the scramble of the login, as libmariadb gives it', async () => {
+      const client = await raw();
+      const change = encodeComChangeUser(
+        {
+          user: 'agent',
+          authResponse: nativePasswordResponse('secret', client.greeting.authData),
+          database: 'shop',
+          characterSet: 45,
+          authPlugin: NATIVE_PASSWORD,
+          attributes: null,
+        },
+        client.capabilities,
+      );
+      client.send(encodePackets(change, 0));
+      assert.equal((await client.packet()).payload[0], 0);
+      client.close();
     });
 
     test('bytes that are no login are turned away', async () => {

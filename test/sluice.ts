@@ -33,6 +33,8 @@ export interface SluiceUser {
   /** Default `agent`. */
   readonly kind?: 'human' | 'agent' | 'service';
   readonly groups?: readonly string[];
+  /** The one plugin by which MySQL clients are asked for the password; left out, as they like. */
+  readonly mysqlPlugin?: 'caching_sha2_password' | 'mysql_native_password' | undefined;
 }
 
 export interface SluiceOptions {
@@ -177,14 +179,18 @@ function configured(connection: SluiceConnection, directory: string) {
   };
 }
 
-async function enrolled({ name, password, kind = 'agent', groups = [] }: SluiceUser) {
+async function enrolled({ name, password, kind = 'agent', groups = [], mysqlPlugin }: SluiceUser) {
   return {
     name,
     kind,
     groups,
     scram: formatScramVerifier(await createScramVerifier(password)),
-    mysql: formatCachingSha2Verifier(await createCachingSha2Verifier(password)),
-    mysql_native: formatNativeVerifier(createNativeVerifier(password)),
+    ...(mysqlPlugin !== 'mysql_native_password' && {
+      mysql: formatCachingSha2Verifier(await createCachingSha2Verifier(password)),
+    }),
+    ...(mysqlPlugin !== 'caching_sha2_password' && {
+      mysql_native: formatNativeVerifier(createNativeVerifier(password)),
+    }),
   };
 }
 

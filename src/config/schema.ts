@@ -166,7 +166,7 @@ const user = z
       'caching_sha2_password verifier for MySQL, as `sluice users hash --for mysql` prints it.',
     ),
     mysql_native: verifier(parseNativeVerifier).describe(
-      'mysql_native_password verifier, for MySQL clients that know nothing newer, as `sluice users hash --for mysql-native` prints it.',
+      'mysql_native_password verifier, for MySQL clients that know nothing newer and for Connector/J on MariaDB, as `sluice users hash --for mysql-native` prints it.',
     ),
   })
   .superRefine(({ scram, mysql, mysql_native }, context) => {

@@ -1,6 +1,9 @@
 -- What the MySQL programs of the matrix find in their database.
 CREATE TABLE refused_table (id INT);
 INSERT INTO refused_table VALUES (1), (2), (3);
+-- No engine of transactions: what has reached refused_table is seen even if it was rolled back.
+CREATE TABLE reached (id INT) ENGINE = MyISAM;
+CREATE TRIGGER reaches BEFORE DELETE ON refused_table FOR EACH ROW INSERT INTO reached VALUES (OLD.id);
 
 CREATE TABLE typed (
   id INT PRIMARY KEY,

@@ -299,10 +299,11 @@ export class MysqlEntrance implements Entrance {
       const channel = new LoginChannel(arrival.socket, session.start.tls, (sequence + 1) & 0xff);
       this.#channels.set(arrival, channel);
       try {
-        const { identity, connection } = await loginAgain(channel, this.#login, change);
+        const { identity, connection, scramble } = await loginAgain(channel, this.#login, change, before.scramble);
         const client: LoggedIn = {
           ...before,
           identity,
+          scramble,
           connection: connection ?? (change.database === '' ? session.start.connection.name : null),
           database: change.database || null,
           characterSet: change.characterSet === null ? before.characterSet : change.characterSet & 0xff,

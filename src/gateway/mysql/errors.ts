@@ -55,3 +55,9 @@ export function withheldError({ code, sqlState }: Err): Err {
       'The statement failed; the words of the server are withheld, because they can quote values that are masked.',
   };
 }
+
+/** What a server says of a prepared statement that it does not know: ER_UNKNOWN_STMT_HANDLER. */
+export function unknownStatement(id: number): Err {
+  const message = `Unknown prepared statement handler (${id}) given to mysqld_stmt_execute`;
+  return { code: 1243, sqlState: 'HY000', message };
+}

@@ -49,6 +49,8 @@ export interface LoggedIn {
   readonly maxPacketSize: number;
   /** What it says of itself. */
   readonly attributes: ReadonlyMap<string, string>;
+  /** What it answered to: a COM_CHANGE_USER answers to it again. */
+  readonly scramble: Buffer;
 }
 
 /** What clients are greeted with. */
@@ -151,10 +153,9 @@ export async function login(
     throw new ProtocolViolation('asks for TLS and does not begin it');
   }
   const capabilities = agreed(response.capabilities, offered);
-  const { identity, connection } = await authenticate(channel, services, response, scramble);
+  const authenticated = await authenticate(channel, services, response, scramble);
   return {
-    identity,
-    connection,
+    ...authenticated,
     database: response.database || null,
     capabilities,
     characterSet: response.characterSet,
@@ -163,29 +164,32 @@ export async function login(
   };
 }
 
-/** The same for a client that has been in, and says who it is now. */
+/**
+ * The same for a client that has been in, and says who it is now. @param scramble of its last login: as at a server, its
+ * answer is to that, and some clients (libmariadb) never look at another
+ */
 export async function loginAgain(
   channel: LoginChannel,
   services: LoginServices,
   change: ComChangeUser,
-): Promise<Pick<LoggedIn, 'identity' | 'connection'>> {
-  // The answer that came is to a scramble of long ago.
-  return authenticate(channel, services, { ...change, authPlugin: null }, null);
+  scramble: Buffer,
+): Promise<Pick<LoggedIn, 'identity' | 'connection' | 'scramble'>> {
+  return authenticate(channel, services, change, scramble);
 }
 
-/** @param scramble what the client's first answer is to; `null` if it has to be asked anew */
+/** @param scramble what the client's first answer is to */
 async function authenticate(
   channel: LoginChannel,
   services: LoginServices,
   said: { readonly user: string; readonly authResponse: Buffer; readonly authPlugin: string | null },
-  scramble: Buffer | null,
-): Promise<{ identity: Identity; connection: string | null }> {
+  scramble: Buffer,
+): Promise<Pick<LoggedIn, 'identity' | 'connection' | 'scramble'>> {
   const { user, connection } = named(said.user, services.users);
   const known = services.users.find(user);
   const asked = methodFor(user, known, said.authPlugin, channel.isSecure, services);
   let response = said.authResponse;
   let current = scramble;
-  if (current === null || said.authPlugin !== asked.plugin) {
+  if (said.authPlugin !== asked.plugin) {
     current = newScramble();
     channel.send(encodeAuthSwitchRequest({ plugin: asked.plugin, data: Buffer.concat([current, Buffer.alloc(1)]) }));
     response = await channel.take();
@@ -198,7 +202,7 @@ async function authenticate(
     const answer = channel.error({ code: 1045, sqlState: '28000', message });
     throw new NotLetIn('authentication', 'wrong user or password', answer, said.user);
   }
-  return { identity: known.identity, connection };
+  return { identity: known.identity, connection, scramble: current };
 }
 
 /** `user%connection`, unless there is a user of the whole name. */

@@ -34,7 +34,7 @@ import { Session } from '../session.ts';
 import type { Execution, Via } from '../statement-recorder.ts';
 import { type Binds, bindsOf, bulkBindsOf, NO_BINDS } from './binds.ts';
 import { asksForDiagnostics, asksForWithheld, diagnosticsQuestion, encodeDiagnostics } from './diagnostics.ts';
-import { errorFor, errorPacket, inMysql, withheldError } from './errors.ts';
+import { errorFor, errorPacket, inMysql, unknownStatement, withheldError } from './errors.ts';
 import { ANSWER, type Answer, PART, type Part, Response } from './response.ts';
 import { ASK_STATE, ownQuery, quoteName, type SessionState, setupOf, stateOf } from './session-setup.ts';
 import { REPORTED, TextReading } from './text-reading.ts';
@@ -449,6 +449,8 @@ export class MysqlSession extends Session implements PacketSink {
     const judgement = this.#judge(bytes, start + 1, end);
     if (judgement === null) return false;
     this.#keep(sequence, bytes, start, end);
+    // Until the server has prepared this one, there is none that was prepared last.
+    this.#lastPrepared = null;
     const statements = this.#withNames(judgement, this.names.current);
     const refusal = this.#refusalOf(statements, isRefusedAlways);
     if (refusal !== null) {
@@ -483,6 +485,11 @@ export class MysqlSession extends Session implements PacketSink {
     this.markOnce();
     const id = statementIdAt(bytes, start, end);
     const prepared = id === LAST_PREPARED ? this.#lastPrepared : (this.#prepared.get(id) ?? null);
+    if (prepared === null && id === LAST_PREPARED) {
+      // Behind a preparation that failed here the server would execute an older statement.
+      this.answers.addMessage(errorPacket(unknownStatement(id), (sequence + 1) & 0xff));
+      return true;
+    }
     if (prepared === null) {
       const judgement = this.#opaque('', `unknown prepared statement ${id}`);
       return this.#run('execute', judgement, NO_BINDS, ANSWER.results, sequence, bytes, start, end);

@@ -203,7 +203,6 @@ await runChecks({
     });
     await failed;
     assert.equal(await value(db, 'SELECT 1'), 1);
-    assert.equal(await value(db, 'SELECT CONNECTION_ID()'), db.threadId);
   }),
 
   infile: check(async (db) => {
