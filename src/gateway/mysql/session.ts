@@ -920,6 +920,7 @@ export class MysqlSession extends Session implements PacketSink {
     const response = this.#response;
     const running = this.#running;
     this.#noteState(bytes, start, end);
+    if (this.isClosed) return;
     if (running !== null) this.#settle(running);
     if (this.#command === COM.resetConnection) this.#wasReset();
     if (running?.over != null) {
