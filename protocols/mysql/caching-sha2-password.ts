@@ -6,26 +6,26 @@
  * can check that at once ("fast"). Otherwise it asks for the password itself, inside TLS or encrypted with its RSA key
  * ("full").
  */
+import { hash, type KeyObject, randomBytes, timingSafeEqual } from 'node:crypto';
 import {
-  constants,
-  createPublicKey,
-  hash,
-  type KeyObject,
-  privateDecrypt,
-  randomBytes,
-  timingSafeEqual,
-} from 'node:crypto';
-import { SCRAMBLE_BYTES } from './handshake.ts';
-import { encryptPassword } from './password-encryption.ts';
+  decodePublicKey,
+  decryptPassword,
+  encodePublicKey,
+  encryptPassword,
+  type PasswordChannel,
+  terminatedPassword,
+  withoutTerminator,
+} from './password-channel.ts';
+import { xor } from './scramble.ts';
 import { encodeCryptDigest, sha256Crypt } from './sha256-crypt.ts';
 import { ProtocolViolation } from './violation.ts';
 
 export const CACHING_SHA2_PASSWORD = 'caching_sha2_password';
 
 /** What server and client say besides the hashes. */
-const REQUEST_PUBLIC_KEY = 0x02;
-const FAST_SUCCESS = 0x03;
-const FULL_AUTHENTICATION = 0x04;
+const REQUEST_PUBLIC_KEY = Buffer.from([0x02]);
+const FAST_SUCCESS = Buffer.from([0x03]);
+const FULL_AUTHENTICATION = Buffer.from([0x04]);
 
 const DIGEST_BYTES = 32;
 const DEFAULT_ROUNDS = 5000;
@@ -134,10 +134,10 @@ export class CachingSha2Server {
     // A password that was changed since is asked for again, too. An empty one is no user's.
     if (response.length !== DIGEST_BYTES) return { step: 'refused' };
     if (fastDigest !== null && answers(fastDigest, this.#scramble, response)) {
-      return { step: 'accepted', data: Buffer.from([FAST_SUCCESS]) };
+      return { step: 'accepted', data: FAST_SUCCESS };
     }
     this.#expects = this.#channel === 'tls' ? 'password' : 'key request or password';
-    return { step: 'ask', data: Buffer.from([FULL_AUTHENTICATION]) };
+    return { step: 'ask', data: FULL_AUTHENTICATION };
   }
 
   /**
@@ -146,13 +146,13 @@ export class CachingSha2Server {
    */
   async answer(payload: Buffer): Promise<ServerStep> {
     const expected = this.#expects;
-    if (expected === 'key request or password' && payload.length === 1 && payload[0] === REQUEST_PUBLIC_KEY) {
+    const channel = this.#channel;
+    if (channel !== 'tls' && expected === 'key request or password' && payload.equals(REQUEST_PUBLIC_KEY)) {
       this.#expects = 'password';
-      const pem = createPublicKey(this.#channel as KeyObject).export({ type: 'spki', format: 'pem' });
-      return { step: 'ask', data: Buffer.from(pem) };
+      return { step: 'ask', data: encodePublicKey(channel) };
     }
     this.#expect(expected === 'key request or password' ? expected : 'password');
-    const password = this.#channel === 'tls' ? terminatedPassword(payload) : this.#decrypt(payload, this.#channel);
+    const password = channel === 'tls' ? withoutTerminator(payload) : decryptPassword(payload, this.#scramble, channel);
     if (password === null || password.length > MAX_PASSWORD_BYTES) return { step: 'refused' };
     const digest = encodeCryptDigest(await sha256Crypt(password, this.#verifier.salt, this.#verifier.rounds));
     if (!timingSafeEqual(Buffer.from(digest, 'latin1'), Buffer.from(this.#verifier.digest, 'latin1'))) {
@@ -166,22 +166,6 @@ export class CachingSha2Server {
     if (this.#expects !== what) throw new ProtocolViolation(`authentication expects ${this.#expects}, not ${what}`);
     this.#expects = 'nothing';
   }
-
-  #decrypt(payload: Buffer, key: KeyObject): Buffer | null {
-    try {
-      const plain = privateDecrypt({ key, padding: constants.RSA_PKCS1_OAEP_PADDING }, payload);
-      return terminatedPassword(plain.map((byte, i) => byte ^ this.#scramble[i % SCRAMBLE_BYTES]!) as Buffer);
-    } catch {
-      // Not encrypted with this key: the same as a wrong password.
-      return null;
-    }
-  }
-}
-
-/** The password with its zero byte taken off, `null` if it has none, has another one, or is empty. */
-function terminatedPassword(bytes: Buffer): Buffer | null {
-  const end = bytes.indexOf(0);
-  return end > 0 && end === bytes.length - 1 ? bytes.subarray(0, end) : null;
 }
 
 /** Whether `response` to `scramble` shows SHA256(password), whose hash is `fastDigest`. */
@@ -198,9 +182,6 @@ export function cachingSha2Response(password: string, scramble: Buffer): Buffer 
   const once = sha256(Buffer.from(password, 'utf8'));
   return xor(once, sha256(Buffer.concat([sha256(once), scramble])));
 }
-
-/** How a client may give its password away: through TLS, encrypted with a key it has or asks for, or not at all. */
-export type PasswordChannel = 'tls' | KeyObject | 'ask for the key' | 'none';
 
 /** What the client's side does with the server's AuthMoreData. */
 export class CachingSha2Client {
@@ -223,14 +204,14 @@ export class CachingSha2Client {
   answer(data: Buffer): Buffer | null {
     if (this.#state === 'key asked for') {
       this.#state = 'password sent';
-      return encryptPassword(this.#password, this.#scramble, publicKey(data));
+      return encryptPassword(this.#password, this.#scramble, decodePublicKey(data));
     }
-    if (this.#state === 'response sent' && data.length === 1) {
-      if (data[0] === FAST_SUCCESS) {
+    if (this.#state === 'response sent') {
+      if (data.equals(FAST_SUCCESS)) {
         this.#state = 'fast';
         return null;
       }
-      if (data[0] === FULL_AUTHENTICATION) return this.#giveAway();
+      if (data.equals(FULL_AUTHENTICATION)) return this.#giveAway();
     }
     throw new ProtocolViolation(`authentication data of the server does not belong into ${CACHING_SHA2_PASSWORD}`);
   }
@@ -239,10 +220,10 @@ export class CachingSha2Client {
     switch (this.#channel) {
       case 'tls':
         this.#state = 'password sent';
-        return Buffer.from(`${this.#password}\0`, 'utf8');
+        return terminatedPassword(this.#password);
       case 'ask for the key':
         this.#state = 'key asked for';
-        return Buffer.from([REQUEST_PUBLIC_KEY]);
+        return REQUEST_PUBLIC_KEY;
       case 'none':
         throw new ProtocolViolation('the server asks for the password, which must not go out without TLS');
       default:
@@ -252,20 +233,6 @@ export class CachingSha2Client {
   }
 }
 
-function publicKey(pem: Buffer): KeyObject {
-  try {
-    return createPublicKey(pem);
-  } catch {
-    throw new ProtocolViolation('the server did not send its public key');
-  }
-}
-
 function sha256(bytes: Buffer): Buffer {
   return hash('sha256', bytes, 'buffer');
-}
-
-function xor(left: Buffer, right: Buffer): Buffer {
-  const result = Buffer.allocUnsafe(left.length);
-  for (let i = 0; i < left.length; i += 1) result[i] = left[i]! ^ right[i]!;
-  return result;
 }

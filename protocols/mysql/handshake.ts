@@ -8,10 +8,8 @@
 import { type Capabilities, CLIENT } from './capabilities.ts';
 import { int1, int2, int4, lenencBytes, shortBytes, terminated } from './payload-fields.ts';
 import { PayloadReader } from './payload-reader.ts';
+import { SCRAMBLE_BYTES } from './scramble.ts';
 import { ProtocolViolation } from './violation.ts';
-
-/** Bytes of the random data that a server greets with, and that most authentication methods work on. */
-export const SCRAMBLE_BYTES = 20;
 
 /** Protocol::HandshakeV10, the server's first message. */
 export interface Handshake {

@@ -5,6 +5,7 @@
  * SHA1(SHA1(password)). It has no salt and SHA-1 is fast: a verifier that leaks is soon a password. MySQL 9 has it no more.
  */
 import { hash, timingSafeEqual } from 'node:crypto';
+import { xor } from './scramble.ts';
 
 export const NATIVE_PASSWORD = 'mysql_native_password';
 
@@ -49,10 +50,4 @@ export function parseNativeVerifier(text: string): NativeVerifier {
 
 function sha1(bytes: Buffer): Buffer {
   return hash('sha1', bytes, 'buffer');
-}
-
-function xor(left: Buffer, right: Buffer): Buffer {
-  const result = Buffer.allocUnsafe(left.length);
-  for (let i = 0; i < left.length; i += 1) result[i] = left[i]! ^ right[i]!;
-  return result;
 }

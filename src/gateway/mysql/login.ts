@@ -17,7 +17,6 @@ import {
   encodeAuthMoreData,
   encodeAuthSwitchRequest,
   encodeHandshake,
-  SCRAMBLE_BYTES,
   SSL_REQUEST_BYTES,
 } from '../../../protocols/mysql/handshake.ts';
 import {
@@ -26,6 +25,7 @@ import {
   verifyNativePassword,
 } from '../../../protocols/mysql/native-password.ts';
 import { type Err, encodeErr } from '../../../protocols/mysql/responses.ts';
+import { SCRAMBLE_BYTES } from '../../../protocols/mysql/scramble.ts';
 import { ProtocolViolation } from '../../../protocols/mysql/violation.ts';
 import type { Identity } from '../../identity/identity.ts';
 import type { User, Users } from '../../identity/users.ts';

@@ -1,10 +1,7 @@
 import type { Socket } from 'node:net';
-import {
-  CACHING_SHA2_PASSWORD,
-  CachingSha2Client,
-  cachingSha2Response,
-} from '../../../protocols/mysql/caching-sha2-password.ts';
+import { CACHING_SHA2_PASSWORD } from '../../../protocols/mysql/caching-sha2-password.ts';
 import { agreed, type Capabilities, CLIENT } from '../../../protocols/mysql/capabilities.ts';
+import { authenticateAsClient, type ClientAuthentication } from '../../../protocols/mysql/client-authentication.ts';
 import { encodePackets, PacketFramer, type PacketSink } from '../../../protocols/mysql/framing.ts';
 import {
   AUTH_MORE_DATA,
@@ -15,9 +12,8 @@ import {
   encodeHandshakeResponse,
   encodeSSLRequest,
   type Handshake,
-  SCRAMBLE_BYTES,
 } from '../../../protocols/mysql/handshake.ts';
-import { NATIVE_PASSWORD, nativePasswordResponse } from '../../../protocols/mysql/native-password.ts';
+import { NATIVE_PASSWORD } from '../../../protocols/mysql/native-password.ts';
 import { decodeErr, type Err, RESPONSE } from '../../../protocols/mysql/responses.ts';
 import { ProtocolViolation } from '../../../protocols/mysql/violation.ts';
 import type { UpstreamConfig } from '../../config/config.ts';
@@ -63,7 +59,6 @@ export interface Upstream {
 const DEADLINE_MS = 15_000;
 /** Everything before the first command is small. */
 const LARGEST = 1024 * 1024;
-const CLEAR_PASSWORD = 'mysql_clear_password';
 
 /**
  * Connects and logs in as the configured user.
@@ -225,8 +220,8 @@ class UpstreamLogin implements PacketSink {
       this.#sequence += 1;
       await link.secure(this.#config, []);
     }
-    let plugin = handshake.authPlugin ?? NATIVE_PASSWORD;
-    if (plugin !== CACHING_SHA2_PASSWORD) plugin = NATIVE_PASSWORD;
+    // The server asks for the account's own method afterwards, if it is another one.
+    const plugin = handshake.authPlugin === CACHING_SHA2_PASSWORD ? CACHING_SHA2_PASSWORD : NATIVE_PASSWORD;
     let exchange = this.#exchange(plugin, handshake.authData);
     this.#send(
       encodeHandshakeResponse({
@@ -249,44 +244,26 @@ class UpstreamLogin implements PacketSink {
         case AUTH_SWITCH_REQUEST: {
           if (answer.length === 1) throw new Error('the server asks for authentication of the time before 4.1');
           const request = decodeAuthSwitchRequest(answer);
-          plugin = request.plugin;
-          exchange = this.#exchange(plugin, request.data.subarray(0, SCRAMBLE_BYTES));
+          exchange = this.#exchange(request.plugin, request.data);
           this.#send(exchange.response);
           break;
         }
-        case AUTH_MORE_DATA: {
-          const next = exchange.more?.(decodeAuthMoreData(answer)) ?? null;
+        default: {
+          const data = answer[0] === AUTH_MORE_DATA ? decodeAuthMoreData(answer) : answer;
+          const next = await exchange.answer(data);
           if (next !== null) this.#send(next);
-          break;
         }
-        default:
-          throw new ProtocolViolation('a message that does not belong into authentication');
       }
     }
   }
 
-  /** One exchange of one plugin: its first response, and what it does with what the server says further. */
-  #exchange(
-    plugin: string,
-    scramble: Buffer,
-  ): { readonly response: Buffer; readonly more: ((data: Buffer) => Buffer | null) | null } {
-    const password = this.#config.password ?? '';
+  #exchange(plugin: string, data: Buffer): ClientAuthentication {
     const { socket, tls } = this.#link;
-    switch (plugin) {
-      case NATIVE_PASSWORD:
-        return { response: nativePasswordResponse(password, scramble), more: null };
-      case CACHING_SHA2_PASSWORD: {
-        // Without TLS a key that is asked for could be anybody's; on this machine there is nobody in between.
-        const channel = tls !== null ? 'tls' : isLoopback(socket) ? 'ask for the key' : 'none';
-        const client = new CachingSha2Client(password, scramble, channel);
-        return { response: cachingSha2Response(password, scramble), more: (data) => client.answer(data) };
-      }
-      case CLEAR_PASSWORD:
-        if (tls === null) throw new Error('the server asks for the password in clear, over a connection without TLS');
-        return { response: Buffer.from(`${password}\0`, 'utf8'), more: null };
-      default:
-        throw new Error(`the server asks for ${plugin}, which Sluice does not do`);
-    }
+    // Without TLS a key that is asked for could be anybody's; on this machine there is nobody in between.
+    const channel = tls !== null ? 'tls' : isLoopback(socket) ? 'ask for the key' : 'none';
+    const exchange = authenticateAsClient(plugin, this.#config.password ?? '', data, channel);
+    if (exchange === null) throw new Error(`the server asks for ${plugin}, which Sluice does not do`);
+    return exchange;
   }
 
   /** Rows of the answer to a statement of our own. */
