@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import mysql from 'mysql2/promise';
 import { encodePackets } from '../protocols/mysql/framing.ts';
 import { decodeErr } from '../protocols/mysql/responses.ts';
 import { comQuery, RawMysqlClient } from './raw-mysql-client.ts';
+import { makeCertificates } from './servers/certificates.ts';
 import { startMariadb } from './servers/mariadb.ts';
 import type { MysqlFamilyServer } from './servers/mysql-family.ts';
 import { type Sluice, type SluiceOptions, startSluice } from './sluice.ts';
@@ -17,7 +21,7 @@ describe('the limits and ends of MySQL sessions', { timeout: 120_000 }, () => {
   const running: Sluice[] = [];
 
   before(async () => {
-    const started = await startMariadb();
+    const started = await startMariadb({ ssl: true });
     assert.ok(started, 'MariaDB cannot be had');
     server = started;
     await server.query('CREATE TABLE log (id INT AUTO_INCREMENT PRIMARY KEY, line VARCHAR(100))');
@@ -83,6 +87,26 @@ describe('the limits and ends of MySQL sessions', { timeout: 120_000 }, () => {
     assert.equal(decodeErr(error!.payload).code, 2003);
   });
 
+  test('the server is reached over TLS if it is who it should be, and otherwise not at all', async () => {
+    const { host, port, database, superuser: user, password } = server;
+    const directory = mkdtempSync(join(tmpdir(), 'sluice-other-'));
+    const others = makeCertificates(directory);
+    for (const ca of [server.certificates!.ca, others.ca]) {
+      const upstream = { host, port, database, user, password, ca };
+      const sluice = await start({ connections: [{ name: 'shop', protocol: 'mysql', upstream }] });
+      if (ca === others.ca) {
+        const client = await RawMysqlClient.connect(sluice.mysqlPort);
+        assert.equal(decodeErr((await client.rest())[0]!.payload).code, 2003);
+        continue;
+      }
+      const connection = await open(sluice);
+      const [[row]] = (await connection.query("SHOW STATUS LIKE 'Ssl_cipher'")) as unknown as [[{ Value: string }]];
+      assert.match(row.Value, /TLS/);
+      await connection.end();
+    }
+    rmSync(directory, { recursive: true });
+  });
+
   test('a session whose server goes away ends with an error', async () => {
     const sluice = await start();
     const connection = await open(sluice);
@@ -142,7 +166,6 @@ describe('the limits and ends of MySQL sessions', { timeout: 120_000 }, () => {
     client.socket.pause();
     client.send(comQuery("SELECT REPEAT('x', 1000) FROM seq_1_to_300000"));
     await sleep(1500);
-    const { readFileSync } = await import('node:fs');
     const resident = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${sluice.pid}/status`, 'utf8'))?.[1]) / 1024;
     assert.ok(resident < 300, `${resident} MB`);
     client.close();
