@@ -1,6 +1,4 @@
 import { isIP } from 'node:net';
-import mysql from 'mysql2/promise';
-import pg from 'pg';
 import type { CatalogueData } from '../statements/catalogue.ts';
 import { readMysqlCatalogue } from './mysql.ts';
 import { readPostgresCatalogue } from './postgres.ts';
@@ -37,6 +35,8 @@ export function connect(upstream: CatalogueUpstream): Promise<ServiceConnection>
 }
 
 async function connectPostgres(upstream: CatalogueUpstream): Promise<ServiceConnection> {
+  // Loaded here, as mysql2 below: where no rule depends on names nothing reads a catalogue, and both take some MB.
+  const { default: pg } = await import('pg');
   const { host, port, database, user, tls, ca } = upstream;
   const client = new pg.Client({
     host,
@@ -75,6 +75,7 @@ async function connectMysql(upstream: CatalogueUpstream): Promise<ServiceConnect
     // mysql2 does not tell TLS the address, and TLS then wants a certificate for "localhost" (lib/base/connection.js).
     throw new Error(`tls verify-full needs the name of the server as its host, not the address ${host}`);
   }
+  const { default: mysql } = await import('mysql2/promise');
   const connection = await mysql.createConnection({
     host,
     port,

@@ -1,17 +1,20 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { SnapshotError } from '../catalog/snapshot.ts';
-import { ConfigError } from '../config/load.ts';
-import { RuleFileError } from '../policy/load.ts';
-import { JournalError } from '../recording/journal.ts';
-import { addConfigCommand } from './config-check.ts';
-import { addDemoCommand } from './demo.ts';
 import { CommandFailure, EXIT } from './failure.ts';
-import { addRulesCommand } from './rules.ts';
-import { addServeCommand } from './serve.ts';
-import { addSessionsCommand } from './sessions.ts';
-import { addStatusCommand } from './status.ts';
-import { addUsersCommand } from './users-hash.ts';
+
+/** Each is loaded only when it is asked for, so that `serve` has nothing in memory that other commands need. */
+const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
+  serve: async () => (await import('./serve.ts')).addServeCommand,
+  demo: async () => (await import('./demo.ts')).addDemoCommand,
+  config: async () => (await import('./config-check.ts')).addConfigCommand,
+  rules: async () => (await import('./rules.ts')).addRulesCommand,
+  users: async () => (await import('./users-hash.ts')).addUsersCommand,
+  sessions: async () => (await import('./sessions.ts')).addSessionsCommand,
+  status: async () => (await import('./status.ts')).addStatusCommand,
+};
+
+/** Errors that list the mistakes in files, by name: to import their classes is to load what reads such files. */
+const MISTAKES = ['ConfigError', 'RuleFileError', 'SnapshotError'];
 
 /** Runs the command in `argv` (as process.argv) and sets the process's exit code. */
 export async function run(argv: readonly string[]): Promise<void> {
@@ -23,13 +26,9 @@ export async function run(argv: readonly string[]): Promise<void> {
     .version(version)
     .exitOverride()
     .showHelpAfterError('(add --help for the options)');
-  addServeCommand(program);
-  addDemoCommand(program);
-  addConfigCommand(program);
-  addRulesCommand(program);
-  addUsersCommand(program);
-  addSessionsCommand(program);
-  addStatusCommand(program);
+  // Help and what is no command need all of them.
+  const asked = Object.hasOwn(COMMANDS, argv[2] ?? '') ? [COMMANDS[argv[2]!]!] : Object.values(COMMANDS);
+  for (const load of asked) (await load())(program);
 
   // `sluice sessions list | head`: the reader left, nothing is wrong.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -50,12 +49,12 @@ function exitCodeOf(error: unknown): number {
     console.error(error.message);
     return error.exitCode;
   }
-  if (error instanceof ConfigError || error instanceof RuleFileError || error instanceof SnapshotError) {
-    console.error(error.message);
+  const { name, message, syscall } = error as NodeJS.ErrnoException;
+  if (MISTAKES.includes(name)) {
+    console.error(message);
     return EXIT.usage;
   }
   // The system's own errors (an address in use, a disk that is full) say all in their message.
-  const isExpected = error instanceof JournalError || (error as NodeJS.ErrnoException | null)?.syscall !== undefined;
-  console.error(isExpected ? (error as Error).message : error);
+  console.error(name === 'JournalError' || syscall !== undefined ? message : error);
   return EXIT.problem;
 }

@@ -1,3 +1,4 @@
+import module from 'node:module';
 import type { Command } from 'commander';
 import { EXIT } from './failure.ts';
 import { Serving } from './serving.ts';
@@ -10,6 +11,8 @@ export function addServeCommand(program: Command): void {
     .option('-c, --config <file>', 'configuration file', 'sluice.yaml')
     .action(async (options: { config: string }) => {
       const serving = await Serving.start(options.config);
+      // Node writes what it compiled when it ends well; this process may be killed, and the next would have to do it again.
+      module.flushCompileCache();
       process.on('SIGHUP', () => void serving.reload());
       await signalledToStop(serving);
     });

@@ -1,19 +1,14 @@
 import { isDeepStrictEqual } from 'node:util';
-import { startApi } from '../api/api.ts';
-import { Metrics } from '../api/metrics.ts';
-import { ReadinessProbe } from '../api/readiness.ts';
 import { formatAddress } from '../config/address.ts';
 import type { Config } from '../config/config.ts';
-import { loadConfig } from '../config/load.ts';
 import { Gateway, type Ports } from '../gateway/gateway.ts';
 import { MysqlAnalyzers } from '../gateway/mysql/analyzers.ts';
 import { Users } from '../identity/users.ts';
-import type { RuleSet } from '../policy/decide.ts';
-import { loadKnownNames, loadMysqlFunctions } from '../policy/known-names.ts';
-import { loadRules } from '../policy/load.ts';
+import { RuleSet } from '../policy/decide.ts';
 import { Journal } from '../recording/journal.ts';
 import { PostgresAnalyzer } from '../statements/postgres/analyzer.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
+import { readSettings, type Settings } from './settings.ts';
 
 /** Everything `sluice serve` runs, in one process. */
 export class Serving {
@@ -45,18 +40,19 @@ export class Serving {
 
   /**
    * Reads the configuration and the rules and serves them; resolves once clients can connect. If a part cannot be
-   * started, those before it are ended. Rejects with ConfigError, RuleFileError, JournalError, or the system's error if an
+   * started, those before it are ended. Rejects with CommandFailure, JournalError, or the system's error if an
    * address cannot be listened on.
    */
   static async start(configFile: string): Promise<Serving> {
-    const config = await loadConfig(configFile);
-    const rules = loadRules(config.rules);
+    const settings = await readSettings(configFile);
+    const { config, known, mysqlFunctions } = settings;
+    const rules = ruleSetOf(settings);
     const log = createLog(config.log.level);
     for (const warning of config.warnings) log.warn(warning);
     const ending: (() => void | Promise<void>)[] = [];
     try {
-      const mysqlAnalyzers = new MysqlAnalyzers(loadMysqlFunctions());
-      const analyzer = await PostgresAnalyzer.create({ known: loadKnownNames() });
+      const mysqlAnalyzers = new MysqlAnalyzers(mysqlFunctions);
+      const analyzer = await PostgresAnalyzer.create({ known });
       ending.push(() => analyzer.close());
       const journal = Journal.open(config.recording.directory);
       ending.push(() => journal.close());
@@ -101,8 +97,9 @@ export class Serving {
 
   async #reload(): Promise<void> {
     try {
-      const config = await loadConfig(this.#config.file);
-      const rules = loadRules(config.rules);
+      const settings = await readSettings(this.#config.file);
+      const { config } = settings;
+      const rules = ruleSetOf(settings);
       this.#gateway.setRules(rules);
       const { added, removed } = difference(this.#rules.ids, rules.ids);
       this.log.info({ rulesVersion: rules.version, was: this.#rules.version, added, removed }, 'rules reloaded');
@@ -130,6 +127,12 @@ export class Serving {
 
   /** @returns the address it listens on, as text */
   async #startApi(listen: NonNullable<Config['listen']['api']>, analyzer: PostgresAnalyzer): Promise<string> {
+    // Not loaded where nobody asks for it: the HTTP server and the metrics take some MB.
+    const [{ startApi }, { Metrics }, { ReadinessProbe }] = await Promise.all([
+      import('../api/api.ts'),
+      import('../api/metrics.ts'),
+      import('../api/readiness.ts'),
+    ]);
     const gateway = this.#gateway;
     const metrics = new Metrics({
       counters: gateway.counters,
@@ -157,6 +160,10 @@ function addressesOf({ listen }: Config, ports: Ports): Record<string, string> {
   return Object.fromEntries(
     [...ports].map(([name, port]) => [name, formatAddress({ host: listen[name]!.host, port })]),
   );
+}
+
+function ruleSetOf({ rules: { sections, version } }: Settings): RuleSet {
+  return new RuleSet(sections.rules, version, sections);
 }
 
 /** Last started, first ended; each once, whoever calls. */

@@ -1,5 +1,4 @@
-import { celEnv, isCelError, parse, plan } from '@bufbuild/cel';
-import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import { createRequire } from 'node:module';
 import { suggestion } from '../config/suggestion.ts';
 import type { ColumnUse, Effect, ObjectName } from '../statements/facts.ts';
 import { checkExpression, ExpressionProblem, MOST_ITEMS } from './expression-types.ts';
@@ -37,7 +36,19 @@ const MOST_CHARACTERS = 10_000;
 
 const VOLATILE = ['now', 'claimed', 'session', 'estimate', 'statement.binds'];
 
-const environment = celEnv();
+const require = createRequire(import.meta.url);
+
+/** CEL takes 8 MB, and the time to load it: only rules with `if:` pay for it. */
+function loadCel() {
+  const { celEnv, isCelError, parse, plan } = require('@bufbuild/cel') as typeof import('@bufbuild/cel');
+  const { timestampFromMs } = require('@bufbuild/protobuf/wkt') as typeof import('@bufbuild/protobuf/wkt');
+  const environment = celEnv();
+  return { isCelError, parse, plan: (parsed: ReturnType<typeof parse>) => plan(environment, parsed), timestampFromMs };
+}
+
+type Cel = ReturnType<typeof loadCel>;
+
+let loaded: Cel | null = null;
 
 /** Where and why an expression cannot be used; line and column count from 1, within the expression. */
 export interface ExpressionFault {
@@ -48,12 +59,14 @@ export interface ExpressionFault {
 
 /** Compiles `if:`. What it means is checked here, so that at run time it can only fail for want of a value. */
 export function compileExpression(source: string): Expression | ExpressionFault {
+  loaded ??= loadCel();
+  const cel = loaded;
   try {
-    const parsed = parse(source);
+    const parsed = cel.parse(source);
     const { uses, literals, cost } = checkExpression(parsed);
     for (const literal of literals) {
-      const result = plan(environment, parse(literal.source))();
-      if (isCelError(result)) throw new ExpressionProblem(result.message, literal.offset);
+      const result = cel.plan(cel.parse(literal.source))();
+      if (cel.isCelError(result)) throw new ExpressionProblem(result.message, literal.offset);
     }
     if (cost > MOST_STEPS) {
       throw new ExpressionProblem(
@@ -61,14 +74,14 @@ export function compileExpression(source: string): Expression | ExpressionFault 
         0,
       );
     }
-    const evaluate = plan(environment, parsed);
+    const evaluate = cel.plan(parsed);
     const asks = (name: string) => uses.has(name);
     return {
       needsMoment: VOLATILE.some(asks),
       readsEffect: asks('effect'),
       mostEvaluations: Math.max(1, Math.floor(MOST_STEPS / cost)),
       evaluate(visible, effect, moment) {
-        const variables = variablesOf(visible, effect, moment, uses);
+        const variables = variablesOf(visible, effect, moment, uses, cel);
         if (variables === null) return null;
         try {
           const result: unknown = evaluate(variables as never);
@@ -109,6 +122,7 @@ function variablesOf(
   effect: Effect,
   moment: Moment | null,
   uses: ReadonlySet<string>,
+  { timestampFromMs }: Cel,
 ): Record<string, unknown> | null {
   const { facts, identity, connection } = visible;
   const variables: Record<string, unknown> = {};

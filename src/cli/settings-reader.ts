@@ -1,0 +1,17 @@
+import { ConfigError, loadConfig } from '../config/load.ts';
+import { loadKnownNames, loadMysqlFunctions } from '../policy/known-names.ts';
+import { RuleFileError, readRuleFiles } from '../policy/load.ts';
+import type { SettingsRead } from './settings.ts';
+
+/** What the process behind settings.ts does. Rejects with what is no mistake of the user's. */
+export async function readAll(configFile: string): Promise<SettingsRead> {
+  try {
+    const config = await loadConfig(configFile);
+    const { sections, version } = readRuleFiles(config.rules);
+    const names = { known: loadKnownNames(), mysqlFunctions: loadMysqlFunctions() };
+    return { settings: { config, rules: { sections, version }, ...names } };
+  } catch (error) {
+    if (!(error instanceof ConfigError || error instanceof RuleFileError)) throw error;
+    return { mistakes: error.message };
+  }
+}
