@@ -40,6 +40,8 @@ export interface SluiceUser {
 export interface SluiceOptions {
   readonly connections: readonly SluiceConnection[];
   readonly users: readonly SluiceUser[];
+  /** The `identity.oidc` of sluice.yaml, as written there. */
+  readonly oidc?: readonly object[];
   /** Text of one rule file; without it there are no rules. */
   readonly rulesYaml?: string;
   /** Serve clients TLS too, with a certificate for `localhost` and 127.0.0.1. */
@@ -89,7 +91,10 @@ export async function startSluice(options: SluiceOptions): Promise<Sluice> {
     listen: { postgres: '127.0.0.1:0', mysql: '127.0.0.1:0', api: '127.0.0.1:0' },
     ...(certificates && { tls: { certificate: certificates.certificate, key: certificates.key } }),
     connections: options.connections.map((connection) => configured(connection, directory)),
-    identity: { users: await Promise.all(options.users.map(enrolled)) },
+    identity: {
+      users: await Promise.all(options.users.map(enrolled)),
+      ...(options.oidc && { oidc: options.oidc }),
+    },
     rules: options.rulesYaml === undefined ? [] : [rulesFile],
     recording: { directory: journalDirectory },
     ...(options.limits && { limits: options.limits }),

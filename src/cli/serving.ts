@@ -3,6 +3,7 @@ import { formatAddress } from '../config/address.ts';
 import type { Config } from '../config/config.ts';
 import { Gateway, type Ports } from '../gateway/gateway.ts';
 import { MysqlAnalyzers } from '../gateway/mysql/analyzers.ts';
+import { OidcTokens } from '../identity/tokens.ts';
 import { Users } from '../identity/users.ts';
 import { RuleSet } from '../policy/decide.ts';
 import { Journal } from '../recording/journal.ts';
@@ -56,9 +57,11 @@ export class Serving {
       ending.push(() => analyzer.close());
       const journal = Journal.open(config.recording.directory);
       ending.push(() => journal.close());
+      const users = new Users(config.users);
       const gateway = new Gateway({
         config,
-        users: new Users(config.users),
+        users,
+        tokens: config.oidc.length === 0 ? null : new OidcTokens(config.oidc, (name) => users.find(name) !== null),
         rules,
         journal,
         analyzer,
@@ -68,8 +71,7 @@ export class Serving {
       ending.push(() => gateway.end());
       const serving = new Serving(config, log, rules, journal, gateway, ending);
       const ports = await gateway.listen();
-      const api =
-        config.listen.api === null ? null : await serving.#startApi(config.listen.api, analyzer, mysqlAnalyzers);
+      const api = config.listen.api === null ? null : await serving.#startApi(config.listen.api, analyzer);
       log.info(
         {
           ...addressesOf(config, ports),
@@ -127,11 +129,7 @@ export class Serving {
   }
 
   /** @returns the address it listens on, as text */
-  async #startApi(
-    listen: NonNullable<Config['listen']['api']>,
-    analyzer: PostgresAnalyzer,
-    mysqlAnalyzers: MysqlAnalyzers,
-  ): Promise<string> {
+  async #startApi(listen: NonNullable<Config['listen']['api']>, analyzer: PostgresAnalyzer): Promise<string> {
     // Not loaded where nobody asks for it: the HTTP server and the metrics take some MB.
     const [{ startApi }, { Metrics }, { ReadinessProbe }] = await Promise.all([
       import('../api/api.ts'),
@@ -143,7 +141,7 @@ export class Serving {
       counters: gateway.counters,
       journal: this.#journal,
       openSessions: () => gateway.status().sessions,
-      parses: () => together(analyzer.stats, mysqlAnalyzers.stats),
+      parses: () => analyzer.stats,
       catalogues: () => gateway.catalogues(),
       rules: () => ({ version: this.#rules.version, reloadFailed: this.#rulesFailure !== null }),
     });
@@ -158,11 +156,6 @@ export class Serving {
     this.#ending.push(() => api.close());
     return formatAddress(api.address);
   }
-}
-
-/** Look-ups of facts in both dialects. */
-function together(a: MysqlAnalyzers['stats'], b: MysqlAnalyzers['stats']): MysqlAnalyzers['stats'] {
-  return { hits1: a.hits1 + b.hits1, hits2: a.hits2 + b.hits2, misses: a.misses + b.misses };
 }
 
 /** Where each protocol is served, as text. */

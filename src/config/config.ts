@@ -47,6 +47,29 @@ export interface UserConfig {
   readonly mysql_native?: string | undefined;
 }
 
+/** Who logs in by this name brings a token as the password. So which names are users of Sluice's own cannot be told apart. */
+export const TOKEN_USER = 'oidc';
+/** Who logs in by this name brings a token by the SASL mechanism OAUTHBEARER. */
+export const BEARER_USER = 'oauth';
+
+/** An OpenID provider whose tokens are accepted as passwords. */
+export interface OidcConfig {
+  readonly issuer: string;
+  /** A token has to be for one of them. */
+  readonly audience: readonly string[];
+  /** Which claims say what, as dotted paths; `null` where none does. */
+  readonly claims: {
+    readonly subject: string;
+    readonly groups: string | null;
+    readonly kind: string | null;
+    readonly owner: string | null;
+  };
+  /** What a token's identity is where no claim says it. */
+  readonly kind: 'human' | 'agent' | 'service';
+  /** Claims a token must have, each with one of these values. */
+  readonly require: Readonly<Record<string, readonly string[]>>;
+}
+
 export interface Limits {
   /** Most sessions at once; further ones are refused. */
   readonly sessions: number;
@@ -69,6 +92,7 @@ export interface Config {
   readonly tls: { readonly certificate: string; readonly key: string } | null;
   readonly connections: readonly ConnectionConfig[];
   readonly users: readonly UserConfig[];
+  readonly oidc: readonly OidcConfig[];
   /** Rule files, absolute paths, in the order of the file. */
   readonly rules: readonly string[];
   readonly recording: { readonly directory: string };

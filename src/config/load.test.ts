@@ -71,6 +71,7 @@ test('a configuration is loaded with defaults, absolute paths and its secrets', 
       },
     ],
     users: [{ name: 'alice', kind: 'human', groups: ['dba'], scram: VERIFIER }],
+    oidc: [],
     rules: [join(directory, 'rules/x.yaml')],
     recording: { directory: join(directory, 'var/journal') },
     limits: { sessions: 2000, handshakeMs: 15_000, idleMs: 0, messageBytes: 64 * 1024 * 1024, drainMs: 30_000 },
@@ -119,7 +120,7 @@ test('duplicate keys, duplicate names and empty lists are refused', async () => 
     `9:${twice.split('\n')[8]!.lastIndexOf('name:') + 1} identity.users[1].name "alice" is there twice`,
   ]);
   assert.deepEqual(await problemsOf(VALID.replace(/users: .*/, 'users: []')), [
-    '9:3 identity.users must have at least one user, nobody could log in otherwise',
+    '8:1 identity has neither users nor oidc: nobody could log in',
   ]);
   assert.match((await problemsOf('')).join('\n'), /^1:1 listen is required\n1:1 connections is required\n/);
 });

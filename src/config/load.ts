@@ -282,6 +282,10 @@ async function resolveReferences(
     tls,
     connections,
     users: value.identity.users,
+    oidc: value.identity.oidc.map(({ claims: { subject, groups = null, kind = null, owner = null }, ...provider }) => ({
+      ...provider,
+      claims: { subject, groups, kind, owner },
+    })),
     rules: value.rules.map((rule) => resolve(directory, rule)),
     recording: { directory: resolve(directory, value.recording.directory) },
     limits: {

@@ -4,7 +4,8 @@ import { z } from 'zod';
 import { parseCachingSha2Verifier } from '../../protocols/mysql/caching-sha2-password.ts';
 import { parseNativeVerifier } from '../../protocols/mysql/native-password.ts';
 import { parseScramVerifier } from '../../protocols/postgres/scram.ts';
-import { isHost, parseAddress } from './address.ts';
+import { isHost, isLoopback, parseAddress } from './address.ts';
+import { BEARER_USER, TOKEN_USER } from './config.ts';
 import { parseDuration, parseSize } from './quantity.ts';
 
 const address = z
@@ -178,6 +179,43 @@ const user = z
     }
   });
 
+/** The name of a claim, or a path to one with dots. */
+const claim = z.string().min(1, 'must not be empty').max(200).meta({ title: 'claim' });
+
+const oidc = z.strictObject({
+  issuer: z
+    .string()
+    .superRefine((text, context) => {
+      const problem = issuerProblem(text);
+      if (problem !== null) context.addIssue({ code: 'custom', message: problem });
+    })
+    .describe("The provider's identifier, as its tokens and its discovery document have it: an https address.")
+    .meta({ title: 'address' }),
+  audience: z
+    .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
+    .transform((value) => (typeof value === 'string' ? [value] : value))
+    .describe('What a token must be for; of a list, one of them.')
+    .meta({ title: 'text or list of texts' }),
+  claims: z
+    .strictObject({
+      subject: claim.default('sub').describe('Who it is; rules match it.'),
+      groups: claim.optional().describe('Its groups, a text or a list.'),
+      kind: claim.optional().describe('`human`, `agent` or `service`.'),
+      owner: claim.optional().describe('Who answers for it.'),
+    })
+    .prefault({})
+    .describe('Which claims say what.'),
+  kind: z.enum(['human', 'agent', 'service']).default('agent').describe('What a token is of that has no claim for it.'),
+  require: z
+    .record(
+      claim,
+      z.union([z.string(), z.array(z.string()).min(1)]).transform((value) => [value].flat()),
+    )
+    .default({})
+    .describe('Claims a token must have, each with its value or one of a list.')
+    .meta({ title: 'claims and values' }),
+});
+
 export const configSchema = z
   .strictObject({
     listen: z
@@ -205,9 +243,31 @@ export const configSchema = z
       .strictObject({
         users: z
           .array(user)
-          .min(1, 'must have at least one user, nobody could log in otherwise')
+          .default([])
           .superRefine((list, context) => unique(list, context))
-          .describe('Who may log in.'),
+          .describe('Users with passwords.'),
+        oidc: z
+          .array(oidc)
+          .default([])
+          .superRefine((list, context) => {
+            const issuers = list.map(({ issuer }) => issuer);
+            issuers.forEach((issuer, index) => {
+              if (issuers.indexOf(issuer) === index) return;
+              context.addIssue({ code: 'custom', path: [index, 'issuer'], message: `"${issuer}" is there twice` });
+            });
+          })
+          .describe('OpenID providers whose tokens are accepted as passwords over TLS, on PostgreSQL.'),
+      })
+      .superRefine(({ users, oidc }, context) => {
+        if (users.length === 0 && oidc.length === 0) {
+          context.addIssue({ code: 'custom', message: 'has neither users nor oidc: nobody could log in' });
+        }
+        if (oidc.length === 0) return;
+        users.forEach(({ name }, index) => {
+          if (name !== TOKEN_USER && name !== BEARER_USER) return;
+          const message = `"${name}" is the name that tokens log in by`;
+          context.addIssue({ code: 'custom', path: ['users', index, 'name'], message });
+        });
       })
       .describe('Who may log in.'),
     rules: z.array(path).default([]).describe('Rule files.').meta({ title: 'list of paths' }),
@@ -249,7 +309,11 @@ export const configSchema = z
       .prefault({})
       .describe('The log, JSON lines on standard error. Statements are not in it; they are in the journal.'),
   })
-  .superRefine(({ listen, connections }, context) => {
+  .superRefine(({ listen, connections, tls, identity }, context) => {
+    if (identity.oidc.length > 0 && tls === undefined) {
+      const message = 'needs tls: tokens are accepted over TLS only';
+      context.addIssue({ code: 'custom', path: ['identity', 'oidc'], message });
+    }
     connections.forEach(({ protocol }, index) => {
       if (listen[protocol] !== undefined) return;
       const message = `is ${protocol}, and there is no listen.${protocol}: nobody could ask for it`;
@@ -259,6 +323,15 @@ export const configSchema = z
 
 /** sluice.yaml after its shape was checked and defaults filled in; paths and secrets are not resolved yet. */
 export type FileConfig = z.output<typeof configSchema>;
+
+/** Why it cannot be an issuer (OpenID Connect Discovery 1.0, 4.3); `null` if it can. Clear HTTP is for tests on one machine. */
+function issuerProblem(text: string): string | null {
+  const url = URL.parse(text);
+  if (url === null) return 'is not an address such as https://idp.example';
+  if (url.search !== '' || url.hash !== '' || url.username !== '') return 'must have no query, fragment or user';
+  if (url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname))) return null;
+  return 'must be an https address';
+}
 
 function unique(list: readonly { readonly name: string }[], context: z.core.$RefinementCtx): void {
   const seen = new Set<string>();

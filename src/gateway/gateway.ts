@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { CatalogueStatus } from '../catalog/keeper.ts';
 import type { Config, ConnectionConfig } from '../config/config.ts';
 import type { Identity } from '../identity/identity.ts';
+import type { TokenVerifier } from '../identity/tokens.ts';
 import type { Users } from '../identity/users.ts';
 import { Budgets } from '../policy/budgets.ts';
 import type { RuleSet } from '../policy/decide.ts';
@@ -21,6 +22,8 @@ import { Turn } from './turn.ts';
 export interface GatewayOptions {
   readonly config: Config;
   readonly users: Users;
+  /** `null` where no tokens are accepted. */
+  readonly tokens: TokenVerifier | null;
   readonly rules: RuleSet;
   readonly journal: Journal;
   /** Of PostgreSQL's texts. */
@@ -43,7 +46,9 @@ export type Ports = ReadonlyMap<ConnectionConfig['protocol'], number>;
 /** How long sessions that are ended at once may take to tell their clients, milliseconds. */
 const END_MS = 1_000;
 const SHUTTING_DOWN: Reason = { why: 'shutting down' };
-const HOUSEKEEPING_MS = 1_000;
+/** Judges that are kept for each dialect, for identities that come again. */
+const MOST_JUDGES = 1_000;
+const HOUSEKEEPING_MS = 500;
 
 /** The data path: listens, lets clients in, and joins each with an upstream connection of its own. */
 export class Gateway implements Inside {
@@ -68,7 +73,7 @@ export class Gateway implements Inside {
   #onEmpty: (() => void) | null = null;
 
   constructor(options: GatewayOptions) {
-    const { config, journal, log, users } = options;
+    const { config, journal, log, users, tokens } = options;
     this.#options = options;
     this.#rules = options.rules;
     this.services = {
@@ -82,7 +87,8 @@ export class Gateway implements Inside {
     };
     const entrances: Entrance[] = [];
     const { postgres, mysql } = config.listen;
-    if (postgres !== null) entrances.push(new PostgresEntrance(postgres, config, users, options.analyzer, this));
+    if (postgres !== null)
+      entrances.push(new PostgresEntrance(postgres, config, users, tokens, options.analyzer, this));
     if (mysql !== null) entrances.push(new MysqlEntrance(mysql, config, users, options.mysqlAnalyzers, this));
     this.#doors = entrances.map((entrance) => ({
       entrance,
@@ -245,13 +251,16 @@ export class Gateway implements Inside {
       this.#judges.set(analyzer, judges);
     }
     const key = JSON.stringify([identity, connection.name]);
-    let judge = judges.get(key);
-    if (judge === undefined) {
-      judge = new Judge(analyzer, identity, connection, this.#rules, (name) => {
-        this.#names.get(connection.name)?.noteMiss(name);
-      });
-      judges.set(key, judge);
-    }
+    const known = judges.get(key);
+    judges.delete(key);
+    const judge =
+      known ??
+      new Judge(analyzer, identity, connection, this.#rules, (name) =>
+        this.#names.get(connection.name)?.noteMiss(name),
+      );
+    judges.set(key, judge);
+    // Tokens bring ever new identities: what nobody has asked for longest is left to its sessions.
+    if (judges.size > MOST_JUDGES) judges.delete(judges.keys().next().value!);
     return judge;
   }
 
@@ -303,10 +312,13 @@ export class Gateway implements Inside {
 
   begin(arrival: Arrival, session: Session, upstream: UpstreamLink, record: string, greet: () => void): void {
     const { journal, turn, counters } = this.services;
-    const { id, identity, connection, tls } = session.start;
+    const { id, identity, expiresAt, connection, judge, tls } = session.start;
+    // It may have been left out while the client was on its way.
+    judge.setRules(this.#rules);
+    const ends = expiresAt === null ? '' : `"expires":"${new Date(expiresAt).toISOString()}",`;
     journal.append(
       `"session.start","session":"${id}","identity":${JSON.stringify(identity)},"connection":${JSON.stringify(connection.name)},` +
-        `"client":{"address":${JSON.stringify(arrival.from)},"tls":${tls}},${record}`,
+        `${ends}"client":{"address":${JSON.stringify(arrival.from)},"tls":${tls}},${record}`,
       true,
     );
     turn.wake();
@@ -362,10 +374,13 @@ export class Gateway implements Inside {
   #keepHouse(): void {
     const { limits } = this.#options.config;
     if (this.services.journal.failure !== null) this.services.journal.retry();
-    if (limits.idleMs === 0) return;
     const since = performance.now() - limits.idleMs;
+    const now = Date.now();
     for (const session of this.#sessions.keys()) {
-      if (session.isSilentSince(since)) {
+      const { expiresAt } = session.start;
+      if (expiresAt !== null && expiresAt <= now) {
+        session.revoke('terminating the session: its login has expired, log in again', 'login expired');
+      } else if (limits.idleMs > 0 && session.isSilentSince(since)) {
         session.terminate('57P05', `terminating the session: it was silent for ${limits.idleMs / 1000} s`, 'idle');
       }
     }

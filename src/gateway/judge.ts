@@ -98,6 +98,7 @@ export class Judge {
   }
 
   setRules(rules: RuleSet): void {
+    if (rules === this.#rules) return;
     this.#rules = rules;
     this.#byEffects = new WeakMap();
     this.#forget();

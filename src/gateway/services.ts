@@ -41,6 +41,8 @@ export interface SessionServices {
 export interface SessionStart {
   readonly id: string;
   readonly identity: Identity;
+  /** When the identity ends and the session with it, milliseconds since the epoch; `null` for never. */
+  readonly expiresAt: number | null;
   readonly connection: ConnectionConfig;
   readonly judge: Judge;
   /** What names mean on the connection when the session begins; see Session.setNames. */

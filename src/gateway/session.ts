@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { endSocket } from './end-socket.ts';
 import type { Judgement, Lexing } from './judge.ts';
 import { Metering } from './metering.ts';
@@ -9,6 +10,10 @@ import { SessionNames } from './session-names.ts';
 import { StatementRecorder } from './statement-recorder.ts';
 import type { TurnMember } from './turn.ts';
 import type { UpstreamReader } from './upstream-reads.ts';
+
+/** How often, and after how many milliseconds each, what a session runs is cancelled until its server has gone. */
+const MOST_CANCELS = 20;
+const CANCEL_AGAIN_MS = 250;
 
 /**
  * One client, one upstream connection, between login and close: what is the same whichever protocol they speak.
@@ -368,6 +373,25 @@ export abstract class Session implements TurnMember, UpstreamReader {
   /** Ends the session with an error for the client. @param code SQLSTATE */
   terminate(code: string, message: string, reason: string): void {
     this.fatal(code, message, reason);
+  }
+
+  /** The identity of the session has ended: so does what it runs. The server rolls its transaction back. */
+  revoke(message: string, reason: string): void {
+    if (this.#closed) return;
+    if (this.owesAnswers) void this.#cancelUntilGone();
+    this.fatal('57P01', message, reason);
+  }
+
+  /** A server that is busy does not notice that its client has gone; and a request may come before what it is to cancel. */
+  async #cancelUntilGone(): Promise<void> {
+    for (let tries = 0; tries < MOST_CANCELS && !this.#upstream.destroyed; tries++) {
+      try {
+        await this.start.cancel();
+      } catch (error) {
+        this.services.log.warn({ session: this.id, reason: (error as Error).message }, 'cancel request failed');
+      }
+      await sleep(CANCEL_AGAIN_MS, undefined, { ref: false });
+    }
   }
 
   /** Ends the session as soon as no transaction is open. */

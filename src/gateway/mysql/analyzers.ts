@@ -27,14 +27,13 @@ export class MysqlAnalyzers {
   }
 
   /** Look-ups of facts, of all of them. */
-  get stats(): { readonly hits1: number; readonly hits2: number; readonly misses: number } {
+  get stats(): MysqlAnalyzer['stats'] {
     const sum = { hits1: 0, hits2: 0, misses: 0 };
     for (const { text } of this.#analyzers.values()) {
-      const { hits1, hits2, misses } = text.stats;
-      sum.hits1 += hits1;
-      sum.hits2 += hits2;
-      sum.misses += misses;
+      sum.hits1 += text.stats.hits1;
+      sum.hits2 += text.stats.hits2;
+      sum.misses += text.stats.misses;
     }
-    return sum;
+    return { ...[...this.#analyzers.values()][0]?.text.stats, ...sum } as MysqlAnalyzer['stats'];
   }
 }

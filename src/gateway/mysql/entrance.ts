@@ -229,6 +229,7 @@ export class MysqlEntrance implements Entrance {
         {
           id: randomBytes(8).toString('hex'),
           identity,
+          expiresAt: null,
           connection,
           judge,
           names,

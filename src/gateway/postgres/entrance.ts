@@ -12,6 +12,7 @@ import type { CancelRequest } from '../../../protocols/postgres/frontend.ts';
 import { endPointBinding } from '../../../protocols/postgres/scram.ts';
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import type { Address, Config, ConnectionConfig, UpstreamConfig } from '../../config/config.ts';
+import type { TokenVerifier } from '../../identity/tokens.ts';
 import type { Users } from '../../identity/users.ts';
 import { endSocket } from '../end-socket.ts';
 import { type Arrival, type Entrance, type Inside, NotLetIn, type Reason } from '../entrance.ts';
@@ -45,11 +46,18 @@ export class PostgresEntrance implements Entrance {
   readonly #keyOf = new Map<Session, { readonly processId: number; readonly key: CancelKey }>();
   #lastParameters: ReadonlyMap<string, string> = new Map();
 
-  constructor(listen: Address, config: Config, users: Users, analyzer: Analyzer, inside: Inside) {
+  constructor(
+    listen: Address,
+    config: Config,
+    users: Users,
+    tokens: TokenVerifier | null,
+    analyzer: Analyzer,
+    inside: Inside,
+  ) {
     this.#analyzer = analyzer;
     this.listen = listen;
     this.#inside = inside;
-    this.#login = { users, tls: tlsOf(config), mockSecret: randomBytes(32) };
+    this.#login = { users, tokens, tls: tlsOf(config), mockSecret: randomBytes(32) };
     this.#frontendRules = frontendRules(config.limits.messageBytes);
     const own = config.connections.filter(({ protocol }) => protocol === 'postgres');
     this.#connections = new Map(own.map((connection) => [connection.name, connection]));
@@ -82,7 +90,7 @@ export class PostgresEntrance implements Entrance {
       );
     }
     const inside = this.#inside;
-    const { identity } = client;
+    const { identity, expiresAt } = client.authenticated;
     const judge = inside.judgeOf(identity, connection, this.#analyzer);
     const startup = await judgeStartup(client.parameters, judge);
     if (!startup.ok) throw new LoginRefused(startup.fields.message, startup.fields);
@@ -103,6 +111,7 @@ export class PostgresEntrance implements Entrance {
       {
         id: randomBytes(8).toString('hex'),
         identity,
+        expiresAt,
         connection,
         judge,
         names,

@@ -9,6 +9,7 @@ import {
   CANCEL_REQUEST,
   type CancelRequest,
   decodeCancelRequest,
+  decodePasswordMessage,
   decodeRequestCode,
   decodeSASLInitialResponse,
   decodeSASLResponse,
@@ -18,9 +19,17 @@ import {
   PROTOCOL_3_2,
   SSL_REQUEST,
 } from '../../../protocols/postgres/frontend.ts';
+import {
+  checkOAuthBearerEnd,
+  decodeOAuthBearer,
+  encodeOAuthBearerError,
+  OAUTHBEARER,
+} from '../../../protocols/postgres/oauthbearer.ts';
 import { type ChannelBinding, mockVerifier, ScramServer } from '../../../protocols/postgres/scram.ts';
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
-import type { Identity } from '../../identity/identity.ts';
+import { BEARER_USER, TOKEN_USER } from '../../config/config.ts';
+import type { Authenticated } from '../../identity/identity.ts';
+import { TokenRefused, type TokenVerifier } from '../../identity/tokens.ts';
 import type { Users } from '../../identity/users.ts';
 import { takeBytes } from '../take-bytes.ts';
 import { fatal } from './errors.ts';
@@ -34,7 +43,7 @@ const TLS_HANDSHAKE = 0x16;
 export interface LoggedIn {
   readonly socket: Socket;
   readonly user: string;
-  readonly identity: Identity;
+  readonly authenticated: Authenticated;
   /** The name of the connection it asks for. */
   readonly database: string;
   /** All other parameters of the StartupMessage. */
@@ -59,6 +68,8 @@ export class LoginRefused extends Error {
 
 export interface LoginServices {
   readonly users: Users;
+  /** `null` where no tokens are accepted. */
+  readonly tokens: TokenVerifier | null;
   readonly tls: { readonly context: SecureContext; readonly binding: ChannelBinding | null } | null;
   /** Makes the salts that unknown users are shown; random for each process. */
   readonly mockSecret: Buffer;
@@ -138,6 +149,21 @@ async function authenticate(socket: Socket, tls: boolean, startup: Buffer, servi
     );
   }
 
+  const authenticated = await proveIdentity(socket, tls, user, services);
+  const rest = new Map(parameters);
+  rest.delete('user');
+  rest.delete('database');
+  return { socket, user, authenticated, database, parameters: rest, tls, longKeys: minor >= 2 };
+}
+
+function proveIdentity(socket: Socket, tls: boolean, user: string, services: LoginServices): Promise<Authenticated> {
+  const { tokens } = services;
+  if (tokens !== null && user === TOKEN_USER) return byToken(socket, tls, tokens);
+  if (tokens !== null && user === BEARER_USER) return byOAuthBearer(socket, tls, tokens);
+  return byScram(socket, tls, user, services);
+}
+
+async function byScram(socket: Socket, tls: boolean, user: string, services: LoginServices): Promise<Authenticated> {
   const known = services.users.find(user);
   const binding = tls ? (services.tls?.binding ?? null) : null;
   const scram = new ScramServer(known?.scram ?? mockVerifier(user, services.mockSecret), binding);
@@ -155,11 +181,57 @@ async function authenticate(socket: Socket, tls: boolean, startup: Buffer, servi
     );
   }
   socket.write(encodeAuthentication({ kind: 'SASLFinal', data: outcome.serverFinal }));
+  return { identity: known.identity, expiresAt: null };
+}
 
-  const rest = new Map(parameters);
-  rest.delete('user');
-  rest.delete('database');
-  return { socket, user, identity: known.identity, database, parameters: rest, tls, longKeys: minor >= 2 };
+/** A token in the place of the password: any driver can do that. */
+async function byToken(socket: Socket, tls: boolean, tokens: TokenVerifier): Promise<Authenticated> {
+  refuseInClear(tls, TOKEN_USER);
+  socket.write(encodeAuthentication({ kind: 'CleartextPassword' }));
+  const token = decodePasswordMessage(await takePassword(socket));
+  try {
+    return await tokens.verify(token);
+  } catch (error) {
+    throw tokenRefused(error, TOKEN_USER);
+  }
+}
+
+async function byOAuthBearer(socket: Socket, tls: boolean, tokens: TokenVerifier): Promise<Authenticated> {
+  refuseInClear(tls, BEARER_USER);
+  socket.write(encodeAuthentication({ kind: 'SASL', mechanisms: [OAUTHBEARER] }));
+  const { mechanism, response } = decodeSASLInitialResponse(await takePassword(socket));
+  if (mechanism !== OAUTHBEARER || response === null) {
+    throw new ProtocolViolation('SASL without an initial response, or with another mechanism than was offered');
+  }
+  const token = decodeOAuthBearer(response);
+  try {
+    if (token === null) throw new TokenRefused('the client asks where to get one');
+    return await tokens.verify(token);
+  } catch (error) {
+    const refused = tokenRefused(error, BEARER_USER);
+    socket.write(encodeAuthentication({ kind: 'SASLContinue', data: encodeOAuthBearerError(tokens.source) }));
+    checkOAuthBearerEnd(decodeSASLResponse(await takePassword(socket)));
+    throw refused;
+  }
+}
+
+/** Whoever reads a token can use it: it is not asked for where others can read along. */
+function refuseInClear(tls: boolean, user: string): void {
+  if (tls) return;
+  throw new LoginRefused('a token without TLS', {
+    ...fatal('28000', `user "${user}" can log in over TLS only`),
+    hint: 'Connect with sslmode=verify-full.',
+  });
+}
+
+/** The client is not told why: that is for the log. */
+function tokenRefused(error: unknown, user: string): LoginRefused {
+  if (!(error instanceof TokenRefused)) throw error;
+  return new LoginRefused(
+    `token refused: ${error.message}`,
+    { ...fatal('28000', 'the token is not accepted'), hint: 'Get a new token and connect again.' },
+    user,
+  );
 }
 
 /** The body of the next message, which has to be a PasswordMessage, SASLInitialResponse or SASLResponse. */

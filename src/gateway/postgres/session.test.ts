@@ -169,6 +169,7 @@ function startSession(ruleId = 'no-delete', Session = PostgresSession) {
       connection,
       judge: new Judge({ analyze }, identity, connection, rules),
       names: null,
+      expiresAt: null,
       cancel: async () => undefined,
       address: '127.0.0.1',
       tls: false,
