@@ -65,6 +65,19 @@ describe('the limits and ends of MySQL sessions', { timeout: 120_000 }, () => {
     assert.equal(decodeErr(late!.payload).code, 1159);
   });
 
+  test('readiness and metrics tell of MySQL too', async () => {
+    const sluice = await start();
+    const connection = await open(sluice);
+    await connection.query('SELECT 1');
+    const get = (path: string) => fetch(`http://127.0.0.1:${sluice.apiPort}${path}`);
+    const ready = await get('/readyz');
+    assert.equal(ready.status, 200, await ready.text());
+    const metrics = await (await get('/metrics')).text();
+    assert.match(metrics, /^sluice_sessions 1$/m);
+    assert.match(metrics, /^sluice_facts_lookups_total\{result="parsed"\} [1-9]/m);
+    await connection.end();
+  });
+
   test('a silent session ends, and a command that is too long', async () => {
     const sluice = await start({ limits: { idle: '1s', message: '64KiB' } });
     const idle = await login(sluice);

@@ -36,10 +36,21 @@ rules:
     limit: { rows: 100, per: statement }
 `;
 
+/** Masks as rules have them. */
+const MASKS = `
+masks:
+  - id: mail
+    columns: ["shop.people.mail"]
+    with: redact
+    predicates: deny
+    unless: { identities: { groups: [readers] } }
+`;
+
 const USERS = [
-  { name: 'agent', password: 'secret' },
-  { name: 'other', password: 'secret' },
-  { name: 'reader', password: 'secret' },
+  { name: 'agent', password: 'secret', groups: ['readers'] },
+  { name: 'other', password: 'secret', groups: ['readers'] },
+  { name: 'reader', password: 'secret', groups: ['readers'] },
+  { name: 'masked', password: 'secret' },
 ];
 
 for (const [kind, start] of [
@@ -65,6 +76,8 @@ for (const [kind, start] of [
            (SELECT 0 n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9) c;
          CREATE PROCEDURE twice() BEGIN SELECT 1 AS one; SELECT 2 AS two; END;
          CREATE PROCEDURE modes() SET NAMES utf8mb4;
+         CREATE TABLE people (id INT PRIMARY KEY, mail VARCHAR(50) UNIQUE);
+         INSERT INTO people VALUES (1, 'ida@shop.test'), (2, 'jon@shop.test');
          CREATE DATABASE shop2;
          SET GLOBAL log_output = 'TABLE'; SET GLOBAL general_log = ON; SET GLOBAL local_infile = ON`,
       );
@@ -74,7 +87,7 @@ for (const [kind, start] of [
           { name: 'shop', protocol: 'mysql', upstream: { host, port, database, user: superuser, password } },
         ],
         users: USERS,
-        rulesYaml: RULES,
+        rulesYaml: RULES + MASKS,
         tls: true,
       });
     });
@@ -245,6 +258,22 @@ for (const [kind, start] of [
       await server.query('UPDATE goods SET data = NULL WHERE id = 2');
     });
 
+    test('the words of the server are withheld where they can quote masked values, and only there', async () => {
+      const connection = await open({ user: 'masked' });
+      await assert.rejects(connection.query('UPDATE people SET id = 2 WHERE id = 1'), {
+        errno: 1062,
+        sqlMessage: /words of the server are withheld/,
+      });
+      const [warnings] = await connection.query('SHOW WARNINGS');
+      assert.match(JSON.stringify(warnings), /withheld/);
+      await assert.rejects(connection.query('GET DIAGNOSTICS CONDITION 1 @m = MESSAGE_TEXT'), refused);
+      await assert.rejects(connection.query('INSERT INTO people VALUES (5)'), {
+        errno: 1136,
+        sqlMessage: /Column count/,
+      });
+      await connection.end();
+    });
+
     test('character sets in which text cannot be read safely are refused', async () => {
       const connection = await open();
       for (const text of ['SET NAMES gbk', 'SET character_set_client = sjis', "SET NAMES 'big5'"]) {
@@ -336,7 +365,7 @@ for (const [kind, start] of [
       await assert.rejects(connection.changeUser({ user: 'other', password: 'wrong' }), { errno: 1045 });
       connection.destroy();
       const starts = sluice.journal().filter((r) => r.event === 'session.start');
-      assert.deepEqual(starts.at(-1)?.identity, { subject: 'other', kind: 'agent', groups: [] });
+      assert.deepEqual(starts.at(-1)?.identity, { subject: 'other', kind: 'agent', groups: ['readers'] });
     });
 
     test('a result over its budget is cut, and the session lives on', async () => {

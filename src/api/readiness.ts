@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
 import type { CatalogueStatus } from '../catalog/keeper.ts';
-import type { Config, ConnectionConfig } from '../config/config.ts';
+import type { Config, ConnectionConfig, UpstreamConfig } from '../config/config.ts';
+import { askServer } from '../gateway/mysql/upstream.ts';
 
 /** One thing that must be in order for statements to be served. */
 export interface ReadinessCheck {
@@ -58,7 +59,10 @@ function check(name: string, reason: string | null): ReadinessCheck {
   return { check: name, ok: reason === null, reason };
 }
 
-/** Opens a TCP connection to the upstream and closes it. PostgreSQL ends such a visit without a word in its log. */
+/**
+ * Opens a TCP connection to the upstream and closes it: PostgreSQL ends such a visit without a word in its log. A MySQL is logged
+ * in to, because it blocks a host that only visits (max_connect_errors).
+ */
 class UpstreamProbe {
   readonly #connection: ConnectionConfig;
   #answer: Promise<ReadinessCheck> | null = null;
@@ -78,8 +82,9 @@ class UpstreamProbe {
   }
 
   async #ask(): Promise<ReadinessCheck> {
-    const { name, upstream } = this.#connection;
-    const reason = await connectFailure(upstream.host, upstream.port);
+    const { name, protocol, upstream } = this.#connection;
+    const reason =
+      protocol === 'mysql' ? await loginFailure(name, upstream) : await connectFailure(upstream.host, upstream.port);
     return check(`upstream ${name}`, reason === null ? null : `${upstream.host}:${upstream.port} ${reason}`);
   }
 }
@@ -95,4 +100,15 @@ function connectFailure(host: string, port: number): Promise<string | null> {
     socket.once('connect', () => finish(null));
     socket.once('error', (error: NodeJS.ErrnoException) => finish(`cannot be reached: ${error.code ?? error.message}`));
   });
+}
+
+async function loginFailure(name: string, upstream: UpstreamConfig): Promise<string | null> {
+  const late = new Promise<string>((resolve) => {
+    setTimeout(() => resolve('does not answer'), CONNECT_DEADLINE_MS).unref();
+  });
+  const login = askServer(name, upstream).then(
+    () => null,
+    (error: Error) => `cannot be logged in to: ${error.message}`,
+  );
+  return Promise.race([login, late]);
 }

@@ -71,7 +71,8 @@ export class Serving {
       ending.push(() => gateway.end());
       const serving = new Serving(config, log, rules, journal, gateway, ending);
       const ports = await gateway.listen();
-      const api = config.listen.api === null ? null : await serving.#startApi(config.listen.api, analyzer);
+      const api =
+        config.listen.api === null ? null : await serving.#startApi(config.listen.api, analyzer, mysqlAnalyzers);
       log.info(
         {
           ...addressesOf(config, ports),
@@ -129,7 +130,11 @@ export class Serving {
   }
 
   /** @returns the address it listens on, as text */
-  async #startApi(listen: NonNullable<Config['listen']['api']>, analyzer: PostgresAnalyzer): Promise<string> {
+  async #startApi(
+    listen: NonNullable<Config['listen']['api']>,
+    analyzer: PostgresAnalyzer,
+    mysqlAnalyzers: MysqlAnalyzers,
+  ): Promise<string> {
     // Not loaded where nobody asks for it: the HTTP server and the metrics take some MB.
     const [{ startApi }, { Metrics }, { ReadinessProbe }] = await Promise.all([
       import('../api/api.ts'),
@@ -141,7 +146,7 @@ export class Serving {
       counters: gateway.counters,
       journal: this.#journal,
       openSessions: () => gateway.status().sessions,
-      parses: () => analyzer.stats,
+      parses: () => together(analyzer.stats, mysqlAnalyzers.stats),
       catalogues: () => gateway.catalogues(),
       rules: () => ({ version: this.#rules.version, reloadFailed: this.#rulesFailure !== null }),
     });
@@ -156,6 +161,11 @@ export class Serving {
     this.#ending.push(() => api.close());
     return formatAddress(api.address);
   }
+}
+
+/** Look-ups of facts in both dialects. */
+function together(a: MysqlAnalyzers['stats'], b: MysqlAnalyzers['stats']): MysqlAnalyzers['stats'] {
+  return { hits1: a.hits1 + b.hits1, hits2: a.hits2 + b.hits2, misses: a.misses + b.misses };
 }
 
 /** Where each protocol is served, as text. */

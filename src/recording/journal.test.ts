@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import fs, {
   appendFileSync,
-  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -11,6 +10,7 @@ import fs, {
   statSync,
   truncateSync,
   unlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
@@ -379,16 +379,66 @@ test('the journal is read back as it was written, over segments and restarts', a
   assert.equal(readdirSync(directory).length, 2);
 });
 
+/** What a process has in its lock, read from one that holds it. */
+function lockOf(pid: number): string {
+  const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  return `${pid} ${boot} ${stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]}\n`;
+}
+
 test('a second process that would write the same journal is refused, a dead one is not waited for', (t) => {
   const directory = temporary(t);
+  const lock = join(directory, 'journal.lock');
   const sleeper = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });
   try {
-    writeFileSync(join(directory, 'journal.lock'), `${sleeper.pid}\n`);
-    assert.throws(() => Journal.open(directory), /process \d+ writes it/);
+    for (const held of [lockOf(sleeper.pid!), `${sleeper.pid}\n`, '']) {
+      writeFileSync(lock, held);
+      assert.throws(() => Journal.open(directory), /process \d+ writes it|another process is about to write it/);
+      assert.equal(readFileSync(lock, 'utf8'), held);
+    }
+    const [pid, boot, begun] = lockOf(sleeper.pid!).trim().split(' ');
+    const stale = [
+      `${pid} ${boot} ${Number(begun) - 1}\n`,
+      `${pid} ${boot!.replace(/^./, 'x')} ${begun}\n`,
+      '999999999\n',
+    ];
+    for (const held of stale) {
+      writeFileSync(lock, held);
+      Journal.open(directory).close();
+    }
+    writeFileSync(lock, '');
+    utimesSync(lock, 0, 0);
+    Journal.open(directory).close();
   } finally {
     sleeper.kill('SIGKILL');
   }
-  writeFileSync(join(directory, 'journal.lock'), '999999999\n');
-  Journal.open(directory).close();
-  assert.equal(existsSync(join(directory, 'journal.lock')), false);
+  assert.deepEqual(
+    readdirSync(directory).filter((name) => name.startsWith('journal.lock')),
+    [],
+  );
+});
+
+test('a process that takes the lock just before we would keeps it, also where a dead one had it', (t) => {
+  const sleeper = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });
+  t.after(() => {
+    sleeper.kill('SIGKILL');
+    t.mock.restoreAll();
+    syncBuiltinESMExports();
+  });
+  for (const call of ['writeFileSync', 'renameSync'] as const) {
+    const directory = temporary(t);
+    const lock = join(directory, 'journal.lock');
+    if (call === 'renameSync') writeFileSync(lock, '999999999\n');
+    const real = fs[call] as (...given: unknown[]) => unknown;
+    t.mock.method(fs, call, (...given: unknown[]) => {
+      t.mock.restoreAll();
+      syncBuiltinESMExports();
+      writeFileSync(lock, lockOf(sleeper.pid!));
+      return real(...given);
+    });
+    syncBuiltinESMExports();
+    assert.throws(() => Journal.open(directory), new RegExp(`process ${sleeper.pid} writes it`), call);
+    assert.equal(readFileSync(lock, 'utf8'), lockOf(sleeper.pid!));
+    assert.deepEqual(readdirSync(directory), ['journal.lock']);
+  }
 });

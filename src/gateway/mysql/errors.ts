@@ -46,6 +46,21 @@ export function errorPacket(error: Err, sequence: number): Buffer {
   return encodePackets(encodeErr(error), sequence);
 }
 
+/**
+ * Errors whose words are about the statement's text, privileges, locks or time: they come before a row is looked at, or whatever
+ * is in the rows, and quote names and the text at most.
+ */
+const TELLS_NO_VALUE: ReadonlySet<number> = new Set([
+  1044, 1046, 1049, 1051, 1052, 1054, 1055, 1064, 1066, 1093, 1109, 1111, 1136, 1140, 1142, 1143, 1146, 1149, 1176,
+  1191, 1205, 1213, 1222, 1234, 1235, 1241, 1247, 1248, 1253, 1267, 1271, 1305, 1317, 1318, 1370, 1582, 1630, 1969,
+  3024, 4031,
+]);
+
+/** True if a server's error with this number can quote a value that is stored. */
+export function mayQuoteValues(code: number): boolean {
+  return !TELLS_NO_VALUE.has(code);
+}
+
 /** What is left of a server's error whose words may quote masked values: that it happened, and of what class it is. */
 export function withheldError({ code, sqlState }: Err): Err {
   return {

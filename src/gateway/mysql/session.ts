@@ -34,7 +34,7 @@ import { Session } from '../session.ts';
 import type { Execution, Via } from '../statement-recorder.ts';
 import { type Binds, bindsOf, bulkBindsOf, NO_BINDS } from './binds.ts';
 import { asksForDiagnostics, asksForWithheld, diagnosticsQuestion, encodeDiagnostics } from './diagnostics.ts';
-import { errorFor, errorPacket, inMysql, unknownStatement, withheldError } from './errors.ts';
+import { errorFor, errorPacket, inMysql, mayQuoteValues, unknownStatement, withheldError } from './errors.ts';
 import { ANSWER, type Answer, PART, type Part, Response } from './response.ts';
 import { ASK_STATE, ownQuery, quoteName, type SessionState, setupOf, stateOf } from './session-setup.ts';
 import { REPORTED, TextReading } from './text-reading.ts';
@@ -990,7 +990,8 @@ export class MysqlSession extends Session implements PacketSink {
       this.#abandon('skipped');
     }
     if (this.#droppedFrom >= 0) return;
-    if (running?.withholdsMessages) this.toClient.addMessage(errorPacket(withheldError(error), sequence));
+    if (running?.withholdsMessages && mayQuoteValues(error.code))
+      this.toClient.addMessage(errorPacket(withheldError(error), sequence));
     else this.#toClient(sequence, bytes, start, end);
   }
 

@@ -27,6 +27,7 @@ export class MysqlAnalyzer {
   readonly #server: MysqlServer;
   readonly #known: KnownFunctions;
   readonly #cache: FactsCache;
+  #misses = 0;
 
   private constructor(server: MysqlServer, options: MysqlAnalyzerOptions) {
     this.#server = server;
@@ -49,13 +50,14 @@ export class MysqlAnalyzer {
     if (known !== undefined) return known;
     if (Buffer.byteLength(text) > LONGEST_TEXT) return opaqueText(text.length, 'too large');
     if (!text.isWellFormed()) return opaqueText(text.length, 'invalid encoding');
+    this.#misses += 1;
     const facts = analyseText(text, { server: this.#server, state, catalogue, known: this.#known });
     this.#cache.add(key, null, facts, text.length);
     return facts;
   }
 
   get stats(): CacheStats {
-    return this.#cache.stats;
+    return { ...this.#cache.stats, misses: this.#misses };
   }
 
   /** Nothing is held but memory; here for what takes either dialect's analyzer. */
