@@ -78,7 +78,7 @@ for (const [kind, start] of [
          CREATE PROCEDURE modes() SET NAMES utf8mb4;
          CREATE TABLE people (id INT PRIMARY KEY, mail VARCHAR(50) UNIQUE);
          INSERT INTO people VALUES (1, 'ida@shop.test'), (2, 'jon@shop.test');
-         CREATE DATABASE shop2;
+         CREATE DATABASE shop2; CREATE TABLE shop2.secrets (id INT PRIMARY KEY);
          SET GLOBAL log_output = 'TABLE'; SET GLOBAL general_log = ON; SET GLOBAL local_infile = ON`,
       );
       const { host, port, database, superuser, password } = server;
@@ -213,6 +213,20 @@ for (const [kind, start] of [
       await assert.rejects(connection.query('EXECUTE q'), refused);
       await connection.end();
       assert.deepEqual(await logged('never4'), []);
+    });
+
+    test('the names of a prepared statement mean what they meant when it was prepared', async () => {
+      const connection = await open();
+      await connection.query('USE shop2');
+      await connection.query("PREPARE p FROM 'SELECT COUNT(*) AS n FROM secrets'");
+      const id = await connection.prepare('SELECT COUNT(*) AS n FROM secrets');
+      await connection.query('USE shop');
+      // Both are shop2's, which has none.
+      for (const [rows] of [await connection.query('EXECUTE p'), await id.execute([])]) {
+        assert.deepEqual(rows, [{ n: 0 }]);
+      }
+      await assert.rejects(connection.query('SELECT COUNT(*) AS n FROM secrets'), refused);
+      await connection.end();
     });
 
     test('text is read as the session of the server reads it', async () => {

@@ -5,6 +5,13 @@ import type { Judge, JudgedStatement, Judgement } from './judge.ts';
 /** Deeper than prepared statements run each other without a circle. */
 const DEEPEST = 8;
 
+/** A statement that a name stands for. */
+export interface NamedStatement {
+  readonly judgement: Judgement;
+  /** What names mean to it, where that is not what they mean to the text that runs it. */
+  readonly names?: NameContext;
+}
+
 /**
  * Judges a text whose statements define prepared statements or run them by name, in the order of the text: what a
  * statement runs counts as its own.
@@ -15,7 +22,7 @@ export function judgeWithNames(
   judgement: Judgement,
   judge: Judge,
   names: NameContext,
-  named: (name: string) => { readonly judgement: Judgement } | null,
+  named: (name: string) => NamedStatement | null,
 ): JudgedStatement[] {
   const defined = new Map<string, readonly StatementFacts[]>();
 
@@ -24,7 +31,7 @@ export function judgeWithNames(
     if (here !== undefined) return here;
     const prepared = named(name);
     if (prepared === null) return [];
-    const current = judge.again(prepared.judgement, names);
+    const current = judge.again(prepared.judgement, prepared.names ?? names);
     // A long text that has to be read anew takes another thread, and the statement is needed now.
     return current instanceof Promise ? [] : current.statements.map(({ facts }) => facts);
   };

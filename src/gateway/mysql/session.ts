@@ -108,7 +108,7 @@ export class MysqlSession extends Session implements PacketSink {
   readonly #stripsState: boolean;
   /** Prepared statements by their id, and those that SQL text prepares by their name. */
   readonly #prepared = new Map<number, Prepared>();
-  readonly #named = new Map<string, { readonly judgement: Judgement }>();
+  readonly #named = new Map<string, { readonly judgement: Judgement; readonly path: readonly string[] }>();
   #lastPrepared: Prepared | null = null;
   #longDataKept = 0;
 
@@ -702,7 +702,10 @@ export class MysqlSession extends Session implements PacketSink {
 
   #withNames(judgement: Judgement, names: ReturnType<typeof this.names.of>): readonly JudgedStatement[] {
     if (!judgement.usesNames) return judgement.statements;
-    return judgeWithNames(judgement, this.start.judge, names, (name) => this.#named.get(name) ?? null);
+    return judgeWithNames(judgement, this.start.judge, names, (name) => {
+      const named = this.#named.get(name);
+      return named === undefined ? null : { judgement: named.judgement, names: this.names.of(named.path) };
+    });
   }
 
   /** The statements of a text as they are judged at this execution of it. */
@@ -1051,7 +1054,8 @@ export class MysqlSession extends Session implements PacketSink {
   #settleName(change: NameChange, statement: JudgedStatement, status: 'ok' | 'error' | 'skipped' | 'lost'): void {
     if (change.op === 'deallocate-all') this.#named.clear();
     else if (status === 'ok' && change.op === 'prepare') {
-      this.#named.set(change.name, { judgement: this.start.judge.judgePrepared(statement) });
+      const path = statement.reading?.names.searchPath ?? [];
+      this.#named.set(change.name, { judgement: this.start.judge.judgePrepared(statement), path });
     } else if (status !== 'skipped') this.#named.delete(change.name);
   }
 
