@@ -5,9 +5,11 @@ import type {
   CatalogueFunction,
   CatalogueName,
   CatalogueOperator,
+  CatalogueOrigin,
   CatalogueRelation,
   CatalogueType,
 } from '../statements/catalogue.ts';
+import type { ColumnName } from '../statements/facts.ts';
 
 /** How long building may keep the event loop to itself, milliseconds: sessions share it. */
 const TURN_MS = 5;
@@ -18,14 +20,17 @@ const TURN_MS = 5;
  */
 export class Catalogue {
   readonly data: CatalogueData;
-  /** Hash of the data, 16 hex digits; equal for equal catalogues. */
+  /** Hash of the schema, 16 hex digits; equal for equal schemas. */
   readonly version: string;
+  /** Hash of the schema and of {@link CatalogueData.origins}: of two with the same schema one may be of recreated tables. */
+  readonly identity: string;
   readonly #index: Index;
 
-  private constructor(data: CatalogueData, index: Index, version: string) {
+  private constructor(data: CatalogueData, { index, version, identity }: Built) {
     this.data = data;
     this.#index = index;
     this.version = version;
+    this.identity = identity;
   }
 
   /** Builds it at once: about 0.2 s for 10,000 tables. */
@@ -33,7 +38,7 @@ export class Catalogue {
     const steps = build(data);
     for (;;) {
       const step = steps.next();
-      if (step.done) return new Catalogue(data, step.value.index, step.value.version);
+      if (step.done) return new Catalogue(data, step.value);
     }
   }
 
@@ -43,7 +48,7 @@ export class Catalogue {
     let since = performance.now();
     for (;;) {
       const step = steps.next();
-      if (step.done) return new Catalogue(data, step.value.index, step.value.version);
+      if (step.done) return new Catalogue(data, step.value);
       if (performance.now() - since > TURN_MS) {
         await nextTurn();
         since = performance.now();
@@ -101,6 +106,13 @@ export class Catalogue {
     return schema === null ? named : named.filter((item) => item.schema === schema);
   }
 
+  columnOf(oid: number, number: number): readonly ColumnName[] | null {
+    const origin = this.#index.origins.get(oid);
+    const column = origin?.columns[number - 1];
+    if (origin === undefined || column == null) return null;
+    return [origin, ...this.ancestors(origin)].map(({ schema, name }) => ({ schema, relation: name, column }));
+  }
+
   #folded(name: string): string {
     return this.data.foldsNames ? name.toLowerCase() : name;
   }
@@ -114,10 +126,17 @@ interface Index {
   readonly functions: Map<string, CatalogueFunction[]>;
   readonly operators: Map<string, CatalogueOperator[]>;
   readonly types: Map<string, CatalogueType[]>;
+  readonly origins: Map<number, CatalogueOrigin>;
+}
+
+interface Built {
+  readonly index: Index;
+  readonly version: string;
+  readonly identity: string;
 }
 
 /** Builds what a catalogue holds besides its data, and yields after each small step. */
-function* build(data: CatalogueData): Generator<void, { readonly index: Index; readonly version: string }, void> {
+function* build(data: CatalogueData): Generator<void, Built, void> {
   const index: Index = {
     relations: new Map(),
     relationsNamed: new Map(),
@@ -125,9 +144,10 @@ function* build(data: CatalogueData): Generator<void, { readonly index: Index; r
     functions: new Map(),
     operators: new Map(),
     types: new Map(),
+    origins: new Map(),
   };
   const folded = (name: string) => (data.foldsNames ? name.toLowerCase() : name);
-  const { relations, functions, operators, types, ...rest } = data;
+  const { relations, functions, operators, types, origins, ...rest } = data;
   const hash = createHash('sha256');
   // With its length before each part, so that no two catalogues make the same text.
   const part = (value: unknown) => {
@@ -169,7 +189,13 @@ function* build(data: CatalogueData): Generator<void, { readonly index: Index; r
     part(item);
     yield;
   }
-  return { index, version: hash.digest('hex').slice(0, 16) };
+  const version = hash.copy().digest('hex').slice(0, 16);
+  for (const origin of origins ?? []) {
+    index.origins.set(origin.oid, origin);
+    part(origin);
+    yield;
+  }
+  return { index, version, identity: hash.digest('hex').slice(0, 16) };
 }
 
 function add<K, T>(map: Map<K, T[]>, key: K, item: T): void {

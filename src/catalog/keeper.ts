@@ -131,7 +131,7 @@ export class CatalogueKeeper {
       this.#connection ??= await connect(this.#upstream);
       const read = await Catalogue.inTurns(await this.#connection.readCatalogue());
       // What others keep for a catalogue stays good as long as it says the same.
-      if (read.version !== this.#current?.version) this.#current = read;
+      if (read.identity !== this.#current?.identity) this.#current = read;
       this.#readAt = began;
       this.#failure = null;
       this.#failures = 0;

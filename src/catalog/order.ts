@@ -32,6 +32,7 @@ export function inOrder(data: CatalogueData): CatalogueData {
     operators: sorted(data.operators, ({ schema, name, left, right }) => [schema, name, left ?? '', right ?? '']),
     casts: sorted(data.casts, ({ source, target }) => [source, target]),
     types: sorted(data.types, ({ schema, name }) => [schema, name]),
+    ...(data.origins === undefined ? {} : { origins: sorted(data.origins, ({ schema, name }) => [schema, name]) }),
   };
 }
 

@@ -9,6 +9,7 @@ import type {
   CatalogueFunction,
   CatalogueName,
   CatalogueOperator,
+  CatalogueOrigin,
   CatalogueRelation,
   CatalogueTrigger,
   CatalogueType,
@@ -62,7 +63,7 @@ async function read(client: Client): Promise<CatalogueData> {
   const operators = await readOperators(client);
   const casts = await rows<[string, string, string | null, string | null, CatalogueCast['context']]>(client, CASTS);
   const types = await readTypes(client);
-  const relations = await readRelations(client);
+  const { relations, origins } = await readRelations(client);
   // Sessions get their turn before the next long step as well.
   await nextTurn();
   return inOrder({
@@ -83,6 +84,7 @@ async function read(client: Client): Promise<CatalogueData> {
       context,
     })),
     types,
+    origins,
   });
 }
 
@@ -129,7 +131,7 @@ const KINDS: Readonly<Record<string, CatalogueRelation['kind']>> = {
 
 const COLUMNS = `
   WITH relation AS (${RELATIONS})
-  SELECT a.attrelid, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+  SELECT a.attrelid, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
          CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END
   FROM relation r
   JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -252,13 +254,21 @@ const DEFINITIONS = `
   WITH relation AS (${RELATIONS})
   SELECT oid, pg_get_viewdef(oid) FROM relation WHERE relkind IN ('v', 'm')`;
 
-async function readRelations(client: Client): Promise<CatalogueRelation[]> {
+async function readRelations(client: Client): Promise<{ relations: CatalogueRelation[]; origins: CatalogueOrigin[] }> {
   type Relation = [oid: number, schema: string, name: string, kind: string, rowSecurity: boolean];
   const relations = await rows<Relation>(client, RELATIONS);
   const types = new Map<string, string>();
+  const attributes = await rows<[number, number, string, string, boolean, string | null]>(client, COLUMNS);
+  const numbered = new Map<number, (string | null)[]>();
+  for (const [oid, number, name] of attributes) {
+    const names = numbered.get(oid) ?? [];
+    while (names.length < number - 1) names.push(null);
+    names.push(name);
+    numbered.set(oid, names);
+  }
   const columns = grouped(
-    await rows<[number, string, string, boolean, string | null]>(client, COLUMNS),
-    ([, name, type, notNull, generated]): CatalogueColumn => ({
+    attributes,
+    ([, , name, type, notNull, generated]): CatalogueColumn => ({
       name,
       // The same few types come back for every column: one text of each is kept.
       type: types.get(type) ?? types.set(type, type).get(type)!,
@@ -300,7 +310,7 @@ async function readRelations(client: Client): Promise<CatalogueRelation[]> {
   // Last, since it locks what the views read against being altered until the transaction ends.
   const definitions = new Map(await rows<[number, string | null]>(client, DEFINITIONS));
   const names = new Map<number, CatalogueName>(relations.map(([oid, schema, name]) => [oid, { schema, name }]));
-  return relations.map(([oid, schema, name, kind, rowSecurity]) => ({
+  const described = relations.map(([oid, schema, name, kind, rowSecurity]) => ({
     schema,
     name,
     kind: KINDS[kind]!,
@@ -314,6 +324,8 @@ async function readRelations(client: Client): Promise<CatalogueRelation[]> {
     rowSecurity,
     ...(expressions.has(oid) ? { expressions: expressions.get(oid)! } : {}),
   }));
+  const origins = relations.map(([oid, schema, name]) => ({ oid, schema, name, columns: numbered.get(oid) ?? [] }));
+  return { relations: described, origins };
 }
 
 /** What belongs to each relation, by its oid, in the order of the rows. */

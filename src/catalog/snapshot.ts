@@ -119,7 +119,9 @@ const snapshot: z.ZodType<CatalogueData> = z.strictObject({
 export async function writeSnapshot(file: string, data: CatalogueData): Promise<void> {
   const unfinished = `${file}.${process.pid}.new`;
   try {
-    await writeFile(unfinished, `${JSON.stringify(inOrder(data), null, 2)}\n`);
+    // Identifiers are of one database; the schema is what a snapshot is about.
+    const { origins: _origins, ...schema } = inOrder(data);
+    await writeFile(unfinished, `${JSON.stringify(schema, null, 2)}\n`);
     await rename(unfinished, file);
   } catch (error) {
     await rm(unfinished, { force: true });

@@ -1,11 +1,14 @@
+import { dirname } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { formatAddress } from '../config/address.ts';
 import type { Config } from '../config/config.ts';
+import { resolveSecret } from '../config/secrets.ts';
 import { Gateway, type Ports } from '../gateway/gateway.ts';
 import { MysqlAnalyzers } from '../gateway/mysql/analyzers.ts';
 import { OidcTokens } from '../identity/tokens.ts';
 import { Users } from '../identity/users.ts';
 import { RuleSet } from '../policy/decide.ts';
+import { maskKeys } from '../policy/masks.ts';
 import { Journal } from '../recording/journal.ts';
 import { PostgresAnalyzer } from '../statements/postgres/analyzer.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
@@ -47,7 +50,7 @@ export class Serving {
   static async start(configFile: string): Promise<Serving> {
     const settings = await readSettings(configFile);
     const { config, known, mysqlFunctions } = settings;
-    const rules = ruleSetOf(settings);
+    const rules = await ruleSetOf(settings);
     const log = createLog(config.log.level);
     for (const warning of config.warnings) log.warn(warning);
     const ending: (() => void | Promise<void>)[] = [];
@@ -103,7 +106,7 @@ export class Serving {
     try {
       const settings = await readSettings(this.#config.file);
       const { config } = settings;
-      const rules = ruleSetOf(settings);
+      const rules = await ruleSetOf(settings);
       this.#gateway.setRules(rules);
       const { added, removed } = difference(this.#rules.ids, rules.ids);
       this.log.info({ rulesVersion: rules.version, was: this.#rules.version, added, removed }, 'rules reloaded');
@@ -175,8 +178,10 @@ function addressesOf({ listen }: Config, ports: Ports): Record<string, string> {
   );
 }
 
-function ruleSetOf({ rules: { sections, version } }: Settings): RuleSet {
-  return new RuleSet(sections.rules, version, sections);
+/** With the keys of their masks; paths in references to them are as in sluice.yaml. */
+async function ruleSetOf({ config, rules: { sections, version } }: Settings): Promise<RuleSet> {
+  const keys = await maskKeys(sections, (reference) => resolveSecret(reference, dirname(config.file), process.env));
+  return new RuleSet(sections.rules, version, sections, keys);
 }
 
 /** Last started, first ended; each once, whoever calls. */

@@ -1,10 +1,12 @@
 import type { ConnectionConfig } from '../config/config.ts';
 import type { Identity } from '../identity/identity.ts';
-import type { Moment, RuleSet } from '../policy/decide.ts';
+import type { Moment, RuleSet, Subject } from '../policy/decide.ts';
+import { withoutMasking } from '../policy/mask-plan.ts';
 import type { Verdict } from '../policy/verdict.ts';
 import type { NameContext } from '../statements/catalogue.ts';
 import { type Effect, type LexingState, opaqueText, type StatementFacts, type TextFacts } from '../statements/facts.ts';
 import type { MysqlModes } from '../statements/mysql/server.ts';
+import { withoutLiterals } from '../statements/postgres/literals-in-text.ts';
 
 /** How a session's text is read, in the terms of its dialect. States that are the same are one object. */
 export type Lexing = LexingState | MysqlModes;
@@ -40,7 +42,7 @@ interface Decided {
 export interface Judgement {
   readonly text: string;
   readonly reading: Reading | null;
-  /** True if the statement is the one that the text, a PREPARE, makes ready. */
+  /** True if the statement is the one that the text, a PREPARE or DECLARE, makes ready. */
   readonly isPrepared: boolean;
   readonly statements: readonly JudgedStatement[];
   /** The rules it was judged under; under other rules it has to be judged again. */
@@ -154,7 +156,7 @@ export class Judge {
     return { ...this.judgeFacts(text, facts, reading), isPrepared: judgement.isPrepared };
   }
 
-  /** The judgement of the statement that a PREPARE makes ready. */
+  /** The judgement of the statement that a PREPARE or DECLARE makes ready. */
   judgePrepared(prepare: JudgedStatement): Judgement {
     return this.#judgePrepared(prepare.text, { statements: [prepare.facts] }, prepare.reading);
   }
@@ -162,7 +164,7 @@ export class Judge {
   #judgePrepared(text: string, facts: TextFacts, reading: Reading | null): Judgement {
     const change = facts.statements[0]?.nameChange;
     const inner =
-      change?.op === 'prepare'
+      change?.op === 'prepare' || change?.op === 'declare'
         ? { statements: [{ ...change.inner, start: 0, end: text.length }] }
         : opaqueText(text.length, 'a PREPARE that reads differently now');
     return { ...this.judgeFacts(text, inner, reading), isPrepared: true };
@@ -176,7 +178,7 @@ export class Judge {
     let changesLexing = false;
     for (const f of facts.statements) {
       statements.push(this.judgeStatement(text.slice(f.start, f.end), f, reading));
-      usesNames ||= f.nameChange !== null || f.executes.length > 0;
+      usesNames ||= f.nameChange !== null || f.executes.length > 0 || f.fetches !== undefined;
       changesPortals ||= mayChangePortals(f);
       changesLexing ||= f.changesLexing;
     }
@@ -202,7 +204,7 @@ export class Judge {
       this.#byEffects.set(effects, decided);
     }
     const { verdict, withholdsMessages } = decided;
-    return { text, facts, reading, verdict, withholdsMessages, record: recordWithText(text, decided.record) };
+    return { text, facts, reading, verdict, withholdsMessages, record: recordWithText(text, decided) };
   }
 
   /** The statement as it is judged at one execution. */
@@ -210,13 +212,15 @@ export class Judge {
     if (statement.verdict.stable) return statement;
     const { text, facts, reading } = statement;
     const { verdict, withholdsMessages, record } = this.#decide(facts, moment);
-    return { text, facts, reading, verdict, withholdsMessages, record: recordWithText(text, record) };
+    const withText = recordWithText(text, { verdict, record });
+    return { text, facts, reading, verdict, withholdsMessages, record: withText };
   }
 
   #decide(facts: StatementFacts, moment: Moment | null): Decided {
-    const { name: connection, default: otherwise } = this.#connection;
-    const subject = { identity: this.#identity, connection, default: otherwise };
-    const verdict = this.#rules.decide(facts, subject, moment);
+    const subject = this.#subject();
+    const decided = this.#rules.decide(facts, subject, moment);
+    // Results are masked in PostgreSQL's protocol only.
+    const verdict = this.#connection.protocol === 'postgres' ? decided : withoutMasking(decided, facts.kind);
     const withholdsMessages = this.#rules.mayQuoteMasked(facts, subject);
     return {
       kind: facts.kind,
@@ -225,6 +229,16 @@ export class Judge {
       withholdsMessages,
       record: recordOf(facts, verdict),
     };
+  }
+
+  /** True if a detector for this identity finds something in what is not the result of any statement. */
+  detects(bytes: Buffer, from: number, to: number): boolean {
+    return this.#rules.detects(this.#subject(), bytes, from, to);
+  }
+
+  #subject(): Subject {
+    const { name: connection, default: otherwise } = this.#connection;
+    return { identity: this.#identity, connection, default: otherwise };
   }
 
   #forget(): void {
@@ -278,8 +292,10 @@ function mayChangePortals(facts: StatementFacts): boolean {
   return facts.kind !== 'FETCH' && facts.effects.some(({ effect }) => effect === 'cursor' || effect === 'opaque');
 }
 
-function recordWithText(text: string, record: string): string {
-  return `"text":${JSON.stringify(text)},${record}`;
+/** Values of masked columns, and what detectors find, are not for the record: then no literal of the text is. */
+function recordWithText(text: string, { verdict: { masks }, record }: Pick<Decided, 'verdict' | 'record'>): string {
+  const hides = masks !== null && (masks.touchesMasked || masks.finds(text));
+  return `"text":${JSON.stringify(hides ? withoutLiterals(text) : text)},${record}`;
 }
 
 function recordOf(facts: StatementFacts, verdict: Verdict): string {
@@ -287,8 +303,17 @@ function recordOf(facts: StatementFacts, verdict: Verdict): string {
   return (
     `"fingerprint":"${facts.fingerprint}","kind":${JSON.stringify(facts.kind)},` +
     `"effects":${JSON.stringify(facts.effects.map(describeEffect))},` +
-    `"verdict":"${verdict.action}","rules":${JSON.stringify(verdict.rules)}${shadow}`
+    `"verdict":"${verdict.action}","rules":${JSON.stringify(verdict.rules)}${shadow}${masksOf(verdict)}`
   );
+}
+
+/** The masks, and the positions of the columns they are for, from 1. */
+function masksOf({ action, masks }: Verdict): string {
+  if (action !== 'allow' || masks === null || masks.ids.length === 0) return '';
+  const columns = (masks.columns ?? []).flatMap((column, index) =>
+    column !== null && (column.mask !== null || column.paths.length > 0) ? [index + 1] : [],
+  );
+  return `,"masks":${JSON.stringify(masks.ids)},"masked":${JSON.stringify(columns)}`;
 }
 
 /** One effect in words: `delete public.orders (none)`, `opaque: anonymous code`. */

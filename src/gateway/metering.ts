@@ -41,22 +41,26 @@ export class Metering {
     if (left === Number.POSITIVE_INFINITY) return;
     execution.timer = setTimeout(() => {
       const over = execution.isDone ? null : meter.end(left + 1, Date.now());
-      if (over !== null) this.#cut(execution, over);
+      if (over !== null) this.#cutOver(execution, over);
     }, left + 1).unref();
   }
 
   /** Charges a part of a result. @returns true if it is over the budget, and not for the client */
   isOver(running: Execution, rows: number, bytes: number): boolean {
     if (running.meter === null) return false;
-    if (running.over !== null) return true;
+    if (running.cut !== null) return true;
     const over = running.meter.add(rows, bytes, Date.now());
-    if (over !== null) this.#cut(running, over);
+    if (over !== null) this.#cutOver(running, over);
     return over !== null;
   }
 
+  #cutOver(execution: Execution, over: OverLimit): void {
+    this.cut(execution, overBudget(over, execution.statements[0]!.facts.kind));
+  }
+
   /** No more of this result reaches the client; the upstream is asked to stop making it. */
-  #cut(execution: Execution, over: OverLimit): void {
-    execution.over = over;
+  cut(execution: Execution, refusal: Refusal): void {
+    execution.cut = refusal;
     this.isCancelling = true;
     const done = (): void => {
       this.isCancelling = false;

@@ -13,28 +13,36 @@ export interface NamedStatement {
 }
 
 /**
- * Judges a text whose statements define prepared statements or run them by name, in the order of the text: what a
- * statement runs counts as its own.
+ * Judges a text whose statements define prepared statements or cursors, or use them by name, in the order of the text: what
+ * a statement runs or fetches from counts as its own.
  *
  * @param named what the session has prepared under a name
+ * @param cursor what the session has declared under a name
  */
 export function judgeWithNames(
   judgement: Judgement,
   judge: Judge,
   names: NameContext,
   named: (name: string) => NamedStatement | null,
+  cursor: (name: string) => NamedStatement | null = () => null,
 ): JudgedStatement[] {
   const defined = new Map<string, readonly StatementFacts[]>();
+  const declared = new Map<string, readonly StatementFacts[]>();
 
   const factsOf = (name: string): readonly StatementFacts[] => {
     const here = defined.get(name);
     if (here !== undefined) return here;
-    const prepared = named(name);
+    return factsNow(named(name));
+  };
+  const factsNow = (prepared: NamedStatement | null): readonly StatementFacts[] => {
     if (prepared === null) return [];
     const current = judge.again(prepared.judgement, prepared.names ?? names);
     // A long text that has to be read anew takes another thread, and the statement is needed now.
     return current instanceof Promise ? [] : current.statements.map(({ facts }) => facts);
   };
+  /** Nothing, if the cursor is not known: the columns of its rows stay unknown then. */
+  const fetchedBy = ({ fetches }: StatementFacts): readonly StatementFacts[] =>
+    fetches === undefined ? [] : (declared.get(fetches) ?? factsNow(cursor(fetches)));
   const runBy = (facts: StatementFacts, depth: number): StatementFacts[] =>
     facts.executes.flatMap((name) => {
       const inner = depth > DEEPEST ? [] : factsOf(name);
@@ -44,17 +52,17 @@ export function judgeWithNames(
 
   return judgement.statements.map((statement) => {
     const { facts, reading, text } = statement;
-    const inner = runBy(facts, 0);
+    const inner = [...runBy(facts, 0), ...fetchedBy(facts)];
     const judged = inner.length === 0 ? statement : judge.judgeStatement(text, together(facts, inner), reading);
     const change = facts.nameChange;
     if (change?.op === 'prepare') defined.set(change.name, [change.inner]);
+    else if (change?.op === 'declare') declared.set(change.name, [change.inner]);
     else if (change?.op === 'deallocate') defined.set(change.name, []);
     return judged;
   });
 }
 
-/** The facts of a statement with those of the statements it runs. What cannot be told of one cannot be told of all. */
-/** The facts of a statement with those of what it runs by name. */
+/** The facts of a statement with those of what it runs by name. What cannot be told of one cannot be told of all. */
 export function together(facts: StatementFacts, inner: readonly StatementFacts[]): StatementFacts {
   const { uses: _uses, outputs: _outputs, ...rest } = facts;
   const uses: ColumnUse[] = [];

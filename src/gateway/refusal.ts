@@ -52,6 +52,30 @@ export function overBudget(over: OverLimit, kind: string): Refusal {
   return refusal('53400', over.message, over.hint, over.limit.rule, kind, over.retry);
 }
 
+/** What the server returned is not what was expected, so that masks would not be where they have to be. */
+export function unmaskable(why: string, kind: string): Refusal {
+  return refusal(
+    '55000',
+    `The result was not sent, because it cannot be masked: ${why}.`,
+    'Try again; if it happens again, name the columns you need.',
+    'masking',
+    kind,
+    'later',
+  );
+}
+
+/** A client writes what it was shown in the place of a value. */
+export function writesMaskBack(mask: string, kind: string): Refusal {
+  return refusal(
+    '42501',
+    `The statement would write a masked value over the value itself (rule ${mask}).`,
+    'Leave that column out of what you write: what you read is not what is stored.',
+    mask,
+    kind,
+    'never',
+  );
+}
+
 function notRecorded(reason: string, kind: string): Refusal {
   const full = /ENOSPC|EDQUOT/.test(reason);
   return refusal(

@@ -17,6 +17,8 @@ export class Counters {
   violations = 0;
   cancelRequests = 0;
   upstreamFailures = 0;
+  /** Results that were not what masks had been planned for. */
+  unmaskable = 0;
   readonly refusals = new Map<string, number>();
 
   refusal(by: string): void {

@@ -1,8 +1,11 @@
-import type { Meter, OverLimit } from '../policy/budgets.ts';
+import type { Meter } from '../policy/budgets.ts';
 import type { Journal } from '../recording/journal.ts';
 import type { JudgedStatement } from './judge.ts';
 import type { Refusal } from './refusal.ts';
 import type { SessionServices, SessionStart } from './services.ts';
+
+/** How a dialect masks the results of an execution; only that dialect looks at it. */
+export type Masking = object;
 
 /** Statements that were forwarded together, while their outcome is not known. */
 export class Execution {
@@ -19,8 +22,10 @@ export class Execution {
   tag = '';
   /** Counts what it uses against the budgets of its verdicts; `null` where there are none. */
   meter: Meter | null = null;
-  /** The budget that is used up: the rest of the result is not for the client. */
-  over: OverLimit | null = null;
+  /** Why the rest of the result is not for the client; the error it gets in its place. */
+  cut: Refusal | null = null;
+  /** How the result that comes in is masked; `null` if nothing is. */
+  masking: Masking | null = null;
   /** Runs out when the time budget does. */
   timer: NodeJS.Timeout | null = null;
 
@@ -110,7 +115,7 @@ export class StatementRecorder {
     execution.bytes = 0;
     if (execution.meter === null || !execution.isDone) return;
     // A statement that was cut was charged then.
-    if (execution.over === null) execution.meter.end(ms, Date.now());
+    if (execution.cut === null) execution.meter.end(ms, Date.now());
     if (execution.timer !== null) clearTimeout(execution.timer);
   }
 

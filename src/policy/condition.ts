@@ -21,6 +21,7 @@ export interface DecidableFacts {
   readonly fingerprint?: string;
   readonly uses?: readonly ColumnUse[];
   readonly outputs?: readonly OutputColumn[];
+  readonly fetches?: string;
 }
 
 /** One key of a condition. `words` say why it did not hold, after "because". */

@@ -353,7 +353,7 @@ test('a verdict names every rule that matched, sorted', () => {
 
 test('shadow rules that would have changed the verdict are named, and change nothing', () => {
   const read = [effect('read', relation('t'))];
-  const plain = { action: 'allow', rules: [], stable: true, limits: [] };
+  const plain = { action: 'allow', rules: [], stable: true, limits: [], masks: null };
   assert.deepEqual(decide([rule({ shadow: true })], read), { ...plain, shadow: ['r'] });
   const allow = [rule({ shadow: true, action: 'allow' })];
   const verdict = refused(decide(allow, read, { default: 'deny' }));

@@ -4,7 +4,15 @@ import { aboutEffects, type CompiledRule, compileRule, isVolatile, matchedEffect
 import type { DecidableFacts, Subject } from './condition.ts';
 import { type Explanation, explainRule } from './explain.ts';
 import type { Limit } from './limit.ts';
-import { type CompiledDetector, type CompiledMask, compileDetector, compileMask, maskAsRule } from './masks.ts';
+import { type MaskPlan, planOf } from './mask-plan.ts';
+import {
+  type CompiledDetector,
+  type CompiledMask,
+  compileDetector,
+  compileMask,
+  type MaskKeys,
+  maskAsRules,
+} from './masks.ts';
 import type { Moment } from './moment.ts';
 import { isTable } from './object-pattern.ts';
 import { heldBecause, refusalOf } from './refusal-text.ts';
@@ -46,6 +54,8 @@ export interface OtherSections {
   readonly detectors: readonly { readonly detector: DetectorSource; readonly shadow: boolean }[];
 }
 
+const NO_MASKS = { masks: null, shadowMasks: [], isVolatile: false };
+
 const NO_OTHERS: OtherSections = { session: [], masks: [], detectors: [] };
 
 /** All rules in force, compiled. Immutable: a reload makes another one. */
@@ -58,31 +68,28 @@ export class RuleSet {
   readonly detectors: readonly CompiledDetector[];
   readonly #session: readonly CompiledSessionRule[];
 
-  constructor(rules: readonly LoadedRule[], version: string, others: OtherSections = NO_OTHERS) {
+  /** @param keys of maskers; without them values become NULL where one is needed */
+  constructor(
+    rules: readonly LoadedRule[],
+    version: string,
+    others: OtherSections = NO_OTHERS,
+    keys: MaskKeys = new Map(),
+  ) {
     this.version = version;
-    this.masks = others.masks.map(({ mask, shadow }) => compileMask(mask, shadow)).sort(byId);
-    this.detectors = others.detectors.map(({ detector, shadow }) => compileDetector(detector, shadow)).sort(byId);
+    this.masks = others.masks.map(({ mask, shadow }) => compileMask(mask, shadow, keys)).sort(byId);
+    this.detectors = others.detectors.map(({ detector, shadow }) => compileDetector(detector, shadow, keys)).sort(byId);
     this.#session = others.session.map(compileSessionRule).sort(byId);
     this.rules = [
       ...rules.map(({ rule, shadow }) => compileRule(rule, shadow)),
       ...others.session.map(pinsAsRule),
-      ...others.masks.map(({ mask, shadow }) =>
-        maskAsRule(
-          'masks',
-          mask,
-          compileMask(mask, shadow).columns.map(({ pattern }) => pattern),
-          shadow,
-        ),
-      ),
-      ...others.detectors.map(({ detector, shadow }) =>
-        maskAsRule('detectors', detector, compileDetector(detector, shadow).columns, shadow),
-      ),
+      ...others.masks.flatMap(({ mask, shadow }) => maskAsRules(mask, shadow)),
     ].sort(byId);
   }
 
   /** Ids of all rules, masks, detectors and session rules, sorted. */
   get ids(): readonly string[] {
-    return this.rules.map((rule) => rule.id);
+    const ids = [...this.rules, ...this.masks, ...this.detectors].map(({ id }) => id);
+    return [...new Set(ids)].sort();
   }
 
   /** What a session of this subject begins with, and cannot change. */
@@ -142,7 +149,9 @@ export class RuleSet {
         }
       }
     }
-    const outcome = { rules: matched, stable, limits };
+    const { masks, shadowMasks, isVolatile: masksAreVolatile } = this.#masksOf(facts, subject, moment);
+    shadowStricter.push(...shadowMasks);
+    const outcome = { rules: matched, stable: stable && !masksAreVolatile, limits, masks };
     if (refusing !== null && refused !== null) {
       const words = refusalOf(refused, refusing.id, wordsOf(refusing));
       return { ...outcome, action: 'deny', shadow: [], rule: refusing.id, ...words, retry: 'never' };
@@ -170,6 +179,32 @@ export class RuleSet {
     return { ...outcome, action: 'allow', shadow: shadowStricter };
   }
 
+  /** What happens to the result of a statement, were it allowed. */
+  #masksOf(
+    facts: DecidableFacts,
+    subject: Subject,
+    moment: Moment | null,
+  ): { readonly masks: MaskPlan | null; readonly shadowMasks: readonly string[]; readonly isVolatile: boolean } {
+    if (this.masks.length === 0 && this.detectors.length === 0) return NO_MASKS;
+    const applies = (one: CompiledMask | CompiledDetector) => one.appliesTo(subject, moment);
+    const masks = this.masks.filter(applies);
+    const detectors = this.detectors.filter(applies);
+    const shadowed = planOf(
+      facts,
+      masks.filter(({ shadow }) => shadow),
+      detectors.filter(({ shadow }) => shadow),
+    );
+    return {
+      masks: planOf(
+        facts,
+        masks.filter(({ shadow }) => !shadow),
+        detectors.filter(({ shadow }) => !shadow),
+      ),
+      shadowMasks: shadowed?.ids ?? [],
+      isVolatile: [...this.masks, ...this.detectors].some((one) => one.isVolatileFor(subject)),
+    };
+  }
+
   /**
    * True if the server's messages about the statement may quote values that are masked for this subject: constraint
    * violations, failed casts and notices do. It does whatever touches, or may touch, a relation with such a column.
@@ -180,6 +215,13 @@ export class RuleSet {
         !mask.shadow &&
         mask.appliesTo(subject, null) &&
         effects.some((effect) => mask.columns.some(({ pattern }) => isTable(pattern.table, effect, true))),
+    );
+  }
+
+  /** True if a detector that is for the subject, for any column, finds something in the bytes. */
+  detects(subject: Subject, bytes: Buffer, from: number, to: number): boolean {
+    return this.detectors.some(
+      (one) => !one.shadow && one.appliesTo(subject, null) && one.detector.finds(bytes, from, to),
     );
   }
 

@@ -195,8 +195,8 @@ test('ids are one name space over all sections', () => {
 test('a file may have masks only; one with nothing at all is a mistake', () => {
   const masks = loadRules([file('version: 1\nmasks: [{ id: a, columns: t.c, with: null }]\n')]).masks;
   assert.deepEqual(
-    masks.map((mask) => mask.with),
-    [{ null: true }],
+    masks.map((mask) => mask.masker),
+    [{ kind: 'null' }],
   );
   assert.match(problemsOf(file('version: 1\n'))[0]!, /must have rules, session, masks or detectors/);
   assert.match(
@@ -248,6 +248,7 @@ test('mode: shadow on a file makes all its rules shadow rules, except those that
     shadow: ['a'],
     stable: true,
     limits: [],
+    masks: null,
   });
   assert.equal(loaded.decide({ effects: [effect('drop')] }, subject).action, 'deny');
 });

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ColumnUse, Effect } from '../statements/facts.ts';
+import type { ColumnUse, Effect, OutputColumn } from '../statements/facts.ts';
 import { type DecidableFacts, type Moment, RuleSet, type Subject } from './decide.ts';
+import { withoutMasking } from './mask-plan.ts';
 import type { DetectorSource, MaskSource } from './rule-schema.ts';
 
 const AGENT: Subject = {
@@ -43,19 +44,74 @@ function action(facts: Partial<DecidableFacts>, subject = AGENT, rules = masked(
   return rules.decide({ effects: [], uses: [], ...facts }, subject, moment).action;
 }
 
-test('a statement that touches a masked column is refused, others are not', () => {
-  assert.equal(action({ effects: [read('customers', ['id', 'name'])] }), 'allow');
-  assert.equal(action({ effects: [read('customers', [])] }), 'allow', 'count(*)');
-  assert.equal(action({ effects: [read('customers', ['id', 'email'])] }), 'deny');
-  assert.equal(action({ effects: [read('customers', ['email'], 'hr')] }), 'allow');
-  assert.equal(action({ effects: [read('customers', ['email'], null)] }), 'deny', 'it may be the one in public');
-  assert.equal(action({ effects: [read('people', ['ssn'], 'hr')] }), 'deny');
-  assert.equal(action({ effects: [read('t', ['j'])] }), 'deny', 'the column of a path is masked as a whole');
-  const use: ColumnUse = { schema: 'public', relation: 'customers', column: 'email', use: 'condition' };
-  assert.equal(action({ effects: [read('customers', ['id'])], uses: [use] }), 'deny');
-  const update: Effect = { ...read('customers', ['name']), effect: 'update' };
-  assert.equal(action({ effects: [update] }), 'allow');
-  assert.equal(action({ effects: [update], uses: [use] }), 'deny');
+const EMAIL = { schema: 'public', relation: 'customers', column: 'email' } as const;
+const PLAIN: OutputColumn = { name: 'e', from: 'plain', columns: [EMAIL] };
+const DERIVED: OutputColumn = { name: 'd', from: 'derived', columns: [EMAIL] };
+
+/** What happens to each output: `-` nothing, else the kind of masker; `!` behind it if NULL is masked too. */
+function planned(facts: Partial<DecidableFacts>, rules = masked(), subject = AGENT): string {
+  const { masks } = rules.decide({ effects: [], uses: [], ...facts }, subject, MOMENT);
+  return (masks?.columns ?? [])
+    .map((column) => (column === null ? '-' : `${column.mask?.kind ?? 'parts'}${column.isDerived ? '!' : ''}`))
+    .join(' ');
+}
+
+test('a masked column is shown masked, and nothing else is', () => {
+  const effects = [read('customers', ['id', 'email'])];
+  const id: OutputColumn = { name: 'id', from: 'plain', columns: [{ ...EMAIL, column: 'id' }] };
+  const count: OutputColumn = { name: 'count', from: 'none', columns: [] };
+  const outputs = [id, PLAIN, DERIVED, count];
+  assert.equal(action({ effects, outputs }), 'allow');
+  assert.equal(planned({ effects, outputs }), '- email redact! -');
+  assert.equal(planned({ effects, outputs: [{ ...DERIVED, from: 'unknown', columns: [] }] }), 'redact!');
+  assert.equal(planned({ effects: [read('t', ['a'])], outputs: [{ ...id, from: 'unknown', columns: [] }] }), 'redact!');
+  const inJson: OutputColumn = { name: 'j', from: 'plain', columns: [{ schema: null, relation: 't', column: 'j' }] };
+  assert.equal(
+    planned({ effects: [read('t', ['j'])], outputs: [inJson, { ...inJson, from: 'derived' }] }),
+    'parts redact!',
+  );
+  assert.equal(planned({ effects, outputs }, masked({ derived: 'allow' })), '- email - -');
+  assert.equal(action({ effects, outputs }, AGENT, masked({ derived: 'deny' })), 'deny');
+  assert.equal(action({ effects, outputs: [PLAIN] }, AGENT, masked({ derived: 'deny' })), 'allow');
+});
+
+test('of several masks the strictest counts', () => {
+  const sources = [
+    PII,
+    { ...PII, id: 'p', with: { partial: { last: 2 } } },
+    { ...PII, id: 'n', with: { null: true } },
+  ] as const;
+  const of = (masks: readonly MaskSource[]) =>
+    new RuleSet([], 'v', { session: [], masks: masks.map((mask) => ({ mask, shadow: false })), detectors: [] });
+  const facts = { effects: [read('customers', ['email'])], outputs: [PLAIN] };
+  assert.equal(planned(facts, of(sources)), 'null');
+  assert.equal(planned(facts, of(sources.slice(0, 2))), 'partial');
+  assert.equal(planned(facts, of([sources[1], { ...sources[1], id: 'q', with: { partial: { last: 9 } } }])), 'redact');
+});
+
+test('a masked column that decides or is copied is refused as the mask says', () => {
+  const effects = [read('customers', ['id'])];
+  const decide = (use: ColumnUse['use'], mask: Partial<MaskSource>) =>
+    action({ effects, outputs: [], uses: [{ ...EMAIL, use }] }, AGENT, masked(mask));
+  assert.equal(decide('equality', {}), 'allow');
+  assert.equal(decide('condition', {}), 'deny');
+  assert.equal(decide('equality', { predicates: 'deny' }), 'deny');
+  assert.equal(decide('condition', { predicates: 'allow' }), 'allow');
+  assert.equal(decide('copy', { predicates: 'allow' }), 'deny');
+  assert.equal(decide('copy', { copies: 'hold' }), 'hold');
+  assert.equal(decide('copy', { copies: 'allow' }), 'allow');
+});
+
+test('where results cannot be masked, what shows a masked column is refused', () => {
+  const facts = { effects: [read('customers', ['email'])], uses: [], outputs: [PLAIN] };
+  const verdict = withoutMasking(masked().decide(facts, AGENT, MOMENT), 'SELECT');
+  assert.ok(verdict.action === 'deny');
+  assert.equal(verdict.rule, 'pii');
+  const count: OutputColumn = { name: 'count', from: 'none', columns: [] };
+  assert.equal(
+    withoutMasking(masked().decide({ ...facts, outputs: [count] }, AGENT, MOMENT), 'SELECT').action,
+    'allow',
+  );
 });
 
 test('a statement of which it cannot be told is refused', () => {
@@ -107,30 +163,43 @@ test('masks are there as data, with every default', () => {
     {
       id: 'pii',
       shadow: false,
-      columns: [null, null, '$.card'],
-      with: { email: 'keep-domain' },
+      columns: [null, null, ['card']],
+      masker: { kind: 'email' },
       derived: 'redact',
       predicates: 'equality',
       copies: 'deny',
+      isVolatileFor: mask?.isVolatileFor,
       appliesTo: mask?.appliesTo,
     },
   );
 });
 
-test('a detector refuses what touches its columns, and of all columns every read of one', () => {
-  const detector: DetectorSource = { id: 'd', find: ['jwt'], columns: ['*'], with: { redact: true } };
+test('a detector looks at its columns and refuses nothing', () => {
+  const detector: DetectorSource = {
+    id: 'd',
+    find: ['jwt'],
+    patterns: ['EMP-[0-9]+'],
+    columns: ['*'],
+    with: { redact: true },
+  };
   const rules = new RuleSet([], 'v', { session: [], masks: [], detectors: [{ detector, shadow: false }] });
-  assert.equal(action({ effects: [read('t', ['x'])] }, AGENT, rules), 'deny');
-  assert.equal(action({ effects: [read('t', [])] }, AGENT, rules), 'allow');
-  assert.deepEqual(
-    rules.detectors.map(({ find }) => find),
-    [['jwt']],
+  const { action: verdict, masks } = rules.decide(
+    { effects: [read('t', ['x'])], uses: [], outputs: [PLAIN] },
+    AGENT,
+    MOMENT,
   );
+  assert.equal(verdict, 'allow');
+  assert.deepEqual([masks?.ids, masks?.detectorIds, masks?.columns?.[0]?.detectors.length], [[], ['d'], 1]);
+  assert.equal(masks?.finds('for EMP-17'), true);
 });
 
 test('a refusal says what to do, and no setting', () => {
-  const verdict = masked().decide({ effects: [read('customers', ['email'])], uses: [] }, AGENT, MOMENT);
+  const verdict = masked().decide(
+    { effects: [read('customers', ['email'])], uses: [{ ...EMAIL, use: 'condition' }], outputs: [] },
+    AGENT,
+    MOMENT,
+  );
   assert.ok(verdict.action === 'deny');
   assert.equal(verdict.message, 'Reading public.customers is refused by rule pii.');
-  assert.match(verdict.hint, /^Leave that column out/);
+  assert.match(verdict.hint, /^Use that column in the select list only/);
 });

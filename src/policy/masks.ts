@@ -1,75 +1,130 @@
-import { type ColumnName, EFFECT_CLASSES, type Effect, type EffectName } from '../statements/facts.ts';
+import { compilePattern, Detector } from '../masking/detectors.ts';
+import { type JsonPath, parseJsonPath } from '../masking/json-paths.ts';
+import { type Masker, REDACTED } from '../masking/masker.ts';
+import { type ColumnName, type ColumnUse, EFFECT_CLASSES, type Effect, type EffectName } from '../statements/facts.ts';
 import { TELLS_NO_STORED_VALUES } from '../statements/postgres/functions.ts';
+import { DEFAULT_APPROVAL } from './approval.ts';
 import { areColumns, type ColumnPattern, compileColumnPattern, mayBeColumn } from './column-pattern.ts';
 import type { CompiledRule } from './compiled-rule.ts';
 import { type CompiledCondition, compileWhen, compileWho, type DecidableFacts, type Subject } from './condition.ts';
 import type { Moment } from './moment.ts';
-import type { DetectorSource, Masker, MaskSource } from './rule-schema.ts';
+import type { DetectorSource, MaskerSource, MaskSource, SecretReference } from './rule-schema.ts';
 
 /**
- * `masks:` and `detectors:`, ready for whoever replaces values. Nobody does yet, and a mask that does nothing would let
- * out what it is there to keep in. So until then each of them is also a rule that refuses: see {@link maskAsRule}.
+ * `masks:` and `detectors:`, compiled. Of both mask-plan.ts makes what happens to each column of a result. What cannot be
+ * done on a result (a masked column that decides which rows come, or that is copied elsewhere) a mask refuses: so each is
+ * a rule as well, see {@link maskAsRules}.
  */
 export interface CompiledMask {
   readonly id: string;
   readonly shadow: boolean;
   readonly columns: readonly MaskedColumn[];
-  /** One key: the masker. */
-  readonly with: Masker;
+  readonly masker: Masker;
   readonly derived: 'redact' | 'deny' | 'allow';
   readonly predicates: 'equality' | 'deny' | 'allow';
   readonly copies: 'deny' | 'hold' | 'allow';
+  /** True if whether it is for this subject depends on the moment. */
+  isVolatileFor(subject: Subject): boolean;
   /** Whether it is for this subject now; a moment that is not known ends every exception. */
   appliesTo(subject: Subject, moment: Moment | null): boolean;
 }
 
 export interface MaskedColumn {
   readonly pattern: ColumnPattern;
-  /** The part of a JSON value, `$.card.number`; `null` for the whole value. */
-  readonly path: string | null;
+  /** The part of a JSON value; `null` for the whole value. */
+  readonly path: JsonPath | null;
 }
 
 export interface CompiledDetector {
   readonly id: string;
   readonly shadow: boolean;
-  readonly find: DetectorSource['find'];
+  readonly detector: Detector;
   readonly columns: readonly ColumnPattern[];
-  readonly with: Masker;
+  readonly masker: Masker;
+  isVolatileFor(subject: Subject): boolean;
   appliesTo(subject: Subject, moment: Moment | null): boolean;
 }
 
-export function compileMask(source: MaskSource, shadow: boolean): CompiledMask {
+/** Secrets of maskers by {@link secretName}. Where one is missing, its masker makes NULL of every value. */
+export type MaskKeys = ReadonlyMap<string, Buffer>;
+
+function secretName(reference: SecretReference): string {
+  return JSON.stringify(reference);
+}
+
+/**
+ * The keys of the maskers of rule files.
+ *
+ * @param secret what a reference stands for; rejects if it cannot be had
+ */
+export async function maskKeys(
+  {
+    masks,
+    detectors,
+  }: {
+    readonly masks: readonly { readonly mask: MaskSource }[];
+    readonly detectors: readonly { readonly detector: DetectorSource }[];
+  },
+  secret: (reference: SecretReference) => Promise<string>,
+): Promise<MaskKeys> {
+  const keys = new Map<string, Buffer>();
+  for (const { with: masker } of [...masks.map(({ mask }) => mask), ...detectors.map(({ detector }) => detector)]) {
+    for (const reference of [masker.hash?.key, masker.fpe?.key]) {
+      if (reference !== undefined) keys.set(secretName(reference), Buffer.from(await secret(reference), 'utf8'));
+    }
+  }
+  return keys;
+}
+
+export function compileMask(source: MaskSource, shadow: boolean, keys: MaskKeys): CompiledMask {
   return {
     id: source.id,
     shadow,
     columns: source.columns.map((text) => {
-      const [column = '', path = null] = text.split(':');
-      return { pattern: compileColumnPattern(column), path };
+      const [column = '', path] = text.split(':');
+      return { pattern: compileColumnPattern(column), path: path === undefined ? null : parseJsonPath(path) };
     }),
-    with: source.with,
+    masker: compileMasker(source.with, keys),
     derived: source.derived ?? 'redact',
     predicates: source.predicates ?? 'equality',
     copies: source.copies ?? 'deny',
-    appliesTo: applies(source),
+    ...applies(source),
   };
 }
 
-export function compileDetector(source: DetectorSource, shadow: boolean): CompiledDetector {
+export function compileDetector(source: DetectorSource, shadow: boolean, keys: MaskKeys): CompiledDetector {
   return {
     id: source.id,
     shadow,
-    find: source.find,
+    detector: new Detector(source.find ?? [], (source.patterns ?? []).map(compilePattern)),
     columns: source.columns.map((text) => compileColumnPattern(text === '*' ? '*.*' : text)),
-    with: source.with,
-    appliesTo: applies(source),
+    masker: compileMasker(source.with, keys),
+    ...applies(source),
   };
 }
 
-function applies(source: MaskSource | DetectorSource): CompiledMask['appliesTo'] {
+function compileMasker(source: MaskerSource, keys: MaskKeys): Masker {
+  const { redact, partial, hash, fpe, bucket, constant } = source;
+  if (redact !== undefined) return { kind: 'redact', text: redact === true ? REDACTED : redact };
+  if (partial !== undefined) return { kind: 'partial', first: partial.first ?? 0, last: partial.last ?? 0 };
+  if (hash !== undefined) return { kind: 'hash', key: keys.get(secretName(hash.key)) ?? null };
+  if (fpe !== undefined) return { kind: 'fpe', key: keys.get(secretName(fpe.key)) ?? null };
+  if (bucket !== undefined) return { kind: 'bucket', step: String(bucket) };
+  if (constant !== undefined) return { kind: 'constant', text: String(constant) };
+  if (source.email !== undefined) return { kind: 'email' };
+  if (source.year !== undefined) return { kind: 'year' };
+  return source.month === undefined ? { kind: 'null' } : { kind: 'month' };
+}
+
+function applies(source: MaskSource | DetectorSource): Pick<CompiledMask, 'appliesTo' | 'isVolatileFor'> {
   const { who, unless } = whose(source);
-  return (subject, moment) =>
-    who.every((test) => test.holds(subject)) &&
-    !(unless?.who.every((test) => test.holds(subject)) && unless.when.every((test) => test.holds(moment)));
+  return {
+    isVolatileFor: (subject) =>
+      unless !== null && unless.when.length > 0 && [...who, ...unless.who].every((test) => test.holds(subject)),
+    appliesTo: (subject, moment) =>
+      who.every((test) => test.holds(subject)) &&
+      !(unless?.who.every((test) => test.holds(subject)) && unless.when.every((test) => test.holds(moment))),
+  };
 }
 
 function whose({ match, unless }: MaskSource | DetectorSource): {
@@ -83,41 +138,54 @@ function whose({ match, unless }: MaskSource | DetectorSource): {
 }
 
 /**
- * The substitute for a mask or detector: it refuses every statement that touches one of its columns, or of which it cannot
- * be told whether it does. Among the latter are calls of functions that are not known to be pure, statements on relations
- * that the catalogue does not have (they may be views over the column) or whose columns are not known, and the statistics the
- * server keeps of values.
+ * What a mask refuses: statements in which its columns do more than show, of which it cannot be told whether they do, and
+ * the statistics the server keeps of values. Among those of which it cannot be told are calls of functions that are not
+ * known to be pure, statements on relations that the catalogue does not have (they may be views over the column) or whose
+ * columns are not known.
  */
-export function maskAsRule(
-  section: 'masks' | 'detectors',
-  source: MaskSource | DetectorSource,
-  columns: readonly ColumnPattern[],
-  shadow: boolean,
-): CompiledRule {
-  const { who, unless } = whose(source);
-  return {
-    id: source.id,
-    section,
-    action: 'deny',
+export function maskAsRules(source: MaskSource, shadow: boolean): CompiledRule[] {
+  const { id, columns, copies, ...mask } = compileMask(source, shadow, new Map());
+  const patterns = columns.map(({ pattern }) => pattern);
+  const rule = (
+    action: 'deny' | 'hold',
+    holds: (effect: Effect, facts: DecidableFacts) => boolean,
+    hint: string,
+  ): CompiledRule => ({
+    id,
+    section: 'masks',
+    action,
     shadow,
     match: {
-      who,
-      when: [],
-      what: [
-        {
-          key: 'columns',
-          words: `it does not touch ${source.columns.join(', ')}`,
-          holds: (effect, facts) => mayShow(columns, effect, facts),
-        },
-      ],
+      ...{ who: whose(source).who, when: [] },
+      what: [{ key: 'columns', words: `it does nothing with ${source.columns.join(', ')} but show them`, holds }],
     },
-    unless,
+    unless: whose(source).unless,
     expression: null,
-    approval: null,
+    approval: action === 'hold' ? { ...DEFAULT_APPROVAL, rule: id } : null,
     limits: [],
     message: undefined,
-    hint: 'Leave that column out: name the columns you need instead of *, and use it in no condition or function.',
-  };
+    hint,
+  });
+  const refused = new Set<ColumnUse['use']>();
+  if (mask.predicates !== 'allow') refused.add('condition');
+  if (mask.predicates === 'deny') refused.add('equality');
+  if (copies === 'deny') refused.add('copy');
+  const refusing = rule(
+    'deny',
+    (effect, facts) =>
+      mayEscape(patterns, effect, facts) ||
+      (SHOWING.has(effect.effect) &&
+        (uses(patterns, facts, refused) || (mask.derived === 'deny' && derives(patterns, facts)))),
+    'Use that column in the select list only, where its values are masked: in no condition, order, group or copy.',
+  );
+  if (copies !== 'hold') return [refusing];
+  const copied = new Set<ColumnUse['use']>(['copy']);
+  const holding = rule(
+    'hold',
+    (effect, facts) => SHOWING.has(effect.effect) && uses(patterns, facts, copied),
+    'It runs once it is approved: send the same statement again then.',
+  );
+  return [refusing, holding];
 }
 
 const SHOWING: ReadonlySet<EffectName> = new Set(
@@ -143,7 +211,8 @@ const CATALOGUES_WITH_VALUES = new Set([
   'column_stats',
 ]);
 
-function mayShow(patterns: readonly ColumnPattern[], effect: Effect, facts: DecidableFacts): boolean {
+/** True if values may leave in a way that nothing is known of. */
+function mayEscape(patterns: readonly ColumnPattern[], effect: Effect, facts: DecidableFacts): boolean {
   if (UNTOLD.has(effect.effect)) return true;
   if (effect.effect === 'call-function') {
     const { object } = effect;
@@ -152,6 +221,8 @@ function mayShow(patterns: readonly ColumnPattern[], effect: Effect, facts: Deci
       facts.uses === undefined || facts.outputs === undefined || facts.outputs.some(({ from }) => from === 'unknown')
     );
   }
+  // The rows of a cursor that the session does not know.
+  if (effect.effect === 'cursor') return facts.fetches !== undefined && facts.outputs === undefined;
   if (!SHOWING.has(effect.effect)) return false;
   const { object } = effect;
   if (object === null) return true;
@@ -160,15 +231,26 @@ function mayShow(patterns: readonly ColumnPattern[], effect: Effect, facts: Deci
   if (CATALOGUES_WITH_VALUES.has(object.name)) return true;
   if (object.schema !== null && CATALOGUES.has(object.schema)) return false;
   if (object.catalogued !== true || facts.uses === undefined) return true;
-  if (facts.outputs === undefined) return areColumns(patterns, effect, facts.uses, true);
-  // What is shown, and what has an influence on what is shown or goes elsewhere; only writing a column from values is neither.
+  return facts.outputs === undefined && areColumns(patterns, effect, facts.uses, true);
+}
+
+function uses(
+  patterns: readonly ColumnPattern[],
+  facts: DecidableFacts,
+  kinds: ReadonlySet<ColumnUse['use']>,
+): boolean {
+  return facts.uses?.some((use) => kinds.has(use.use) && mayBe(patterns, use)) === true;
+}
+
+function derives(patterns: readonly ColumnPattern[], { outputs }: DecidableFacts): boolean {
   return (
-    facts.outputs.some(
-      ({ from, columns }) => from === 'unknown' || columns.some((column) => mayBe(patterns, column)),
-    ) || facts.uses.some((use) => mayBe(patterns, use))
+    outputs?.some(
+      ({ from, columns }) =>
+        from === 'unknown' || (from === 'derived' && columns.some((column) => mayBe(patterns, column))),
+    ) === true
   );
 }
 
-function mayBe(patterns: readonly ColumnPattern[], { schema, relation, column }: ColumnName): boolean {
+export function mayBe(patterns: readonly ColumnPattern[], { schema, relation, column }: ColumnName): boolean {
   return patterns.some((pattern) => mayBeColumn(pattern, schema, relation, column));
 }

@@ -1,10 +1,11 @@
 /** Writes docs/rules.md from the schema: `node src/policy/reference.ts`. A test fails when the two disagree. */
 
 import { writeFileSync } from 'node:fs';
+import { DETECTIONS } from '../masking/detectors.ts';
 import { EFFECT_CLASSES } from '../statements/facts.ts';
 import { FUNCTION_NAMES, type Type, VARIABLES } from './expression-types.ts';
 import { type RuleOutline, ruleOutline } from './json-schema.ts';
-import { DETECTIONS, EFFECTS, PREDICATES } from './rule-schema.ts';
+import { EFFECTS, PREDICATES } from './rule-schema.ts';
 
 const INTRODUCTION = `# The rule language
 

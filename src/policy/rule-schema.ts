@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { parseDuration, parseSize } from '../config/quantity.ts';
+import { compilePattern, DETECTIONS } from '../masking/detectors.ts';
 import { EFFECT_CLASSES, type EffectName, type Predicate } from '../statements/facts.ts';
 import { isDate, isDays, isHours, isZone } from './time-window.ts';
 
@@ -391,37 +392,44 @@ const mask = z.strictObject({
     .describe('`shadow` records what it would have done, and does nothing.'),
 });
 
-/** What detectors can find in a value. */
-export const DETECTIONS = [
-  'payment-card',
-  'iban',
-  'us-ssn',
-  'email',
-  'phone',
-  'private-key',
-  'jwt',
-  'aws-access-key',
-] as const;
+function isPattern(pattern: string): boolean {
+  try {
+    compilePattern(pattern);
+    return pattern !== '';
+  } catch {
+    return false;
+  }
+}
 
-const detector = z.strictObject({
-  ...about,
-  match: whoCondition.optional().describe("Whose results; everybody's if left out."),
-  find: oneOrMore(z.enum(DETECTIONS)).describe('What to look for in the values.'),
-  columns: oneOrMore(
-    checked(
-      (value) => value === '*' || columnPattern.safeParse(value).success,
-      'must be *, table.column or schema.table.column',
-    ),
-  ).describe('In which columns; `*` for all.'),
-  with: masker.describe('What a value becomes in which it was found.'),
-  unless: notEmpty(whoCondition.extend({ until: exception.shape.until }))
-    .optional()
-    .describe('Who sees the value itself.'),
-  mode: mode
-    .optional()
-    .meta({ default: 'enforce' })
-    .describe('`shadow` records what it would have done, and does nothing.'),
-});
+const detector = z
+  .strictObject({
+    ...about,
+    match: whoCondition.optional().describe("Whose results; everybody's if left out."),
+    find: oneOrMore(z.enum(DETECTIONS)).optional().describe('What to look for in the values.'),
+    patterns: oneOrMore(
+      checked(isPattern, 'must be a regular expression as RE2 reads it: without look-around and back-references'),
+    )
+      .optional()
+      .describe('Regular expressions of your own to look for (RE2 syntax), in linear time.'),
+    columns: oneOrMore(
+      checked(
+        (value) => value === '*' || columnPattern.safeParse(value).success,
+        'must be *, table.column or schema.table.column',
+      ),
+    ).describe('In which columns; `*` for all.'),
+    with: masker.describe('What a value becomes in which it was found.'),
+    unless: notEmpty(whoCondition.extend({ until: exception.shape.until }))
+      .optional()
+      .describe('Who sees the value itself.'),
+    mode: mode
+      .optional()
+      .meta({ default: 'enforce' })
+      .describe('`shadow` records what it would have done, and does nothing.'),
+  })
+  .refine(({ find, patterns }) => find !== undefined || patterns !== undefined, {
+    message: 'must have find or patterns',
+    when: ({ issues }) => issues.length === 0,
+  });
 
 const SECTIONS = ['rules', 'session', 'masks', 'detectors'] as const;
 
@@ -480,4 +488,5 @@ export type LimitSource = z.infer<typeof limit>;
 export type SessionRuleSource = z.infer<typeof sessionRule>;
 export type MaskSource = z.infer<typeof mask>;
 export type DetectorSource = z.infer<typeof detector>;
-export type Masker = z.infer<typeof maskers>;
+export type MaskerSource = z.infer<typeof maskers>;
+export type SecretReference = z.infer<typeof secret>;

@@ -1,4 +1,5 @@
 import type { Limit } from './limit.ts';
+import type { MaskPlan } from './mask-plan.ts';
 
 /** The outcome for one statement. */
 export type Verdict = AllowVerdict | HoldVerdict | DenyVerdict;
@@ -15,6 +16,8 @@ interface Outcome {
   readonly stable: boolean;
   /** Budgets to check before each execution and to charge, whether or not the verdict is stable; see budgets.ts. */
   readonly limits: readonly Limit[];
+  /** What happens to its result; `null` if no mask and no detector is for the subject. */
+  readonly masks: MaskPlan | null;
 }
 
 export interface AllowVerdict extends Outcome {

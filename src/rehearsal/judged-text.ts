@@ -1,10 +1,11 @@
 import { claimsInComment } from '../gateway/claims.ts';
 import type { RuleSet, Subject } from '../policy/decide.ts';
 import type { ExplainedRule } from '../policy/explain.ts';
+import { withoutMasking } from '../policy/mask-plan.ts';
 import type { Moment } from '../policy/moment.ts';
 import type { Verdict } from '../policy/verdict.ts';
 import type { StatementFacts } from '../statements/facts.ts';
-import type { ReadStatement, SessionReading, StatementReader } from './statement-reader.ts';
+import type { Dialect, ReadStatement, SessionReading, StatementReader } from './statement-reader.ts';
 
 export interface JudgedStatement extends ReadStatement {
   readonly verdict: Verdict;
@@ -42,7 +43,7 @@ export async function judgeText(
 ): Promise<JudgedText> {
   const statements: JudgedStatement[] = (await reader.read(text, session)).map((statement) => ({
     ...statement,
-    ...explained(rules, statement.facts, subject, moment),
+    ...explained(reader.dialect, rules, statement.facts, subject, moment),
   }));
   const action = statements.reduce<Verdict['action']>((worst, { facts, verdict }) => {
     const own = facts.refuses === null ? verdict.action : 'deny';
@@ -55,15 +56,17 @@ export async function judgeText(
   return { action, by: [...by].sort(), refusal: refusalOf(deciding[0], action), statements };
 }
 
-function explained(rules: RuleSet, facts: StatementFacts, subject: Subject, moment: Moment) {
-  return rules.explain(facts, subject, moment);
+function explained(dialect: Dialect, rules: RuleSet, facts: StatementFacts, subject: Subject, moment: Moment) {
+  const explanation = rules.explain(facts, subject, moment);
+  if (dialect === 'postgres') return explanation;
+  return { ...explanation, verdict: withoutMasking(explanation.verdict, facts.kind) };
 }
 
 function decidedBy({ verdict, rules, facts }: JudgedStatement, action: Verdict['action']): string[] {
   if (verdict.action !== action) return facts.refuses === null ? [] : ['encoding'];
   const ids = rules.filter((rule) => rule.effects.length > 0 && !rule.shadow && rule.action === action);
   const decided = ids.map(({ id }) => id).filter((id) => verdict.rules.includes(id));
-  return verdict.action !== 'allow' && verdict.rule === 'default' ? [...decided, 'default'] : decided;
+  return verdict.action === 'allow' || decided.includes(verdict.rule) ? decided : [...decided, verdict.rule];
 }
 
 function refusalOf(statement: JudgedStatement | undefined, action: Verdict['action']): JudgedText['refusal'] {

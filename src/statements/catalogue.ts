@@ -1,3 +1,5 @@
+import type { ColumnName } from './facts.ts';
+
 /**
  * The catalogue as statements need it: what the upstream's schema looks like. Plain data, read from a server or from a
  * snapshot file by `src/catalog/`; the same shape for both dialects (a MySQL database is a schema here).
@@ -25,6 +27,17 @@ export interface CatalogueData {
   readonly operators: readonly CatalogueOperator[];
   readonly casts: readonly CatalogueCast[];
   readonly types: readonly CatalogueType[];
+  /**
+   * PostgreSQL: which relations and columns the identifiers in a RowDescription mean. Of this one database as it is now: a
+   * snapshot has none.
+   */
+  readonly origins?: readonly CatalogueOrigin[];
+}
+
+/** The identifier of a relation, and its columns by number, from 1; `null` where one was dropped. */
+export interface CatalogueOrigin extends CatalogueName {
+  readonly oid: number;
+  readonly columns: readonly (string | null)[];
 }
 
 export interface CatalogueRelation {
@@ -171,6 +184,11 @@ export interface CatalogueLookup {
   operatorsNamed(name: string): readonly CatalogueOperator[];
   /** User-defined types of this name, in one schema or in any (`null`). */
   typesNamed(schema: string | null, name: string): readonly CatalogueType[];
+  /**
+   * The column a RowDescription means by a table's identifier and a column's number, also under the names it has in what the
+   * table inherits from or is a partition of; `null` if there is none. Not there where the server is not.
+   */
+  columnOf?(oid: number, number: number): readonly ColumnName[] | null;
 }
 
 /** A foreign key, from the side it references. */

@@ -137,9 +137,11 @@ export interface ColumnUse extends ColumnName {
   readonly use: 'equality' | 'condition' | 'copy';
 }
 
-/** A change to the session's prepared-statement namespace made by SQL text, in the order of the text. */
+/** A change made by SQL text to the session's prepared statements or cursors, in the order of the text. */
 export type NameChange =
   | { readonly op: 'prepare'; readonly name: string; readonly inner: StatementFacts }
+  /** DECLARE: `inner` is what FETCH from the cursor reads. */
+  | { readonly op: 'declare'; readonly name: string; readonly inner: StatementFacts }
   | { readonly op: 'deallocate'; readonly name: string }
   | { readonly op: 'deallocate-all' };
 
@@ -149,6 +151,10 @@ export interface StatementFacts {
   readonly effects: readonly Effect[];
   /** Names of prepared statements run by this one (SQL `EXECUTE name`): their effects count, and only the session knows them. */
   readonly executes: readonly string[];
+  /** The cursor whose rows it returns, which only the session knows. */
+  readonly fetches?: string;
+  /** How the rows of COPY TO STDOUT are written; absent for every other statement. */
+  readonly copyOut?: CopyFormat;
   readonly nameChange: NameChange | null;
   /** True if it may change how later text is read (client_encoding, standard_conforming_strings, ... or cannot be known). */
   readonly changesLexing: boolean;
@@ -167,6 +173,18 @@ export interface StatementFacts {
   /** Start and end of this statement in the analysed text, in UTF-16 code units. */
   readonly start: number;
   readonly end: number;
+}
+
+/** The options of COPY TO STDOUT (PostgreSQL documentation, COPY), with the defaults of the format. */
+export interface CopyFormat {
+  readonly format: 'text' | 'csv' | 'binary';
+  readonly delimiter: string;
+  readonly null: string;
+  readonly header: boolean;
+  readonly quote: string;
+  readonly escape: string;
+  /** Of the data; `null` for the client's. */
+  readonly encoding: string | null;
 }
 
 /** What one Query or Parse text holds; an empty list for an empty query. */

@@ -126,7 +126,7 @@ async function maskedValues(
   databases: readonly string[],
 ): Promise<string[]> {
   const patterns = readRuleFiles(ruleFiles).sections.masks.flatMap(({ mask }) =>
-    compileMask(mask, false).columns.map(({ pattern }) => pattern),
+    compileMask(mask, false, new Map()).columns.map(({ pattern }) => pattern),
   );
   const columns = await server.query(
     `SELECT c.table_schema AS s, c.table_name AS t, c.column_name AS c FROM information_schema.columns c

@@ -100,7 +100,7 @@ async function prepare(server: PostgresServer, schema: string, database: string)
 /** What is in the masked columns, as text: none of it may be in anything that is sent to the agent. */
 async function maskedValues(server: PostgresServer, ruleFiles: readonly string[]): Promise<string[]> {
   const patterns = readRuleFiles(ruleFiles).sections.masks.flatMap(({ mask }) =>
-    compileMask(mask, false).columns.map(({ pattern }) => pattern),
+    compileMask(mask, false, new Map()).columns.map(({ pattern }) => pattern),
   );
   const { host, port, superuser: user, password } = server;
   const client = new pg.Client({ host, port, user, password, database: TEMPLATE });

@@ -27,7 +27,7 @@ import { isRefused, isRefusedAlways, isStable, type JudgedStatement, type Judgem
 import { UNMETERED } from '../metering.ts';
 import { momentOf } from '../moment.ts';
 import { judgeWithNames } from '../names-in-text.ts';
-import { overBudget, type Refusal, refusalOf, unsupportedCommand, withheldMessages } from '../refusal.ts';
+import { type Refusal, refusalOf, unsupportedCommand, withheldMessages } from '../refusal.ts';
 import { mayChangeSchema } from '../schema-changes.ts';
 import type { SessionServices, SessionStart } from '../services.ts';
 import { Session } from '../session.ts';
@@ -926,7 +926,7 @@ export class MysqlSession extends Session implements PacketSink {
     if (this.isClosed) return;
     if (running !== null) this.#settle(running);
     if (this.#command === COM.resetConnection) this.#wasReset();
-    if (running?.over != null) {
+    if (running?.cut != null) {
       // It was complete before the upstream was told to stop: the client gets the error all the same, in its place.
       if (this.#droppedFrom < 0) this.#droppedFrom = sequence;
       this.#tellOver(running);
@@ -983,7 +983,7 @@ export class MysqlSession extends Session implements PacketSink {
   #failed(sequence: number, bytes: Buffer, start: number, end: number): void {
     const error = decodeErr(bytes.subarray(start, end));
     const running = this.#running;
-    if (running?.over != null) {
+    if (running?.cut != null) {
       if (this.#droppedFrom < 0) this.#droppedFrom = sequence;
       this.#tellOver(running);
       return;
@@ -1000,7 +1000,7 @@ export class MysqlSession extends Session implements PacketSink {
 
   /** The error of a result that was over its budget, as the packet that the client is waiting for. */
   #tellOver(running: Execution): void {
-    const refusal = overBudget(running.over!, running.statements[0]!.facts.kind);
+    const refusal = running.cut!;
     const told = inMysql(refusal);
     if (!running.isDone) this.#outcome(running, 'error', `,"errno":${told.errno},"sqlstate":"${told.code}"`);
     this.#abandon('skipped');

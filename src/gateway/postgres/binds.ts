@@ -36,6 +36,25 @@ export function bindsAsJson(bytes: Buffer, at: number, end: number): string {
   return `${json}]`;
 }
 
+/** The formats a Bind message asks for its result; none is text for all columns, one holds for all. */
+export function resultFormatsOf(bytes: Buffer, at: number, end: number): number[] {
+  let p = at + 2 + 2 * int16(bytes, at, end);
+  const parameters = int16(bytes, p, end);
+  p += 2;
+  for (let i = 0; i < parameters; i++) {
+    if (p + 4 > end) throw new ProtocolViolation('Bind ends inside a parameter');
+    p += 4 + Math.max(bytes.readInt32BE(p), 0);
+  }
+  const count = int16(bytes, p, end);
+  return Array.from({ length: count }, (_, i) => int16(bytes, p + 2 + 2 * i, end));
+}
+
+/** The parameters as {@link bindsAsJson} has them, each with its value left out. */
+export function bindsWithoutValues(bytes: Buffer, at: number, end: number): string {
+  const count = int16(bytes, at + 2 + 2 * int16(bytes, at, end), end);
+  return `[${Array.from({ length: count }, () => '{"masked":true}').join(',')}]`;
+}
+
 function int16(bytes: Buffer, at: number, end: number): number {
   if (at + 2 > end) throw new ProtocolViolation('Bind ends too early');
   return (bytes[at]! << 8) | bytes[at + 1]!;

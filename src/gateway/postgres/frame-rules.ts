@@ -34,7 +34,12 @@ export const BACKEND_RULES: FrameRules = (() => {
   for (const type of [authentication, backendKeyData, negotiateProtocolVersion, copyBothResponse]) {
     largest[type] = 0;
   }
-  for (const type of [BACKEND.errorResponse, BACKEND.commandComplete, BACKEND.parameterStatus, BACKEND.readyForQuery]) {
+  const { errorResponse, commandComplete, parameterStatus, readyForQuery } = BACKEND;
+  const { rowDescription, copyOutResponse, notificationResponse } = BACKEND;
+  for (const type of [
+    ...[errorResponse, commandComplete, parameterStatus, readyForQuery],
+    ...[rowDescription, copyOutResponse, notificationResponse],
+  ]) {
     largest[type] = LARGEST_WHOLE;
     streamed[type] = 0;
   }

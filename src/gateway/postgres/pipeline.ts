@@ -1,7 +1,7 @@
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import type { NameChange } from '../../statements/facts.ts';
 import type { Judge, JudgedStatement, Judgement } from '../judge.ts';
-import { overBudget, type Refusal } from '../refusal.ts';
+import type { Refusal } from '../refusal.ts';
 import { Execution, type OutcomeStatus, type StatementRecorder } from '../statement-recorder.ts';
 import { EXPECT, type Expectation, Expected } from './expected.ts';
 import { nameInText } from './message-names.ts';
@@ -12,6 +12,8 @@ export interface Prepared {
   judgement: Judgement;
   /** True once a record holds the text. */
   recorded: boolean;
+  /** The body of the RowDescription that the server gave of it, whose formats mean nothing; `null` if it gave none. */
+  description: Buffer | null;
 }
 
 /** A bound statement: `bytes` holds its Bind message from `start` to `end`, the parameters begin at `at`. */
@@ -21,6 +23,20 @@ export interface Portal {
   readonly start: number;
   readonly at: number;
   readonly end: number;
+  /** The body of the RowDescription that the server gave of it. */
+  description: Buffer | null;
+  /** The segment in which the client last asked for one; 0 if it did not. */
+  describedIn: number;
+}
+
+/** A Describe whose answer says in which form rows will come. */
+export class Described {
+  readonly of: Portal | Prepared | Execution;
+
+  /** @param of an Execution: asked by us, of the portal it is about to run; the answer is not for the client */
+  constructor(of: Portal | Prepared | Execution) {
+    this.of = of;
+  }
 }
 
 /** A message that was made to fail in the place of a refused one. */
@@ -33,7 +49,7 @@ class Refused {
 }
 
 /** What an expected answer is about. Names are confirmed and undone in the same way, of whichever table they are. */
-type Expectable = Execution | Refused | NameChangeSent<unknown>;
+type Expectable = Execution | Refused | Described | NameChangeSent<unknown>;
 
 /** What is done with messages of the extended protocol up to the next Sync. */
 export const SKIP = {
@@ -58,6 +74,8 @@ export class Pipeline {
   readonly #expected = new Expected<Expectable>();
   readonly prepared = new NameTable<Prepared>();
   readonly portals = new NameTable<Portal>();
+  /** What was declared under a name last, whether the cursor is still there or not. */
+  readonly cursors = new Map<string, Prepared>();
   /** Transaction status of the last ReadyForQuery. */
   #status = IDLE;
   /** The segment (from Sync to Sync) the next message belongs to; and how many have ended with ReadyForQuery. */
@@ -125,8 +143,15 @@ export class Pipeline {
     this.#sentExtended(EXPECT.bind, this.portals.change(name, portal, this.segment));
   }
 
-  sentDescribe(): void {
-    this.#sentExtended(EXPECT.describe, null);
+  /** @param described `null` if nothing depends on the answer */
+  sentDescribe(described: Described | null): void {
+    this.#sentExtended(EXPECT.describe, described);
+  }
+
+  /** The Describe whose answer comes in now, if something depends on it. */
+  get described(): Described | null {
+    const value = this.#expected.value();
+    return value instanceof Described ? value : null;
   }
 
   sentClose(isStatement: boolean, name: string): void {
@@ -292,7 +317,7 @@ export class Pipeline {
     this.#copyIn = false;
     let refusal: Refusal | null = null;
     if (value instanceof Execution) {
-      if (value.over !== null) refusal = overBudget(value.over, value.statements[0]!.facts.kind);
+      refusal = value.cut;
       if (!value.isDone) this.#outcome(value, 'error', `,"sqlstate":${JSON.stringify(refusal?.code ?? code)}`);
       this.#abandon(value, 'skipped');
     }
@@ -300,11 +325,11 @@ export class Pipeline {
     return refusal;
   }
 
-  /** A result over its budget was completed: the client gets an error instead. */
-  settleCut(): void {
+  /** A result that was cut was completed: the client gets an error instead. @param code its SQLSTATE */
+  settleCut(code: string): void {
     const execution = this.running;
     if (execution === null) return;
-    if (!execution.isDone) this.#outcome(execution, 'error', ',"sqlstate":"53400"');
+    if (!execution.isDone) this.#outcome(execution, 'error', `,"sqlstate":"${code}"`);
     this.#abandon(execution, 'skipped');
     if (this.#head() === EXPECT.execute) this.#expected.shift();
   }
@@ -375,9 +400,10 @@ export class Pipeline {
   #settleName(change: NameChange, statement: JudgedStatement, succeeded: boolean): void {
     this.namesInFlight--;
     if (!succeeded) return;
-    if (change.op === 'prepare') {
-      const judgement = this.#judge.judgePrepared(statement);
-      this.prepared.set(nameInText(change.name), { judgement, recorded: true });
+    if (change.op === 'prepare' || change.op === 'declare') {
+      const made = { judgement: this.#judge.judgePrepared(statement), recorded: true, description: null };
+      if (change.op === 'prepare') this.prepared.set(nameInText(change.name), made);
+      else this.cursors.set(nameInText(change.name), made);
     } else if (change.op === 'deallocate') this.prepared.set(nameInText(change.name), null);
     else this.prepared.clear('');
   }

@@ -2,9 +2,12 @@ import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import {
   BACKEND,
+  decodeCopyOutResponse,
   decodeErrorResponse,
+  decodeNotificationResponse,
   decodeParameterStatus,
   encodeErrorResponse,
+  encodeNotificationResponse,
   encodeReadyForQuery,
 } from '../../../protocols/postgres/backend.ts';
 import { type FrameRules, Framer, type FrameSink } from '../../../protocols/postgres/framing.ts';
@@ -17,28 +20,34 @@ import {
   FRONTEND,
 } from '../../../protocols/postgres/frontend.ts';
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
+import { isMasked, REDACTED } from '../../masking/masker.ts';
 import { opaqueText, type StatementFacts } from '../../statements/facts.ts';
 import { isUnsafeEncoding } from '../../statements/postgres/encodings.ts';
+import { literalsInText } from '../../statements/postgres/literals-in-text.ts';
 import { isRefused, isRefusedAlways, isStable, type JudgedStatement, type Judgement } from '../judge.ts';
 import { UNMETERED } from '../metering.ts';
 import { momentOf } from '../moment.ts';
 import { judgeWithNames } from '../names-in-text.ts';
-import { overBudget, type Refusal, refusalOf } from '../refusal.ts';
+import { type Refusal, refusalOf, unmaskable, writesMaskBack } from '../refusal.ts';
 import { mayChangeSchema } from '../schema-changes.ts';
 import type { SessionServices, SessionStart } from '../services.ts';
 import { Session } from '../session.ts';
-import type { Execution } from '../statement-recorder.ts';
-import { bindsAsJson, bindsAsText } from './binds.ts';
+import { Execution } from '../statement-recorder.ts';
+import { bindsAsJson, bindsAsText, bindsWithoutValues } from './binds.ts';
 import { fatal, refusalResponse, withheldError } from './errors.ts';
 import { EXPECT } from './expected.ts';
 import { BACKEND_RULES } from './frame-rules.ts';
+import { type ResultSettings, resultSettings } from './masked-results.ts';
 import { isAscii, isLatin1, nameAt, nameInText, nulAt, targetOf } from './message-names.ts';
-import { Pipeline, type Portal, type Prepared, SKIP } from './pipeline.ts';
+import { Described, Pipeline, type Portal, type Prepared, SKIP } from './pipeline.ts';
+import { ResultMasking } from './result-masking.ts';
 import { ASK_SEARCH_PATH, mayChangeSearchPath, searchPathOf } from './search-path.ts';
 import { TextReading } from './text-reading.ts';
 
 const READY_IDLE = encodeReadyForQuery('I');
 const FLUSH = encodeFlush();
+/** What a Describe is about, as its byte. */
+const PORTAL = 0x50; // P
 
 /** Begins the name of the portal that does not exist, so that nobody can make it exist; the server reads 63 bytes of it. */
 const NONCE = randomBytes(9).toString('base64url');
@@ -61,6 +70,8 @@ export class PostgresSession extends Session implements FrameSink {
    * a row costs no more than that.
    */
   #rowsOf: Execution | null = null;
+  /** What rewrites the row that comes in; `null` if it stays as it is. */
+  #rowMasking: ResultMasking | null = null;
   /** True if the row that comes in pieces is not for the client. */
   #pieceDropped = false;
   /** True after our own error in the place of a completion: nothing up to ReadyForQuery is for the client. */
@@ -223,7 +234,8 @@ export class PostgresSession extends Session implements FrameSink {
     const passes = this.#passes(judgement);
     const statements = passes ? judgement.statements : this.#atMoment(judgement, null);
     const meter = passes ? UNMETERED : this.metering.begin(statements);
-    const refusal = passes ? null : (this.#refusalOf(statements) ?? meter.refusal);
+    const refusal =
+      (passes ? null : (this.#refusalOf(statements) ?? meter.refusal)) ?? this.#writesBack(statements, null);
     if (refusal !== null) {
       this.recorder.refused('query', statements, null, refusal);
       this.#refuseSimple(refusal);
@@ -231,6 +243,7 @@ export class PostgresSession extends Session implements FrameSink {
     }
     this.toUpstream.add(bytes, start, end);
     const execution = statements.length === 0 ? null : this.recorder.attempted('query', statements, null);
+    if (execution !== null) execution.masking = ResultMasking.of(statements, null, this.toClient);
     if (meter.meter !== null) this.metering.attach(execution!, meter.meter);
     this.#noteSent(judgement, statements);
     this.#pipeline.sentQuery(execution);
@@ -277,7 +290,7 @@ export class PostgresSession extends Session implements FrameSink {
       this.#refuseExtended(refusal);
       return true;
     }
-    const prepared: Prepared = { judgement, recorded: statements.length === 0 };
+    const prepared: Prepared = { judgement, recorded: statements.length === 0, description: null };
     this.#parsed.push(prepared);
     this.toUpstream.add(bytes, start, end);
     this.#pipeline.sentParse(name, prepared);
@@ -294,14 +307,22 @@ export class PostgresSession extends Session implements FrameSink {
     const portal = nameAt(bytes, start + 5, portalEnd);
     const prepared = this.#preparedNamed(name) ?? this.#unknown(`prepared statement ${JSON.stringify(name)}`);
     this.#forward(bytes, start, end);
-    this.#pipeline.sentBind(portal, { prepared, bytes, start, at: nameEnd + 1, end });
+    this.#pipeline.sentBind(portal, {
+      prepared,
+      bytes,
+      start,
+      at: nameEnd + 1,
+      end,
+      description: null,
+      describedIn: 0,
+    });
     return true;
   }
 
   #describe(bytes: Buffer, start: number, end: number): boolean {
-    targetOf(bytes, start, end);
+    const { isStatement, name } = targetOf(bytes, start, end);
     this.#forward(bytes, start, end);
-    this.#pipeline.sentDescribe();
+    this.#pipeline.sentDescribe(this.#describedBy(isStatement, name));
     return true;
   }
 
@@ -331,16 +352,18 @@ export class PostgresSession extends Session implements FrameSink {
     const passes = this.#passes(judgement);
     const statements = passes ? judgement.statements : this.#atMoment(judgement, portal);
     const meter = passes ? UNMETERED : this.metering.begin(statements);
-    const refusal = passes ? null : (this.#refusalOf(statements) ?? meter.refusal);
-    const binds = portal === null || statements.length === 0 ? null : bindsAsJson(portal.bytes, portal.at, portal.end);
+    const refusal =
+      (passes ? null : (this.#refusalOf(statements) ?? meter.refusal)) ?? this.#writesBack(statements, portal);
+    const binds = portal === null || statements.length === 0 ? null : bindsOf(portal, statements);
     prepared.recorded = true;
     if (refusal !== null) {
       this.recorder.refused('execute', statements, binds, refusal);
       this.#refuseExtended(refusal);
       return true;
     }
-    this.toUpstream.add(bytes, start, end);
     const execution = statements.length === 0 ? null : this.recorder.attempted('execute', statements, binds);
+    if (execution !== null) this.#maskExecute(execution, portal, bytes, start, nameEnd);
+    this.toUpstream.add(bytes, start, end);
     if (meter.meter !== null) this.metering.attach(execution!, meter.meter);
     this.#noteSent(judgement, statements);
     this.#pipeline.sentExecute(execution);
@@ -405,7 +428,7 @@ export class PostgresSession extends Session implements FrameSink {
 
   /** Something the server may know by a name that Sluice has not seen defined. */
   #unknown(what: string): Prepared {
-    return { judgement: this.#opaque('', `unknown ${what}`), recorded: true };
+    return { judgement: this.#opaque('', `unknown ${what}`), recorded: true, description: null };
   }
 
   /** True while a statement is in flight, or a name undecided, that a statement with names depends on. */
@@ -415,14 +438,26 @@ export class PostgresSession extends Session implements FrameSink {
 
   #withNames(judgement: Judgement): readonly JudgedStatement[] {
     if (!judgement.usesNames) return judgement.statements;
-    return judgeWithNames(judgement, this.start.judge, this.names.current, (name) =>
-      this.#preparedNamed(nameInText(name)),
+    return judgeWithNames(
+      judgement,
+      this.start.judge,
+      this.names.current,
+      (name) => this.#preparedNamed(nameInText(name)),
+      (name) => this.#cursorNamed(nameInText(name)),
     );
   }
 
   /** True if nothing is left to ask before it is sent. */
   #passes(judgement: Judgement): boolean {
     return judgement.passes && this.services.journal.failure === null;
+  }
+
+  /** Cursors share their names with the protocol's portals: of two nobody knows which one is still there. */
+  #cursorNamed(name: string): Prepared | null {
+    if (!isAscii(name)) return null;
+    const declared = this.#pipeline.cursors.get(name) ?? null;
+    const bound = this.#pipeline.portals.get(name)?.prepared ?? null;
+    return declared !== null && bound !== null ? null : (declared ?? bound);
   }
 
   /** The statements of a text as they are judged at this execution of it. @param portal holds its bind values */
@@ -484,6 +519,123 @@ export class PostgresSession extends Session implements FrameSink {
     this.#pipeline.sentRefusedExecute(refusal);
   }
 
+  // --- Masking ---------------------------------------------------------------------------------------------------
+
+  /** What to note the answer to a Describe for; `null` if nothing that will be masked can depend on it. */
+  #describedBy(isStatement: boolean, name: string): Described | null {
+    if (!isAscii(name)) return null;
+    if (isStatement) {
+      const prepared = this.#pipeline.prepared.get(name);
+      return prepared?.judgement.statements.some(isLookedAt) === true ? new Described(prepared) : null;
+    }
+    if (this.#pipeline.portals.isAmbiguous(name, this.#pipeline.segment)) return null;
+    const portal = this.#pipeline.portals.get(name);
+    if (portal === null) return null;
+    portal.describedIn = this.#pipeline.segment;
+    return new Described(portal);
+  }
+
+  /** Has the rows of an Execute masked; asks for their description where the client does not. */
+  #maskExecute(execution: Execution, portal: Portal | null, bytes: Buffer, start: number, nameEnd: number): void {
+    const masking = ResultMasking.of(execution.statements, portal, this.toClient);
+    if (masking === null) return;
+    execution.masking = masking;
+    if (!masking.needsDescription(this.#pipeline.segment)) return;
+    const name = bytes.subarray(start + 5, nameEnd + 1);
+    const describe = Buffer.allocUnsafe(6 + name.length);
+    describe[0] = FRONTEND.describe;
+    describe.writeInt32BE(5 + name.length, 1);
+    describe[5] = PORTAL;
+    name.copy(describe, 6);
+    this.toUpstream.addMessage(describe);
+    this.#pipeline.sentDescribe(new Described(execution));
+  }
+
+  /** Why a statement that writes to masked columns what masks have made may not run; `null` if it does not. */
+  #writesBack(statements: readonly JudgedStatement[], portal: Portal | null): Refusal | null {
+    for (const { verdict, facts, text } of statements) {
+      const written = verdict.masks?.writes;
+      if (written === undefined || written.length === 0) continue;
+      const values = [
+        ...literalsInText(text).map(({ value }) => value),
+        ...(portal === null ? [] : bindsAsText(portal.bytes, portal.start, portal.end)),
+      ];
+      const masker = written.find(({ masker: one }) => values.some((value) => value !== null && isMasked(one, value)));
+      if (masker !== undefined) return writesMaskBack(masker.id, facts.kind);
+    }
+    return null;
+  }
+
+  #resultSettings(): ResultSettings {
+    return resultSettings(this.#reading.settings);
+  }
+
+  /** A RowDescription: of the result that comes in, or of what rows will come. @returns true if it is not for the client */
+  #rowDescription(bytes: Buffer, start: number, end: number): boolean {
+    const described = this.#pipeline.described;
+    if (described !== null) {
+      const body = Buffer.from(bytes.subarray(start + 5, end));
+      const { of } = described;
+      const masking = of instanceof Execution ? maskingOf(of) : null;
+      if (masking !== null) masking.description = body;
+      else if (!(of instanceof Execution)) of.description = body;
+      this.#pipeline.settle(EXPECT.describe);
+      return of instanceof Execution;
+    }
+    this.#pipeline.settleIfNext(EXPECT.describe);
+    const { running } = this.#pipeline;
+    const masking = running === null ? null : maskingOf(running);
+    if (running === null || masking === null) return false;
+    if (running.cut !== null) return true;
+    const description = bytes.subarray(start + 5, end);
+    const mismatch = masking.described(running.done, description, this.names.current.catalogue, this.#resultSettings());
+    if (mismatch !== null) this.#cutUnmasked(running, mismatch);
+    return mismatch !== null;
+  }
+
+  /** The result is not what was expected: nothing of it is sent, and somebody has to know. */
+  #cutUnmasked(running: Execution, why: string): void {
+    this.services.log.error(
+      { session: this.id, statement: running.number + running.done, why },
+      'a result cannot be masked as planned: it was cut, and nothing of it sent',
+    );
+    this.services.counters.unmaskable++;
+    // The catalogue may be older than the tables.
+    this.names.schemaChanged = true;
+    this.metering.cut(running, unmaskable(why, running.statements[0]!.facts.kind));
+  }
+
+  #isReadyForRows(running: Execution, masking: ResultMasking): boolean {
+    if (running.cut !== null) return false;
+    if (masking.isReady) return true;
+    const mismatch = masking.firstRow(this.names.current.catalogue, this.#resultSettings());
+    if (mismatch !== null) this.#cutUnmasked(running, mismatch);
+    return mismatch === null;
+  }
+
+  /** A row, or copied one, or a piece of it, on its way through the masks. */
+  #maskPiece(
+    running: Execution,
+    masking: ResultMasking,
+    type: number,
+    {
+      bytes,
+      start,
+      end,
+      opens,
+      closes,
+    }: { bytes: Buffer; start: number; end: number; opens: boolean; closes: boolean },
+  ): void {
+    if (running.cut !== null) return;
+    let failure: string | null = null;
+    if (opens && closes) {
+      if (type === BACKEND.dataRow) masking.row(bytes, start, end);
+      else masking.copiedRow(bytes.subarray(start + 5, end));
+    } else if (type === BACKEND.dataRow) failure = masking.rowPiece(bytes, start, end, opens, closes);
+    else failure = masking.copiedPiece(bytes, start, end, opens, closes);
+    if (failure !== null) this.#cutUnmasked(running, failure);
+  }
+
   // --- The end of a turn -----------------------------------------------------------------------------------------
 
   protected mark(): void {
@@ -532,7 +684,7 @@ export class PostgresSession extends Session implements FrameSink {
 
   /**
    * A row of a result, or a part of copy data, begins. This is the place where it is decided what becomes of it: it is
-   * dropped, counted against budgets, or passed; and if there is nothing to do about what follows either, that passes in
+   * dropped, counted against budgets, masked, or passed; and if there is nothing to do about what follows either, that passes in
    * runs, uncounted by anyone but {@link #rowsPassed}, until a message of another type comes.
    *
    * @param size of the whole message
@@ -543,8 +695,14 @@ export class PostgresSession extends Session implements FrameSink {
     if (running === null) return this.#dropToReady;
     if (this.metering.isOver(running, 1, size)) return true;
     if (type === BACKEND.dataRow) running.rows++;
-    if (this.#dropToReady) return true;
-    if (running.meter === null) {
+    if (this.#dropToReady || running.cut !== null) return true;
+    const masking = maskingOf(running);
+    this.#rowMasking = null;
+    if (masking !== null) {
+      if (type === BACKEND.dataRow && !this.#isReadyForRows(running, masking)) return true;
+      if (type === BACKEND.dataRow ? masking.rows !== null : masking.rewritesCopy) this.#rowMasking = masking;
+    }
+    if (running.meter === null && this.#rowMasking === null) {
       this.#rowsOf = running;
       this.#fromUpstream.passing = type;
     }
@@ -578,8 +736,11 @@ export class PostgresSession extends Session implements FrameSink {
       this.#pieceDropped = isRow ? this.#rowBegins(type, bytes.readInt32BE(start + 1) + 1) : this.#isDropped(type);
     }
     const { running } = this.#pipeline;
-    if (running !== null && isRow && running.over === null) running.bytes += end - start;
-    if (!this.#pieceDropped) this.toClient.add(bytes, start, end);
+    if (running !== null && isRow && running.cut === null) running.bytes += end - start;
+    if (!this.#pieceDropped) {
+      if (this.#rowMasking === null || !isRow) this.toClient.add(bytes, start, end);
+      else this.#maskPiece(running!, this.#rowMasking, type, { bytes, start, end, opens, closes });
+    }
     // What needs no content is settled when it is whole.
     if (closes && !isRow) this.#completed(type);
   }
@@ -592,8 +753,18 @@ export class PostgresSession extends Session implements FrameSink {
     }
     this.#rowsEnd();
     switch (type) {
+      case BACKEND.rowDescription:
+        if (this.#rowDescription(bytes, start, end)) return true;
+        break;
+      case BACKEND.copyOutResponse:
+        if (this.#copyOutResponse(bytes, start, end)) return true;
+        break;
+      case BACKEND.notificationResponse:
+        this.#notification(bytes, start, end);
+        return true;
       case BACKEND.commandComplete:
         if (this.#completedOver()) return true;
+        this.#resultCompleted();
         if (!isLatin1(bytes, start + 5, end - 1, this.#lastTag))
           this.#lastTag = bytes.toString('latin1', start + 5, end - 1);
         this.#pipeline.settleCommandComplete(this.#lastTag);
@@ -609,6 +780,12 @@ export class PostgresSession extends Session implements FrameSink {
       case BACKEND.parameterStatus:
         this.#parameterStatus(bytes.subarray(start + 5, end));
         break;
+      case BACKEND.noData: {
+        const isOwn = this.#pipeline.described?.of instanceof Execution;
+        this.#pipeline.settle(EXPECT.describe);
+        if (isOwn) return true;
+        break;
+      }
       default:
         this.#completed(type);
     }
@@ -643,19 +820,20 @@ export class PostgresSession extends Session implements FrameSink {
 
   #isDropped(type: number): boolean {
     if (type === BACKEND.noticeResponse && this.#pipeline.withholdsMessages) return true;
+    if (type === BACKEND.copyDone && this.#pipeline.running?.cut != null) return true;
     return this.#dropToReady && type !== BACKEND.parameterStatus && type !== BACKEND.notificationResponse;
   }
 
   /**
-   * The upstream completed a result over its budget before it was cancelled: the client gets the error all the same, in the
+   * The upstream completed a result that was cut before it was cancelled: the client gets the error all the same, in the
    * place of the completion, and nothing more of this Query or up to this Sync.
    */
   #completedOver(): boolean {
     const running = this.#pipeline.running;
-    if (running?.over == null || this.#dropToReady) return false;
-    this.toClient.addMessage(refusalResponse(overBudget(running.over, running.statements[0]!.facts.kind)));
+    if (running?.cut == null || this.#dropToReady) return false;
+    this.toClient.addMessage(refusalResponse(running.cut));
     this.#dropToReady = true;
-    this.#pipeline.settleCut();
+    this.#pipeline.settleCut(running.cut.code);
     return true;
   }
 
@@ -670,12 +848,6 @@ export class PostgresSession extends Session implements FrameSink {
         return;
       case BACKEND.closeComplete:
         this.#pipeline.settle(EXPECT.close);
-        return;
-      case BACKEND.noData:
-        this.#pipeline.settle(EXPECT.describe);
-        return;
-      case BACKEND.rowDescription:
-        this.#pipeline.settleIfNext(EXPECT.describe);
         return;
       case BACKEND.emptyQueryResponse:
         this.#pipeline.settleIfNext(EXPECT.execute);
@@ -709,6 +881,31 @@ export class PostgresSession extends Session implements FrameSink {
     else this.toClient.addMessage(refusalResponse(refusal));
   }
 
+  #copyOutResponse(bytes: Buffer, start: number, end: number): boolean {
+    const { running } = this.#pipeline;
+    const masking = running === null ? null : maskingOf(running);
+    if (running === null || masking === null) return false;
+    if (running.cut !== null) return true;
+    const { columnFormats } = decodeCopyOutResponse(bytes.subarray(start + 5, end));
+    const { catalogue } = this.names.current;
+    const mismatch = masking.copyOut(running.done, columnFormats.length, catalogue, this.#resultSettings());
+    if (mismatch !== null) this.#cutUnmasked(running, mismatch);
+    return mismatch !== null;
+  }
+
+  #resultCompleted(): void {
+    const { running } = this.#pipeline;
+    if (running !== null) maskingOf(running)?.completed();
+  }
+
+  /** What other sessions say: nobody knows where they have it from, so detectors look at it. */
+  #notification(bytes: Buffer, start: number, end: number): void {
+    if (this.start.judge.detects(bytes, start + 9, end)) {
+      const { processId, channel } = decodeNotificationResponse(bytes.subarray(start + 5, end));
+      this.toClient.addMessage(encodeNotificationResponse({ processId, channel, payload: REDACTED }));
+    } else this.toClient.add(bytes, start, end);
+  }
+
   #parameterStatus(body: Buffer): void {
     const { name, value } = decodeParameterStatus(body);
     this.#reading.report(name, value);
@@ -716,4 +913,23 @@ export class PostgresSession extends Session implements FrameSink {
       this.fatal('22023', `client_encoding ${value} cannot be used through Sluice.`, 'unsafe client_encoding');
     }
   }
+}
+
+function maskingOf({ masking }: Execution): ResultMasking | null {
+  return masking instanceof ResultMasking ? masking : null;
+}
+
+/** True if what the statement returns is looked at, by a mask or a detector. */
+function isLookedAt({ verdict }: JudgedStatement): boolean {
+  return verdict.masks !== null;
+}
+
+/** The values of an execution for its record. */
+function bindsOf({ bytes, at, start, end }: Portal, statements: readonly JudgedStatement[]): string {
+  const hides = statements.some(
+    ({ verdict: { masks } }) =>
+      masks !== null &&
+      (masks.touchesMasked || (masks.detects && bindsAsText(bytes, start, end).some((value) => masks.finds(value)))),
+  );
+  return hides ? bindsWithoutValues(bytes, at, end) : bindsAsJson(bytes, at, end);
 }

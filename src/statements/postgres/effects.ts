@@ -1,6 +1,7 @@
 import type { CatalogueFunction, CatalogueName } from '../catalogue.ts';
 import type {
   ColumnUse,
+  CopyFormat,
   Effect,
   EffectName,
   Lineage,
@@ -53,13 +54,20 @@ export function analyseStatement(statement: TreeNode, start: number, end: number
     facts: {
       kind: statementKind(statement),
       ...found,
-      nameChange: walk.nameChange,
+      nameChange: walk.declares === null ? walk.nameChange : declared(walk.declares, statement, found),
       fingerprint: fingerprint(statement),
       start,
       end,
     },
     literalsAreFree: walk.literalsAreFree,
   };
+}
+
+/** What a FETCH from the cursor reads is what the DECLARE says of its query. */
+function declared(name: string, statement: TreeNode, found: Found): NameChange {
+  const kind = statementKind(statement);
+  const inner = { kind, ...found, nameChange: null, fingerprint: fingerprint(statement), start: 0, end: 0 };
+  return { op: 'declare', name, inner };
 }
 
 /** Nodes a statement may be read in, besides those its length allows for: views and recursion read some more than once. */
@@ -95,13 +103,20 @@ const ROLE_SETTINGS = new Set(['role', 'session_authorization']);
 type Handler = (walk: EffectWalk, body: TreeNode, place: Place, type: string) => void;
 
 /** What the facts of a statement hold besides its name, its place and its hash. */
-type Found = Pick<StatementFacts, 'effects' | 'executes' | 'changesLexing' | 'refuses' | 'outputs' | 'uses'>;
+type Found = Pick<
+  StatementFacts,
+  'effects' | 'executes' | 'fetches' | 'copyOut' | 'changesLexing' | 'refuses' | 'outputs' | 'uses'
+>;
 
 export class EffectWalk {
   readonly names: Names;
   readonly top = TOP;
   readonly executes: string[] = [];
   nameChange: NameChange | null = null;
+  /** The cursor that a DECLARE makes. */
+  declares: string | null = null;
+  fetches: string | null = null;
+  copyOut: CopyFormat | null = null;
   changesLexing = false;
   refuses: string | null = null;
   literalsAreFree = true;
@@ -135,6 +150,8 @@ export class EffectWalk {
     return {
       effects: this.effects(),
       executes: this.executes,
+      ...(this.fetches === null ? {} : { fetches: this.fetches }),
+      ...(this.copyOut === null ? {} : { copyOut: this.copyOut }),
       changesLexing: this.changesLexing,
       refuses: this.refuses,
       ...(this.outputs === null ? {} : { outputs: this.outputs }),
@@ -615,7 +632,37 @@ function copy(walk: EffectWalk, body: TreeNode, place: Place): void {
 /** Rows go to the client, or to a file or program. */
 function copiesOut(walk: EffectWalk, body: TreeNode, rows: Shape): void {
   if (body.filename !== undefined) walk.copies(rows);
-  else walk.outputs = outputsOf(rows) ?? null;
+  else {
+    walk.outputs = outputsOf(rows) ?? null;
+    walk.copyOut = copyFormat(body.options);
+    if (body.options !== undefined) walk.literalsAreFree = false;
+  }
+}
+
+/** The server refuses options it does not know, and those that do not fit: they need not be told from others here. */
+function copyFormat(options: unknown): CopyFormat {
+  const given = new Map<string, string>();
+  for (const option of nodesIn(options, 'DefElem')) {
+    const [type, value] = option.arg === undefined ? ['', {}] : only(option.arg as TreeNode);
+    const words = {
+      String: text(value.sval),
+      Boolean: String(value.boolval ?? false),
+      Integer: String(value.ival ?? 0),
+    };
+    given.set(text(option.defname), (words as Record<string, string | undefined>)[type] ?? '');
+  }
+  const format = given.get('format')?.toLowerCase();
+  const isCsv = format === 'csv';
+  const quote = given.get('quote') ?? '"';
+  return {
+    format: isCsv || format === 'binary' ? format : 'text',
+    delimiter: given.get('delimiter') ?? (isCsv ? ',' : '\t'),
+    null: given.get('null') ?? (isCsv ? '' : '\\N'),
+    header: given.has('header') && !['false', 'off', '0'].includes(given.get('header')!.toLowerCase()),
+    quote,
+    escape: given.get('escape') ?? quote,
+    encoding: given.get('encoding') ?? null,
+  };
 }
 
 function conditionOn(walk: EffectWalk, node: unknown, target: Source, place: Place): void {
@@ -804,10 +851,13 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   DeclareCursorStmt: (walk, body, place) => {
     walk.add('cursor', other(body.portalname), place);
     walk.outputs = outputsOf(walk.query(body.query, { ...place, via: place.via ?? 'cursor' })) ?? null;
+    walk.declares = text(body.portalname);
   },
   FetchStmt: (walk, body, place) => {
-    walk.outputs = null;
     walk.add('cursor', other(body.portalname), place);
+    if (body.ismove === true) return;
+    walk.outputs = null;
+    walk.fetches = text(body.portalname);
   },
   ClosePortalStmt: does('cursor', onOther('portalname')),
   DoStmt: (walk) => walk.opaque('anonymous code'),

@@ -93,7 +93,8 @@ function factsBytes(facts: TextFacts): number {
   let bytes = 100;
   for (const statement of facts.statements) {
     bytes += statementBytes(statement);
-    if (statement.nameChange?.op === 'prepare') bytes += statementBytes(statement.nameChange.inner);
+    const change = statement.nameChange;
+    if (change?.op === 'prepare' || change?.op === 'declare') bytes += statementBytes(change.inner);
   }
   return bytes;
 }

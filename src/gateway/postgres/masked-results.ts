@@ -1,0 +1,166 @@
+import { decodeRowDescription, type FieldDescription } from '../../../protocols/postgres/backend.ts';
+import type { ColumnPlan } from '../../masking/column-plan.ts';
+import { type Cell, type ColumnForm, compileCell } from '../../masking/postgres-cells.ts';
+import type { MaskPlan } from '../../policy/mask-plan.ts';
+import type { CatalogueLookup } from '../../statements/catalogue.ts';
+import type { ColumnName, CopyFormat, OutputColumn } from '../../statements/facts.ts';
+import { copyTypeOf } from './copy-types.ts';
+
+/** What the session's settings change in the text of values. */
+export interface ResultSettings {
+  readonly isoDates: boolean;
+  readonly isUtf8: boolean;
+}
+
+export function resultSettings(settings: ReadonlyMap<string, string>): ResultSettings {
+  const encoding = settings.get('client_encoding');
+  return {
+    isoDates: settings.get('DateStyle')?.startsWith('ISO') !== false,
+    isUtf8: encoding === undefined || encoding === 'UTF8' || encoding === 'SQL_ASCII',
+  };
+}
+
+/** How each column of a result is masked; no cells: all of it stays as it is. Or why nothing of it may be sent. */
+export type CompiledResult =
+  | { readonly cells: readonly (Cell | null)[] | null; readonly mismatch: null }
+  | { readonly cells: null; readonly mismatch: string };
+
+interface Compiled {
+  readonly description: Buffer;
+  readonly catalogue: CatalogueLookup | null;
+  readonly isoDates: boolean;
+  readonly isUtf8: boolean;
+  readonly result: CompiledResult;
+}
+
+/** As many descriptions of one plan are kept: a statement has one for each set of formats that clients ask for. */
+const MOST_KEPT = 8;
+
+const compiledByPlan = new WeakMap<MaskPlan, Compiled[]>();
+
+/**
+ * How a result that the server has described is masked. The description is compared with the plan: as many columns, and
+ * each column of a table that is masked has to be masked by the plan, or the plan is not the one of this result.
+ *
+ * @param description the body of its RowDescription, with the formats the rows come in
+ */
+export function compileResult(
+  plan: MaskPlan,
+  description: Buffer,
+  catalogue: CatalogueLookup | null,
+  { isoDates, isUtf8 }: ResultSettings,
+): CompiledResult {
+  let kept = compiledByPlan.get(plan);
+  if (kept === undefined) {
+    kept = [];
+    compiledByPlan.set(plan, kept);
+  }
+  for (const one of kept) {
+    if (
+      one.catalogue === catalogue &&
+      one.isoDates === isoDates &&
+      one.isUtf8 === isUtf8 &&
+      (one.description === description || one.description.equals(description))
+    ) {
+      return one.result;
+    }
+  }
+  const result = compile(plan, decodeRowDescription(description), catalogue, { isoDates, isUtf8 });
+  if (kept.length === MOST_KEPT) kept.shift();
+  kept.push({ description: Buffer.from(description), catalogue, isoDates, isUtf8, result });
+  return result;
+}
+
+function compile(
+  plan: MaskPlan,
+  fields: readonly FieldDescription[],
+  catalogue: CatalogueLookup | null,
+  settings: ResultSettings,
+): CompiledResult {
+  const { columns } = plan;
+  const fits = columns !== null && columns.length === fields.length;
+  if (!fits && (plan.ids.length > 0 || (columns !== null && plan.touchesMasked))) {
+    return mismatch(`the result has ${fields.length} columns, ${columns?.length ?? 'unknown'} were expected`);
+  }
+  for (const [index, { tableOid, columnNumber, name }] of fields.entries()) {
+    // System columns have negative numbers.
+    if (tableOid < FIRST_OF_USERS || columnNumber < 0 || !plan.hasMasks) continue;
+    const names = columnsOf(catalogue, tableOid, columnNumber);
+    if (names.length === 0) return mismatch(`column ${index + 1} is of a table that the catalogue does not have`);
+    const planned = fits ? columns[index]! : null;
+    const isPlanned = planned !== null && (planned.mask !== null || planned.paths.length > 0);
+    if (plan.isMasked(names) && !isPlanned)
+      return mismatch(`column ${index + 1} (${name}) was not expected to be masked`);
+  }
+  const cells = fields.map((field, index): Cell | null => {
+    const planned = fits ? columns[index]! : plan.every;
+    if (planned === null) return null;
+    return compileCell(planned, {
+      type: field.typeOid,
+      modifier: field.typeModifier,
+      typeName: fits ? typeNameOf(plan.outputs?.[index], catalogue) : null,
+      isBinary: field.format === 1,
+      ...settings,
+    });
+  });
+  return { cells: cells.every((cell) => cell === null) ? null : cells, mismatch: null };
+}
+
+function mismatch(why: string): CompiledResult {
+  return { cells: null, mismatch: why };
+}
+
+/** The names of a column; of number 0, which is the whole row, those of all columns. */
+function columnsOf(catalogue: CatalogueLookup | null, oid: number, number: number): readonly ColumnName[] {
+  if (number > 0) return catalogue?.columnOf?.(oid, number) ?? [];
+  return Array.from({ length: MOST_COLUMNS }, (_, index) => catalogue?.columnOf?.(oid, index + 1) ?? []).flat();
+}
+
+/** Of a table (MaxHeapAttributeNumber). */
+const MOST_COLUMNS = 1600;
+
+/** Object identifiers below are of relations that initdb made (FirstNormalObjectId). */
+const FIRST_OF_USERS = 16384;
+
+/** How the rows of a COPY are masked. Nothing describes them: types are those of the catalogue. */
+export function compileCopy(
+  plan: MaskPlan,
+  format: CopyFormat,
+  columnCount: number,
+  catalogue: CatalogueLookup | null,
+  settings: ResultSettings,
+): CompiledResult {
+  const { columns, outputs } = plan;
+  if (columns === null || columns.length !== columnCount) {
+    if (plan.ids.length > 0 || plan.touchesMasked) {
+      return mismatch(`the copy has ${columnCount} columns, ${columns?.length ?? 'unknown'} were expected`);
+    }
+  }
+  const encoding = format.encoding?.toUpperCase().replace(/[^A-Z0-9]/g, '') ?? null;
+  if (encoding !== null && encoding !== 'UTF8' && plan.ids.length > 0)
+    return mismatch('the copy has an encoding of its own');
+  const cells = Array.from({ length: columnCount }, (_, index): Cell | null => {
+    const planned: ColumnPlan | null = columns?.length === columnCount ? columns[index]! : plan.every;
+    if (planned === null) return null;
+    const typeName = typeNameOf(outputs?.[index], catalogue);
+    const form: ColumnForm = {
+      ...copyTypeOf(planned.isDerived ? null : typeName),
+      typeName,
+      isBinary: format.format === 'binary',
+      ...settings,
+    };
+    return compileCell(planned, form);
+  });
+  return { cells: cells.every((cell) => cell === null) ? null : cells, mismatch: null };
+}
+
+/** The type of the stored column an output shows, as the catalogue names it. */
+function typeNameOf(output: OutputColumn | undefined, catalogue: CatalogueLookup | null): string | null {
+  if (output?.from !== 'plain' || catalogue === null) return null;
+  for (const { schema, relation, column } of output.columns) {
+    if (schema === null) continue;
+    const found = catalogue.relation(schema, relation)?.columns.find(({ name }) => name === column);
+    if (found !== undefined) return found.type;
+  }
+  return null;
+}

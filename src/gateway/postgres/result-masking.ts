@@ -1,0 +1,175 @@
+import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
+import type { MaskPlan } from '../../policy/mask-plan.ts';
+import type { CatalogueLookup } from '../../statements/catalogue.ts';
+import type { JudgedStatement } from '../judge.ts';
+import { resultFormatsOf } from './binds.ts';
+import { CopyMasker } from './masked-copy.ts';
+import { type CompiledResult, compileCopy, compileResult, type ResultSettings } from './masked-results.ts';
+import { type MessageSink, RewriteBuffer, RowInPieces, RowMasker, RowTooLarge } from './masked-rows.ts';
+import type { Portal } from './pipeline.ts';
+
+/** Copied rows up to this size are put together before they are rewritten, bytes. */
+const LARGEST_COPIED = 16 * 1024 * 1024;
+
+/**
+ * Masks what the server returns for one execution. In the simple protocol each result is described before its rows; in the
+ * extended protocol the description is that of the portal, or of its statement with the formats of the Bind.
+ *
+ * Methods that begin or go on with a result return why nothing of it may be sent, or `null`.
+ */
+export class ResultMasking {
+  readonly #statements: readonly JudgedStatement[];
+  readonly #portal: Portal | null;
+  readonly #sink: MessageSink;
+  readonly #room = new RewriteBuffer();
+  /** The body of the RowDescription that we have asked for. */
+  description: Buffer | null = null;
+  /** How the rows that come in are rewritten; `null` if they stay as they are, or it is not known yet. */
+  rows: RowMasker | null = null;
+  /** True once it is known how the rows of the result that comes in are rewritten. */
+  isReady = false;
+  #copy: CopyMasker | null = null;
+  #pieces: RowInPieces | null = null;
+  #copied: Buffer[] = [];
+  #copiedBytes = 0;
+
+  private constructor(statements: readonly JudgedStatement[], portal: Portal | null, sink: MessageSink) {
+    this.#statements = statements;
+    this.#portal = portal;
+    this.#sink = sink;
+  }
+
+  /** @returns `null` if no mask and no detector is for whoever sent the statements */
+  static of(statements: readonly JudgedStatement[], portal: Portal | null, sink: MessageSink): ResultMasking | null {
+    return statements.some(({ verdict }) => verdict.masks !== null)
+      ? new ResultMasking(statements, portal, sink)
+      : null;
+  }
+
+  /** True if what rows look like has to be asked before they come: nobody has asked, and nobody is about to. */
+  needsDescription(segment: number): boolean {
+    const portal = this.#portal;
+    const known =
+      portal !== null &&
+      (portal.description !== null || portal.describedIn === segment || portal.prepared.description !== null);
+    return !known && this.#statements.some(({ facts }) => facts.outputs === undefined || facts.outputs.length > 0);
+  }
+
+  #planOf(statement: number): MaskPlan | null {
+    return this.#statements[Math.min(statement, this.#statements.length - 1)]!.verdict.masks;
+  }
+
+  // --- Rows --------------------------------------------------------------------------------------------------------
+
+  /** A RowDescription of the simple protocol. @param statement position of the statement whose result it is */
+  described(
+    statement: number,
+    description: Buffer,
+    catalogue: CatalogueLookup | null,
+    settings: ResultSettings,
+  ): string | null {
+    const plan = this.#planOf(statement);
+    return this.#begin(
+      plan === null ? { cells: null, mismatch: null } : compileResult(plan, description, catalogue, settings),
+    );
+  }
+
+  /** The first row of the extended protocol. */
+  firstRow(catalogue: CatalogueLookup | null, settings: ResultSettings): string | null {
+    const description = this.description ?? this.#portal?.description ?? this.#withFormats();
+    if (description === null) return 'rows came that nothing has described';
+    return this.described(0, description, catalogue, settings);
+  }
+
+  #withFormats(): Buffer | null {
+    const description = this.#portal?.prepared.description ?? null;
+    if (description === null || this.#portal === null) return null;
+    const { bytes, at, end } = this.#portal;
+    return inFormats(description, resultFormatsOf(bytes, at, end));
+  }
+
+  #begin({ cells, mismatch }: CompiledResult): string | null {
+    this.rows = cells === null ? null : new RowMasker(cells);
+    this.isReady = mismatch === null;
+    return mismatch;
+  }
+
+  /** The result is complete: the next one begins with its own description. */
+  completed(): void {
+    this.rows = null;
+    this.isReady = false;
+    this.#copy = null;
+  }
+
+  row(bytes: Buffer, start: number, end: number): void {
+    this.rows!.dataRow(bytes, start, end, this.#room, this.#sink);
+  }
+
+  rowPiece(bytes: Buffer, start: number, end: number, opens: boolean, closes: boolean): string | null {
+    if (opens) this.#pieces = new RowInPieces(this.rows!, this.#room, this.#sink);
+    try {
+      this.#pieces!.piece(bytes, start, end, closes);
+    } catch (error) {
+      if (error instanceof RowTooLarge) return 'a row is too large to be masked';
+      throw error;
+    }
+    return null;
+  }
+
+  // --- COPY TO STDOUT ----------------------------------------------------------------------------------------------
+
+  /** A CopyOutResponse. @param columns how many there are */
+  copyOut(
+    statement: number,
+    columns: number,
+    catalogue: CatalogueLookup | null,
+    settings: ResultSettings,
+  ): string | null {
+    const plan = this.#planOf(statement);
+    const format = this.#statements[Math.min(statement, this.#statements.length - 1)]!.facts.copyOut;
+    if (plan === null) return null;
+    if (format === undefined) return 'it is not known how the copy is written';
+    const { cells, mismatch } = compileCopy(plan, format, columns, catalogue, settings);
+    this.#copy = cells === null ? null : new CopyMasker(format, cells, this.#sink);
+    return mismatch;
+  }
+
+  /** True if copied rows are rewritten. */
+  get rewritesCopy(): boolean {
+    return this.#copy !== null;
+  }
+
+  copiedRow(body: Buffer): void {
+    this.#copy!.row(body);
+  }
+
+  copiedPiece(bytes: Buffer, start: number, end: number, opens: boolean, closes: boolean): string | null {
+    const from = opens ? start + 5 : start;
+    if (opens) {
+      this.#copied = [];
+      this.#copiedBytes = 0;
+    }
+    this.#copiedBytes += end - from;
+    if (this.#copiedBytes > LARGEST_COPIED) return 'a copied row is too large to be masked';
+    this.#copied.push(Buffer.from(bytes.subarray(from, end)));
+    if (!closes) return null;
+    const body = Buffer.concat(this.#copied);
+    this.#copied = [];
+    this.copiedRow(body);
+    return null;
+  }
+}
+
+/** A RowDescription's body with other formats. @param formats as a Bind has them: none is text, one holds for all */
+function inFormats(description: Buffer, formats: readonly number[]): Buffer {
+  const body = Buffer.from(description);
+  const count = body.readUInt16BE(0);
+  if (formats.length > 1 && formats.length !== count) throw new ProtocolViolation('Bind has formats for other columns');
+  let at = 2;
+  for (let i = 0; i < count; i++) {
+    at = body.indexOf(0, at) + 1 + 16;
+    body.writeInt16BE(formats.length === 1 ? formats[0]! : (formats[i] ?? 0), at);
+    at += 2;
+  }
+  return body;
+}
