@@ -178,10 +178,10 @@ detectors:
 
 * Nobody can approve yet: a statement that is held is refused.
 * What \`limit\` counts is kept in memory: a restart begins anew.
-* Values are not masked yet. Until they are, a mask or detector **refuses** every statement that touches one of its columns in
-  any way, and every statement of which that cannot be told: those on relations that the catalogue does not have, opaque
-  ones, those that call functions that are not known to be pure, and reads of the statistics the server keeps of values
-  (\`pg_stats\`).
+* Values are masked in results of PostgreSQL. On MySQL and MariaDB a mask or detector **refuses** every statement that would show
+  one of its columns. On both, a statement is refused if it cannot be told what it shows: those on relations that the catalogue does
+  not have, opaque ones, those that call functions that are not known to be pure, and reads of the statistics the server keeps of
+  values (\`pg_stats\`).
 * What depends on the moment (\`during\`, \`outside\`, \`missing\`, \`until\`, and expressions over \`now\`, \`claimed\`, \`session\`, \`estimate\`,
   \`statement.binds\`) is decided as strictly as it could ever be wherever the moment is not known.
 `;
