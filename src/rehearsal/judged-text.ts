@@ -21,6 +21,8 @@ export interface JudgedText {
    * decided, `encoding` where Sluice itself refuses.
    */
   readonly by: readonly string[];
+  /** The masks and detectors that have something to do with its results, sorted; none if it does not run. */
+  readonly masks: readonly string[];
   /** The sentence and the hint its sender reads; `null` if it runs. */
   readonly refusal: { readonly message: string; readonly hint: string } | null;
   readonly statements: readonly JudgedStatement[];
@@ -53,7 +55,12 @@ export async function judgeText(
     ({ facts, verdict }) => verdict.action === action || (action === 'deny' && facts.refuses !== null),
   );
   const by = new Set(deciding.flatMap((statement) => decidedBy(statement, action)));
-  return { action, by: [...by].sort(), refusal: refusalOf(deciding[0], action), statements };
+  const masks = action === 'allow' ? new Set(statements.flatMap(({ verdict }) => masking(verdict))) : [];
+  return { action, by: [...by].sort(), masks: [...masks].sort(), refusal: refusalOf(deciding[0], action), statements };
+}
+
+function masking({ masks }: Verdict): string[] {
+  return masks === null || masks.isEmpty ? [] : [...masks.ids, ...masks.detectorIds];
 }
 
 function explained(dialect: Dialect, rules: RuleSet, facts: StatementFacts, subject: Subject, moment: Moment) {

@@ -44,6 +44,7 @@ const testCase = z.strictObject({
   params: z.array(z.union([z.string(), z.number(), z.boolean(), z.null()])).optional(),
   expect: z.enum(['allow', 'hold', 'deny']),
   rules: z.array(text).optional(),
+  masks: z.array(text).optional(),
   message: text.optional(),
 });
 
@@ -93,6 +94,8 @@ export interface TestCase {
   readonly expect: 'allow' | 'hold' | 'deny';
   /** Exactly the rules that decide, sorted; `null`: not looked at. */
   readonly rules: readonly string[] | null;
+  /** Exactly the masks and detectors that have something to do with the result, sorted; `null`: not looked at. */
+  readonly masks: readonly string[] | null;
   /** A part of the message; `null`: not looked at. */
   readonly message: string | null;
 }
@@ -152,6 +155,7 @@ export function readTestFile(path: string): TestFile {
       params: (one.params ?? []).map((value) => (value === null ? null : String(value))),
       expect: one.expect,
       rules: one.rules === undefined ? null : [...one.rules].sort(),
+      masks: one.masks === undefined ? null : [...one.masks].sort(),
       message: one.message ?? null,
     })),
   };

@@ -63,6 +63,7 @@ export async function runTests(
             if (effects.length > 0) coverage.set(keyOf(id), { ...coverage.get(keyOf(id))!, fired: true });
           }
         }
+        for (const id of judged.masks) coverage.set(keyOf(id), { ...coverage.get(keyOf(id))!, fired: true });
         const result = { case: one, judged, differences: differencesOf(one, judged) };
         results.push(result);
         each(result);
@@ -84,7 +85,7 @@ function sessionOf({ session }: GivenSituation, snapshot: CatalogueData | null):
   };
 }
 
-function differencesOf({ expect, rules, message }: TestCase, judged: JudgedText): string[] {
+function differencesOf({ expect, rules, masks, message }: TestCase, judged: JudgedText): string[] {
   const differences: string[] = [];
   if (judged.action !== expect) differences.push(`expected ${expect}, got ${judged.action}`);
   if (rules !== null) {
@@ -92,6 +93,9 @@ function differencesOf({ expect, rules, message }: TestCase, judged: JudgedText)
     const extra = judged.by.filter((id) => !rules.includes(id));
     if (missing.length > 0) differences.push(`not decided by ${missing.join(', ')}`);
     if (extra.length > 0) differences.push(`decided by ${extra.join(', ')}, which was not expected`);
+  }
+  if (masks !== null && masks.join() !== judged.masks.join()) {
+    differences.push(`expected masks [${masks.join(', ')}], got [${judged.masks.join(', ')}]`);
   }
   if (message !== null && judged.refusal?.message.includes(message) !== true) {
     const got = judged.refusal === null ? 'there is no message' : `the message is "${judged.refusal.message}"`;
