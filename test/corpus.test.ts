@@ -40,7 +40,6 @@ test('PostgreSQL: however a statement is written, it is judged alike', async () 
   assert.ok(all.length >= 6000, `${all.length} statements`);
   const catalogue = await postgresCatalogue(join(corpus, 'shop.sql'), 'shop');
   const answers = await judgeOffline(all, catalogue, POSTGRES_RULES);
-  // What a mask would have to rewrite is refused as long as nothing rewrites it.
   assert.deepEqual(wrongOnes(all, answers), []);
 });
 

@@ -82,9 +82,13 @@ export class StatementReader {
   async read(text: string, session: SessionReading): Promise<ReadStatement[]> {
     const { statements } = await this.#analyze(text, session);
     const prepared = new Map<string, StatementFacts>();
+    const declared = new Map<string, StatementFacts>();
     return statements.map((facts) => {
+      const fetched = facts.fetches === undefined ? undefined : declared.get(facts.fetches);
       const inner = facts.executes.flatMap((name) => runBy(name, prepared, 0));
+      if (fetched !== undefined) inner.push(fetched);
       const { nameChange } = facts;
+      if (nameChange?.op === 'declare') declared.set(nameChange.name, nameChange.inner);
       if (nameChange?.op === 'prepare') prepared.set(nameChange.name, nameChange.inner);
       if (nameChange?.op === 'deallocate') prepared.delete(nameChange.name);
       if (nameChange?.op === 'deallocate-all') prepared.clear();

@@ -132,8 +132,10 @@ export async function judgeOffline(
         session,
         moment: rehearsedMoment(sql, Date.now(), {}, [], session),
       });
-      const { action, by, refusal } = judged;
-      answers.set(id, { action, by, message: refusal?.message ?? '', fault: null, leaked: null });
+      const { action, by, masks, refusal } = judged;
+      // A mask has to do with its result: that it hides every value is for a run through Sluice to show.
+      const leaked = masks.length > 0 ? false : null;
+      answers.set(id, { action, by, message: refusal?.message ?? '', fault: null, leaked });
     }
   } finally {
     for (const reader of readers.values()) reader.close();
