@@ -175,6 +175,7 @@ export function maskAsRules(source: MaskSource, shadow: boolean): CompiledRule[]
     (effect, facts) =>
       mayEscape(patterns, effect, facts) ||
       (SHOWING.has(effect.effect) &&
+        !isOfCatalogue(effect) &&
         (uses(patterns, facts, refused) || (mask.derived === 'deny' && derives(patterns, facts)))),
     'Use that column in the select list only, where its values are masked: in no condition, order, group or copy.',
   );
@@ -211,6 +212,11 @@ const CATALOGUES_WITH_VALUES = new Set([
   'column_stats',
 ]);
 
+/** True if it is about a relation of the server's own. A masked column in the same statement has an effect of its own. */
+function isOfCatalogue({ object }: Effect): boolean {
+  return object !== null && object.schema !== null && CATALOGUES.has(object.schema);
+}
+
 /** True if values may leave in a way that nothing is known of. */
 function mayEscape(patterns: readonly ColumnPattern[], effect: Effect, facts: DecidableFacts): boolean {
   if (UNTOLD.has(effect.effect)) return true;
@@ -229,7 +235,7 @@ function mayEscape(patterns: readonly ColumnPattern[], effect: Effect, facts: De
   // COPY of a query: what the query reads are effects of their own.
   if (object.kind !== 'relation') return object.kind !== 'setting' && !['read', 'copy-out'].includes(effect.effect);
   if (CATALOGUES_WITH_VALUES.has(object.name)) return true;
-  if (object.schema !== null && CATALOGUES.has(object.schema)) return false;
+  if (isOfCatalogue(effect)) return false;
   if (object.catalogued !== true || facts.uses === undefined) return true;
   return facts.outputs === undefined && areColumns(patterns, effect, facts.uses, true);
 }
