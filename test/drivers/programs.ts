@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
@@ -144,6 +145,41 @@ const MYSQL_PROGRAMS: readonly Omit<DriverProgram, 'protocol'>[] = [
   },
 ];
 
+/**
+ * Makes a program runnable; see {@link DriverProgram.build}. One at a time on this checkout, whichever process asks: the
+ * test files of the two protocols run beside each other, and share what tool chains build and download.
+ */
+export async function buildProgram(program: DriverProgram, binDir: string | null): ReturnType<DriverProgram['build']> {
+  const lock = join(cache, 'building');
+  mkdirSync(cache, { recursive: true });
+  while (!take(lock)) await sleep(200);
+  try {
+    return await program.build(binDir);
+  } finally {
+    rmSync(lock, { force: true });
+  }
+}
+
+/** @returns false while another process, that is still there, holds it */
+function take(lock: string): boolean {
+  try {
+    writeFileSync(lock, String(process.pid), { flag: 'wx' });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+  try {
+    const holder = Number(readFileSync(lock, 'utf8'));
+    // Just made and not written yet: 0.
+    if (holder > 0) process.kill(holder, 0);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ESRCH') rmSync(lock, { force: true });
+    else if (code !== 'ENOENT') throw error;
+  }
+  return false;
+}
+
 /** All of the matrix. */
 export const PROGRAMS: readonly DriverProgram[] = [
   ...POSTGRES_PROGRAMS.map((program) => ({ ...program, protocol: 'postgres' as const })),
@@ -268,7 +304,7 @@ async function java(program: string, ...args: string[]) {
     ]);
     renameSync(partial, jars);
   }
-  const classes = join(cache, 'java/classes');
+  const classes = join(cache, 'java', program);
   mkdirSync(classes, { recursive: true });
   await run('javac', ['-encoding', 'UTF-8', '-cp', `${jars}/*`, '-d', classes, ...sources]);
   return { command: ['java', '-XX:+UseSerialGC', '-cp', `${jars}/*:${classes}`, `sluice.drivers.${program}`, ...args] };
