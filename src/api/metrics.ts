@@ -75,6 +75,12 @@ function addGatewayMetrics(registry: AnyRegistry, sources: MetricSources): void 
   counter(registry, 'sluice_upstream_failures_total', 'Upstream connections that could not be made.', () => [
     [{}, counters.upstreamFailures],
   ]);
+  counter(
+    registry,
+    'sluice_unmaskable_results_total',
+    'Results cut because they were not what their masks had been made for.',
+    () => [[{}, counters.unmaskable]],
+  );
   counter(registry, 'sluice_facts_lookups_total', 'How the facts of a text were found.', () => {
     const { hits1, hits2, misses } = sources.parses();
     return [

@@ -5,7 +5,7 @@ import type { Config } from '../config/config.ts';
 import { resolveSecret } from '../config/secrets.ts';
 import { Gateway, type Ports } from '../gateway/gateway.ts';
 import { MysqlAnalyzers } from '../gateway/mysql/analyzers.ts';
-import { OidcTokens } from '../identity/tokens.ts';
+import type { TokenVerifier } from '../identity/token-verifier.ts';
 import { Users } from '../identity/users.ts';
 import { RuleSet } from '../policy/decide.ts';
 import { maskKeys } from '../policy/masks.ts';
@@ -64,7 +64,7 @@ export class Serving {
       const gateway = new Gateway({
         config,
         users,
-        tokens: config.oidc.length === 0 ? null : new OidcTokens(config.oidc, (name) => users.find(name) !== null),
+        tokens: await tokenVerifier(config, users),
         rules,
         journal,
         analyzer,
@@ -176,6 +176,13 @@ function addressesOf({ listen }: Config, ports: Ports): Record<string, string> {
   return Object.fromEntries(
     [...ports].map(([name, port]) => [name, formatAddress({ host: listen[name]!.host, port })]),
   );
+}
+
+/** Loaded only where tokens are accepted. */
+async function tokenVerifier({ oidc }: Config, users: Users): Promise<TokenVerifier | null> {
+  if (oidc.length === 0) return null;
+  const { OidcTokens } = await import('../identity/oidc-tokens.ts');
+  return new OidcTokens(oidc, (name) => users.find(name) !== null);
 }
 
 /** With the keys of their masks; paths in references to them are as in sluice.yaml. */

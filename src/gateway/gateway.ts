@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import type { CatalogueStatus } from '../catalog/keeper.ts';
 import type { Config, ConnectionConfig } from '../config/config.ts';
 import type { Identity } from '../identity/identity.ts';
-import type { TokenVerifier } from '../identity/tokens.ts';
+import type { TokenVerifier } from '../identity/token-verifier.ts';
 import type { Users } from '../identity/users.ts';
 import { Budgets } from '../policy/budgets.ts';
 import type { RuleSet } from '../policy/decide.ts';
@@ -68,14 +68,15 @@ export class Gateway implements Inside {
   /** Clients that are logged in while their upstream is being connected: they count as sessions. */
   #beginning = 0;
   readonly #housekeeping: NodeJS.Timeout;
-  #rules: RuleSet;
+  /** The rules in force: every judge looks here, whoever keeps it. */
+  readonly #inForce: { current: RuleSet };
   #draining = false;
   #onEmpty: (() => void) | null = null;
 
   constructor(options: GatewayOptions) {
     const { config, journal, log, users, tokens } = options;
     this.#options = options;
-    this.#rules = options.rules;
+    this.#inForce = { current: options.rules };
     this.services = {
       journal,
       turn: new Turn(journal),
@@ -121,8 +122,7 @@ export class Gateway implements Inside {
 
   /** Puts other rules in force for everything that is judged from now on. */
   setRules(rules: RuleSet): void {
-    this.#rules = rules;
-    for (const judges of this.#judges.values()) for (const judge of judges.values()) judge.setRules(rules);
+    this.#inForce.current = rules;
     for (const session of this.#sessions.keys()) {
       const names = this.#namesInForce(session.start.connection);
       session.setNames(names);
@@ -133,7 +133,7 @@ export class Gateway implements Inside {
   }
 
   status(): GatewayStatus {
-    return { draining: this.#draining, sessions: this.#sessions.size, rules: this.#rules.version };
+    return { draining: this.#draining, sessions: this.#sessions.size, rules: this.#inForce.current.version };
   }
 
   /** Stops accepting, lets open transactions end within the configured limit, then ends what is left. */
@@ -255,7 +255,7 @@ export class Gateway implements Inside {
     judges.delete(key);
     const judge =
       known ??
-      new Judge(analyzer, identity, connection, this.#rules, (name) =>
+      new Judge(analyzer, identity, connection, this.#inForce, (name) =>
         this.#names.get(connection.name)?.noteMiss(name),
       );
     judges.set(key, judge);
@@ -277,7 +277,7 @@ export class Gateway implements Inside {
 
   /** Where everything is allowed nothing depends on names: then the upstream is not asked about them. */
   #namesInForce(connection: ConnectionConfig): NamesInForce | null {
-    if (connection.default === 'allow' && this.#rules.rules.length === 0) return null;
+    if (connection.default === 'allow' && this.#inForce.current.rules.length === 0) return null;
     let names = this.#names.get(connection.name);
     if (names === undefined) {
       names = new NamesInForce(connection);
@@ -287,7 +287,7 @@ export class Gateway implements Inside {
   }
 
   pinsOf(identity: Identity, connection: ConnectionConfig): SessionPins {
-    const pins = this.#rules.pinsFor({ identity, connection: connection.name, default: connection.default });
+    const pins = this.#inForce.current.pinsFor({ identity, connection: connection.name, default: connection.default });
     if (pins.conflict !== null) throw new NotLetIn('refused', pins.conflict, { why: 'contradicting rules' });
     return pins;
   }
@@ -312,9 +312,7 @@ export class Gateway implements Inside {
 
   begin(arrival: Arrival, session: Session, upstream: UpstreamLink, record: string, greet: () => void): void {
     const { journal, turn, counters } = this.services;
-    const { id, identity, expiresAt, connection, judge, tls } = session.start;
-    // It may have been left out while the client was on its way.
-    judge.setRules(this.#rules);
+    const { id, identity, expiresAt, connection, tls } = session.start;
     const ends = expiresAt === null ? '' : `"expires":"${new Date(expiresAt).toISOString()}",`;
     journal.append(
       `"session.start","session":"${id}","identity":${JSON.stringify(identity)},"connection":${JSON.stringify(connection.name)},` +

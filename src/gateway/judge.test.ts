@@ -46,8 +46,8 @@ function denying(table: string): RuleSet {
   return new RuleSet([{ rule, shadow: false }], `denies ${table}`);
 }
 
-function judgeOf(analyzer: Analyzer, rules = denying('orders')): Judge {
-  return new Judge(analyzer, IDENTITY, CONNECTION, rules);
+function judgeOf(analyzer: Analyzer, inForce = { current: denying('orders') }): Judge {
+  return new Judge(analyzer, IDENTITY, CONNECTION, inForce);
 }
 
 function now(judgement: Judgement | Promise<Judgement>): Judgement {
@@ -70,7 +70,7 @@ test('a name that the catalogue does not have is told each time, unless it is ma
   const server = { version: 1, dialect: 'postgres', serverVersion: '18', database: 'd', foldsNames: false } as const;
   const data = { ...server, ...none };
   const names = { catalogue: new CatalogueIndex(data, 'v'), searchPath: ['public'] };
-  const judge = new Judge(analyzerOf([]), IDENTITY, CONNECTION, denying('x'), (name) => missed.push(name));
+  const judge = new Judge(analyzerOf([]), IDENTITY, CONNECTION, { current: denying('x') }, (name) => missed.push(name));
   judge.judge('delete orders', { ...STANDARD, names });
   judge.judge('delete orders', { ...STANDARD, names });
   judge.judge('delete orders', STANDARD);
@@ -87,24 +87,29 @@ test('the same text under another reading of strings is another text', () => {
 
 test('a text that takes time to read is judged under the rules in force when it is read', async () => {
   let read: (facts: TextFacts) => void = () => undefined;
-  const judge = judgeOf({
-    analyze: () =>
-      new Promise((resolve) => {
-        read = resolve;
-      }),
-  });
+  const inForce = { current: denying('orders') };
+  const judge = judgeOf(
+    {
+      analyze: () =>
+        new Promise((resolve) => {
+          read = resolve;
+        }),
+    },
+    inForce,
+  );
   const pending = judge.judge('delete orders', STANDARD);
   assert.ok(pending instanceof Promise);
-  judge.setRules(denying('customers'));
+  inForce.current = denying('customers');
   read({ statements: [statement([effect('delete', 'orders')], 13)] });
   assert.equal((await pending).statements[0]?.verdict.action, 'allow');
 });
 
 test('other rules hold for the next statement, and for what was judged before as soon as it is used again', () => {
-  const judge = judgeOf(analyzerOf([]));
+  const inForce = { current: denying('orders') };
+  const judge = judgeOf(analyzerOf([]), inForce);
   const before = now(judge.judge('delete orders', STANDARD));
   const customers = now(judge.judge('delete customers', STANDARD));
-  judge.setRules(denying('customers'));
+  inForce.current = denying('customers');
   assert.equal(now(judge.judge('delete orders', STANDARD)).statements[0]?.verdict.action, 'allow');
   assert.equal(now(judge.again(before, NO_NAMES)).statements[0]?.verdict.action, 'allow');
   assert.equal(now(judge.again(customers, NO_NAMES)).statements[0]?.verdict.action, 'deny');
@@ -132,9 +137,10 @@ test('statements that share their effects share the verdict, and each keeps its 
 
 test('a shared verdict does not outlive its rules', () => {
   const effects = [effect('delete', 'orders')];
-  const judge = judgeOf({ analyze: (text) => ({ statements: [statement(effects, text.length)] }) });
+  const inForce = { current: denying('orders') };
+  const judge = judgeOf({ analyze: (text) => ({ statements: [statement(effects, text.length)] }) }, inForce);
   assert.equal(now(judge.judge('one', STANDARD)).statements[0]?.verdict.action, 'deny');
-  judge.setRules(denying('customers'));
+  inForce.current = denying('customers');
   assert.equal(now(judge.judge('two', STANDARD)).statements[0]?.verdict.action, 'allow');
 });
 

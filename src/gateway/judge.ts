@@ -68,6 +68,11 @@ export interface Analyzer {
 const MOST_TEXTS = 5000;
 const MOST_CHARACTERS = 8 * 1024 * 1024;
 
+/** The rules in force: what is put in its place is seen by everybody who holds this. */
+export interface RulesInForce {
+  readonly current: RuleSet;
+}
+
 /**
  * Judges text for one identity on one connection, under the rules in force. Shared by the sessions of that identity,
  * so that a text seen before costs one look-up.
@@ -77,7 +82,9 @@ export class Judge {
   readonly #identity: Identity;
   readonly #connection: ConnectionConfig;
   readonly #noteMiss: (name: string) => void;
-  #rules: RuleSet;
+  readonly #inForce: RulesInForce;
+  /** What is kept was judged under these rules. */
+  #keptRules: RuleSet;
   #texts = new WeakMap<NameContext, Map<Lexing, Map<string, Judgement>>>();
   #kept = 0;
   #characters = 0;
@@ -89,26 +96,32 @@ export class Judge {
     analyzer: Analyzer,
     identity: Identity,
     connection: ConnectionConfig,
-    rules: RuleSet,
+    inForce: RulesInForce,
     noteMiss: (name: string) => void = () => {},
   ) {
     this.#noteMiss = noteMiss;
     this.#analyzer = analyzer;
     this.#identity = identity;
     this.#connection = connection;
-    this.#rules = rules;
+    this.#inForce = inForce;
+    this.#keptRules = inForce.current;
   }
 
-  setRules(rules: RuleSet): void {
-    if (rules === this.#rules) return;
-    this.#rules = rules;
-    this.#byEffects = new WeakMap();
-    this.#forget();
+  /** The rules in force. What was judged under others is forgotten: so this comes before any look at what is kept. */
+  #rulesInForce(): RuleSet {
+    const { current } = this.#inForce;
+    if (current !== this.#keptRules) {
+      this.#keptRules = current;
+      this.#byEffects = new WeakMap();
+      this.#forget();
+    }
+    return current;
   }
 
   /** The judgement of a text, at once if it can be had at once. */
   judge(text: string, reading: Reading): Judgement | Promise<Judgement> {
     const { lexing, names } = reading;
+    this.#rulesInForce();
     const known = this.#textsOf(reading).get(text);
     if (known !== undefined) return this.#noting(known);
     const facts = this.#analyzer.analyze(text, lexing, names);
@@ -151,7 +164,7 @@ export class Judge {
       if (facts instanceof Promise) return facts.then((f) => this.#judgePrepared(text, f, now));
       return this.#judgePrepared(text, facts, now);
     }
-    if (judgement.rules === this.#rules) return judgement;
+    if (judgement.rules === this.#rulesInForce()) return judgement;
     const facts = { statements: judgement.statements.map((s) => s.facts) };
     return { ...this.judgeFacts(text, facts, reading), isPrepared: judgement.isPrepared };
   }
@@ -187,7 +200,7 @@ export class Judge {
       reading,
       isPrepared: false,
       statements,
-      rules: this.#rules,
+      rules: this.#rulesInForce(),
       passes: !usesNames && statements.every((s) => isStable(s) && !isRefused(s) && s.verdict.limits.length === 0),
       usesNames,
       changesPortals,
@@ -198,6 +211,7 @@ export class Judge {
 
   judgeStatement(text: string, facts: StatementFacts, reading: Reading | null): JudgedStatement {
     const { effects } = facts;
+    this.#rulesInForce();
     let decided = this.#byEffects.get(effects);
     if (decided === undefined || decided.kind !== facts.kind || decided.fingerprint !== facts.fingerprint) {
       decided = this.#decide(facts, null);
@@ -218,10 +232,11 @@ export class Judge {
 
   #decide(facts: StatementFacts, moment: Moment | null): Decided {
     const subject = this.#subject();
-    const decided = this.#rules.decide(facts, subject, moment);
+    const rules = this.#rulesInForce();
+    const decided = rules.decide(facts, subject, moment);
     // Results are masked in PostgreSQL's protocol only.
     const verdict = this.#connection.protocol === 'postgres' ? decided : withoutMasking(decided, facts.kind);
-    const withholdsMessages = this.#rules.mayQuoteMasked(facts, subject);
+    const withholdsMessages = rules.mayQuoteMasked(facts, subject);
     return {
       kind: facts.kind,
       fingerprint: facts.fingerprint,
@@ -233,7 +248,7 @@ export class Judge {
 
   /** True if a detector for this identity finds something in what is not the result of any statement. */
   detects(bytes: Buffer, from: number, to: number): boolean {
-    return this.#rules.detects(this.#subject(), bytes, from, to);
+    return this.#rulesInForce().detects(this.#subject(), bytes, from, to);
   }
 
   #subject(): Subject {

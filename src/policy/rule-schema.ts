@@ -361,6 +361,17 @@ const masker = z
   })
   .meta({ masker: true });
 
+/** Of a mask and of a detector: who is left out, and whether it does anything. */
+const whenMasked = {
+  unless: notEmpty(whoCondition.extend({ until: exception.shape.until }))
+    .optional()
+    .describe('Who sees the value itself.'),
+  mode: mode
+    .optional()
+    .meta({ default: 'enforce' })
+    .describe('`shadow` records what it would have done, and does nothing.'),
+};
+
 const mask = z.strictObject({
   ...about,
   match: whoCondition.optional().describe("Whose results; everybody's if left out."),
@@ -383,13 +394,7 @@ const mask = z.strictObject({
     .optional()
     .describe('Masked columns that are written somewhere else.')
     .meta({ default: 'deny' }),
-  unless: notEmpty(whoCondition.extend({ until: exception.shape.until }))
-    .optional()
-    .describe('Who sees the value itself.'),
-  mode: mode
-    .optional()
-    .meta({ default: 'enforce' })
-    .describe('`shadow` records what it would have done, and does nothing.'),
+  ...whenMasked,
 });
 
 function isPattern(pattern: string): boolean {
@@ -418,13 +423,7 @@ const detector = z
       ),
     ).describe('In which columns; `*` for all.'),
     with: masker.describe('What a value becomes in which it was found.'),
-    unless: notEmpty(whoCondition.extend({ until: exception.shape.until }))
-      .optional()
-      .describe('Who sees the value itself.'),
-    mode: mode
-      .optional()
-      .meta({ default: 'enforce' })
-      .describe('`shadow` records what it would have done, and does nothing.'),
+    ...whenMasked,
   })
   .refine(({ find, patterns }) => find !== undefined || patterns !== undefined, {
     message: 'must have find or patterns',

@@ -2,11 +2,12 @@ import type { CatalogueLookup, CatalogueName, CatalogueReference } from './catal
 
 const BY_CATALOGUE = new WeakMap<CatalogueLookup, ReadonlyMap<string, readonly CatalogueReference[]>>();
 
-/** Foreign keys of any relation that reference this one. */
+/** Foreign keys of any relation that reference this one; none are known without a catalogue. */
 export function referencing(
-  catalogue: CatalogueLookup,
+  catalogue: CatalogueLookup | null,
   { schema, name }: CatalogueName,
 ): readonly CatalogueReference[] {
+  if (catalogue === null) return [];
   let known = BY_CATALOGUE.get(catalogue);
   if (known === undefined) {
     known = collected(catalogue);

@@ -137,7 +137,7 @@ function startSession() {
       id: 'id',
       identity,
       connection,
-      judge: new Judge({ analyze }, identity, connection, rules),
+      judge: new Judge({ analyze }, identity, connection, { current: rules }),
       names: null,
       expiresAt: null,
       cancel: async () => undefined,

@@ -12,7 +12,7 @@ import type { CancelRequest } from '../../../protocols/postgres/frontend.ts';
 import { endPointBinding } from '../../../protocols/postgres/scram.ts';
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import type { Address, Config, ConnectionConfig, UpstreamConfig } from '../../config/config.ts';
-import type { TokenVerifier } from '../../identity/tokens.ts';
+import type { TokenVerifier } from '../../identity/token-verifier.ts';
 import type { Users } from '../../identity/users.ts';
 import { endSocket } from '../end-socket.ts';
 import { type Arrival, type Entrance, type Inside, NotLetIn, type Reason } from '../entrance.ts';

@@ -29,7 +29,7 @@ import { type ChannelBinding, mockVerifier, ScramServer } from '../../../protoco
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import { BEARER_USER, TOKEN_USER } from '../../config/config.ts';
 import type { Authenticated } from '../../identity/identity.ts';
-import { TokenRefused, type TokenVerifier } from '../../identity/tokens.ts';
+import { TokenRefused, type TokenVerifier } from '../../identity/token-verifier.ts';
 import type { Users } from '../../identity/users.ts';
 import { takeBytes } from '../take-bytes.ts';
 import { fatal } from './errors.ts';

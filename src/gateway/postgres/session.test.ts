@@ -167,7 +167,7 @@ function startSession(ruleId = 'no-delete', Session = PostgresSession) {
       id: 'id',
       identity,
       connection,
-      judge: new Judge({ analyze }, identity, connection, rules),
+      judge: new Judge({ analyze }, identity, connection, { current: rules }),
       names: null,
       expiresAt: null,
       cancel: async () => undefined,

@@ -3,7 +3,6 @@ import type {
   CatalogueFunction,
   CatalogueLookup,
   CatalogueName,
-  CatalogueReference,
   CatalogueRelation,
 } from '../catalogue.ts';
 import type { ColumnName, Effect, ObjectName } from '../facts.ts';
@@ -44,26 +43,9 @@ export class Readings {
   /** How many pieces of code are being read within each other, and if one was met again within itself. */
   codeDepth = 0;
   codeWasCut = false;
-  #references: Map<string, CatalogueReference[]> | null = null;
 
   constructor(catalogue: CatalogueLookup) {
     this.catalogue = catalogue;
-  }
-
-  /** Foreign keys of any relation that reference this one. */
-  referencing({ schema, name }: CatalogueName): readonly CatalogueReference[] {
-    if (this.#references === null) {
-      this.#references = new Map();
-      for (const from of this.catalogue.data.relations) {
-        for (const foreignKey of from.foreignKeys) {
-          const key = `${foreignKey.references.schema}\0${foreignKey.references.name}`;
-          const known = this.#references.get(key);
-          if (known === undefined) this.#references.set(key, [{ from, foreignKey }]);
-          else known.push({ from, foreignKey });
-        }
-      }
-    }
-    return this.#references.get(`${schema}\0${name}`) ?? [];
   }
 }
 

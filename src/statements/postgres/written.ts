@@ -1,5 +1,6 @@
 import type { CatalogueRelation, CatalogueTrigger } from '../catalogue.ts';
 import type { EffectName, ObjectName, Predicate } from '../facts.ts';
+import { referencing } from '../references.ts';
 import { expressionCode, ruleCode, triggerCode } from './code.ts';
 import type { EffectWalk, Place } from './effects.ts';
 import { objectOf } from './names.ts';
@@ -167,7 +168,7 @@ const ACTIONS: Readonly<Record<string, 'delete' | 'update'>> = {
 };
 
 function cascade(walk: EffectWalk, event: 'delete' | 'update', relation: CatalogueRelation, write: Write): void {
-  for (const { from, foreignKey } of walk.names.readings?.referencing(relation) ?? []) {
+  for (const { from, foreignKey } of referencing(walk.names.catalogue, relation)) {
     const rule = (event === 'delete' ? foreignKey.onDelete : foreignKey.onUpdate).toLowerCase();
     const action = ACTIONS[rule];
     if (action === undefined) continue;
@@ -192,7 +193,7 @@ function cascade(walk: EffectWalk, event: 'delete' | 'update', relation: Catalog
 
 /** TRUNCATE ... CASCADE empties every relation that refers to this one, whatever its foreign keys say. */
 export function truncatesReferencing(walk: EffectWalk, relation: CatalogueRelation): void {
-  for (const { from } of walk.names.readings?.referencing(relation) ?? []) {
+  for (const { from } of referencing(walk.names.catalogue, relation)) {
     walk.step(STEPS_FOR_A_CASCADE);
     if (!walk.firstTime(`truncate cascade ${from.schema}.${from.name}`)) continue;
     walk.addEffect({ effect: 'truncate', object: objectOf(from), predicate: null, via: 'foreign key' });

@@ -1,23 +1,7 @@
 import { createRemoteJWKSet, decodeJwt, errors, type JWTPayload, jwtVerify, type RemoteJWKSet } from 'jose';
 import type { OidcConfig } from '../config/config.ts';
 import type { Authenticated, Identity } from './identity.ts';
-
-/** Why a token is not accepted, in words for the log; the client is not told. */
-export class TokenRefused extends Error {
-  override readonly name = 'TokenRefused';
-}
-
-/** Verifies tokens of OpenID providers. */
-export interface TokenVerifier {
-  /** Where a client gets a token. */
-  readonly source: { readonly issuer: string; readonly scope: string };
-
-  /**
-   * @param token a JWT in compact form
-   * @throws TokenRefused
-   */
-  verify(token: string): Promise<Authenticated>;
-}
+import { TokenRefused, type TokenVerifier } from './token-verifier.ts';
 
 /** Only signatures by a private key that the provider alone has: `none` and HMAC would let anybody sign (RFC 8725, 3.1 and 3.2). */
 const ALGORITHMS = [

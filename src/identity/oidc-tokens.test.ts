@@ -4,7 +4,8 @@ import type { AddressInfo } from 'node:net';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose';
 import type { OidcConfig } from '../config/config.ts';
-import { OidcTokens, TokenRefused } from './tokens.ts';
+import { OidcTokens } from './oidc-tokens.ts';
+import { TokenRefused } from './token-verifier.ts';
 
 /** Claims of a token; `undefined` leaves one out that it would have. */
 type Claims = { readonly [Name in keyof JWTPayload]: JWTPayload[Name] | undefined };

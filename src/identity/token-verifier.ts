@@ -1,0 +1,18 @@
+import type { Authenticated } from './identity.ts';
+
+/** Why a token is not accepted, in words for the log; the client is not told. */
+export class TokenRefused extends Error {
+  override readonly name = 'TokenRefused';
+}
+
+/** Verifies tokens of OpenID providers. */
+export interface TokenVerifier {
+  /** Where a client gets a token. */
+  readonly source: { readonly issuer: string; readonly scope: string };
+
+  /**
+   * @param token a JWT in compact form
+   * @throws TokenRefused
+   */
+  verify(token: string): Promise<Authenticated>;
+}
