@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import { ConfigError, loadConfig } from '../config/load.ts';
+import { loadConfig } from '../config/load.ts';
+import { InvalidFileError } from '../config/yaml-file.ts';
 import { EXIT } from './failure.ts';
 
 export function addConfigCommand(program: Command): void {
@@ -19,7 +20,7 @@ export function addConfigCommand(program: Command): void {
           for (const warning of warnings) console.log(`warning: ${warning}`);
         }
       } catch (error) {
-        if (!(error instanceof ConfigError) || !options.json) throw error;
+        if (!(error instanceof InvalidFileError) || !options.json) throw error;
         console.log(JSON.stringify({ ok: false, problems: error.problems, warnings: [] }));
         process.exitCode = EXIT.usage;
       }

@@ -15,7 +15,7 @@ export interface OfflineConfig {
   readonly journal: string;
 }
 
-/** @throws ConfigError */
+/** @throws InvalidFileError */
 export async function readOfflineConfig(path: string): Promise<OfflineConfig> {
   const { file, value } = await readConfigFile(path);
   const absolute = (name: string) => resolve(dirname(file), name);

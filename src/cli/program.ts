@@ -14,7 +14,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void
 };
 
 /** Errors that list the mistakes in files, by name: to import their classes is to load what reads such files. */
-const MISTAKES = ['ConfigError', 'RuleFileError', 'SnapshotError'];
+const MISTAKES = ['InvalidFileError', 'SnapshotError'];
 
 /** Runs the command in `argv` (as process.argv) and sets the process's exit code. */
 export async function run(argv: readonly string[]): Promise<void> {

@@ -1,8 +1,9 @@
 import type { Command } from 'commander';
 import { Catalogue } from '../catalog/catalogue.ts';
 import { readSnapshot } from '../catalog/snapshot.ts';
+import { InvalidFileError } from '../config/yaml-file.ts';
 import { findMistakes, type RuleFinding } from '../policy/findings.ts';
-import { loadRules, RuleFileError, readRuleFiles } from '../policy/load.ts';
+import { loadRules, readRuleFiles } from '../policy/load.ts';
 import { namesOf } from '../rehearsal/catalogue-names.ts';
 import { EXIT } from './failure.ts';
 import { printable } from './terminal.ts';
@@ -36,7 +37,7 @@ export function addRulesCheck(rules: Command): void {
         }
         if (findings.length > 0) process.exitCode = EXIT.problem;
       } catch (error) {
-        if (!(error instanceof RuleFileError) || !options.json) throw error;
+        if (!(error instanceof InvalidFileError) || !options.json) throw error;
         console.log(JSON.stringify({ ok: false, version: null, rules: [], problems: error.problems, findings: [] }));
         process.exitCode = EXIT.usage;
       }

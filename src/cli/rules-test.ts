@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Command } from 'commander';
-import { RuleFileError } from '../policy/load.ts';
+import { type FileProblem, InvalidFileError } from '../config/yaml-file.ts';
 import { readTestFile, type TestFile } from '../rehearsal/test-file.ts';
 import { type CaseResult, runTests, type TestRun } from '../rehearsal/test-run.ts';
 import { CommandFailure, EXIT } from './failure.ts';
@@ -39,16 +39,16 @@ function testFilesAt(path: string): string[] {
 /** All problems of all files at once. */
 function readAll(paths: readonly string[]): TestFile[] {
   const files: TestFile[] = [];
-  const problems: RuleFileError['problems'][number][] = [];
+  const problems: FileProblem[] = [];
   for (const path of paths) {
     try {
       files.push(readTestFile(path));
     } catch (error) {
-      if (!(error instanceof RuleFileError)) throw error;
+      if (!(error instanceof InvalidFileError)) throw error;
       problems.push(...error.problems);
     }
   }
-  if (problems.length > 0) throw new RuleFileError(problems);
+  if (problems.length > 0) throw new InvalidFileError(problems);
   return files;
 }
 

@@ -1,6 +1,7 @@
-import { ConfigError, loadConfig } from '../config/load.ts';
+import { loadConfig } from '../config/load.ts';
+import { InvalidFileError } from '../config/yaml-file.ts';
 import { loadKnownNames, loadMysqlFunctions } from '../policy/known-names.ts';
-import { RuleFileError, readRuleFiles } from '../policy/load.ts';
+import { readRuleFiles } from '../policy/load.ts';
 import type { SettingsRead } from './settings.ts';
 
 /** What the process behind settings.ts does. Rejects with what is no mistake of the user's. */
@@ -11,7 +12,7 @@ export async function readAll(configFile: string): Promise<SettingsRead> {
     const names = { known: loadKnownNames(), mysqlFunctions: loadMysqlFunctions() };
     return { settings: { config, rules: { sections, version }, ...names } };
   } catch (error) {
-    if (!(error instanceof ConfigError || error instanceof RuleFileError)) throw error;
+    if (!(error instanceof InvalidFileError)) throw error;
     return { mistakes: error.message };
   }
 }

@@ -65,5 +65,5 @@ test('mistakes in either file are told with their places, as a wrong use of the 
     /yaml:10:1: unknown key "sesions".*\n.*logg/,
   );
   assert.match(await mistakes(configuration(t, RULES.replace('deny', 'dny'))), /rules\.yaml:3:\d+: .*action/);
-  assert.match(await mistakes('/nowhere/sluice.yaml'), /sluice\.yaml: cannot be read: ENOENT/);
+  assert.match(await mistakes('/nowhere/sluice.yaml'), /sluice\.yaml:1:1: cannot be read: ENOENT/);
 });

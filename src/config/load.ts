@@ -2,36 +2,17 @@ import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
-import { type Document, isMap, isNode, isPair, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
-import type { z } from 'zod';
 import { formatAddress, isLoopback } from './address.ts';
 import type { Config, ConnectionConfig } from './config.ts';
 import { outlineAt, overrideVariables } from './outline.ts';
 import { configSchema, type FileConfig } from './schema.ts';
 import { resolveSecret } from './secrets.ts';
 import { suggestion } from './suggestion.ts';
-
-/** One thing that is wrong with a configuration. */
-export interface ConfigProblem {
-  /** `/etc/sluice.yaml:3:5`, `environment variable SLUICE_LOG_LEVEL`. */
-  readonly where: string;
-  readonly message: string;
-}
-
-/** Everything that is wrong with a configuration, not only the first of it. */
-export class ConfigError extends Error {
-  override readonly name = 'ConfigError';
-  readonly problems: readonly ConfigProblem[];
-
-  constructor(problems: readonly ConfigProblem[]) {
-    super(problems.map((problem) => `${problem.where}: ${problem.message}`).join('\n'));
-    this.problems = problems;
-  }
-}
+import { explainShape, type FileProblem, InvalidFileError, type Where, type Wording, YamlFile } from './yaml-file.ts';
 
 /**
  * Reads sluice.yaml, applies `SLUICE_*` variables, checks all of it and resolves secrets and paths (relative ones from the
- * file's directory). Throws a {@link ConfigError}; no message has a secret in it.
+ * file's directory). Throws an {@link InvalidFileError}; no message has a secret in it.
  */
 export async function loadConfig(path: string, environment: NodeJS.ProcessEnv = process.env): Promise<Config> {
   const { file, value, at } = await readConfigFile(path, environment);
@@ -46,61 +27,34 @@ export async function readConfigFile(
   path: string,
   environment: NodeJS.ProcessEnv = process.env,
 ): Promise<{ readonly file: string; readonly value: FileConfig; readonly at: At }> {
-  const file = resolve(path);
-  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    throw new ConfigError([{ where: file, message: `cannot be read: ${error.code}` }]);
-  });
-  const source = parseSource(file, text);
-  const overrides = overridesIn(environment, source.value);
-  const shape = configSchema.safeParse(overrides.value, { error: explain });
-  const problems = [
-    ...overrides.problems,
-    ...(shape.error?.issues ?? []).flatMap((issue) => describe(issue, source, overrides.applied)),
-  ];
-  if (problems.length > 0 || !shape.success) throw new ConfigError(problems);
-  return { file, value: shape.data, at: (...where) => whereIs(where, source, overrides.applied) };
+  const source = YamlFile.read(resolve(path));
+  const overrides = overridesIn(environment, source.value ?? {});
+  const where = (path: readonly PropertyKey[], of: 'value' | 'key' = 'value'): Where => {
+    const variable = overrides.applied.get(path.map(String).join('.'));
+    return variable === undefined ? source.placeOf(path, of) : { variable };
+  };
+  const shape = configSchema.safeParse(overrides.value, { error: explainShape });
+  const wrong = shape.success ? [] : source.problems(shape.error, WORDING, where);
+  const problems = [...overrides.problems, ...wrong];
+  if (problems.length > 0 || !shape.success) throw new InvalidFileError(problems);
+  return { file: source.path, value: shape.data, at: (...path) => where(path, 'key') };
 }
 
 /** Where the value at a path of keys and indexes was given. */
-type At = (...where: readonly (string | number)[]) => string;
-
-interface Source {
-  readonly file: string;
-  readonly document: Document.Parsed;
-  readonly lines: LineCounter;
-  readonly value: unknown;
-}
-
-function parseSource(file: string, text: string): Source {
-  const lines = new LineCounter();
-  // Not `prettyErrors`: they quote the line, and the line may hold a secret.
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const faults = [...document.errors, ...document.warnings];
-  if (faults.length > 0) {
-    throw new ConfigError(
-      faults.map((fault) => ({ where: position(file, lines, fault.pos[0]), message: `${fault.message} (YAML)` })),
-    );
-  }
-  try {
-    return { file, document, lines, value: document.toJS() ?? {} };
-  } catch (error) {
-    // Aliases that would expand without end.
-    throw new ConfigError([{ where: file, message: `${(error as Error).message} (YAML)` }]);
-  }
-}
+type At = (...path: readonly (string | number)[]) => Where;
 
 interface Overrides {
   /** The file's value with the variables' values in it. */
   readonly value: unknown;
   /** `limits.sessions` to `SLUICE_LIMITS_SESSIONS`. */
   readonly applied: ReadonlyMap<string, string>;
-  readonly problems: readonly ConfigProblem[];
+  readonly problems: readonly FileProblem[];
 }
 
 function overridesIn(environment: NodeJS.ProcessEnv, fileValue: unknown): Overrides {
   const value: unknown = structuredClone(fileValue);
   const applied = new Map<string, string>();
-  const problems: ConfigProblem[] = [];
+  const problems: FileProblem[] = [];
   const secrets = secretVariables(fileValue);
   for (const [name, text] of Object.entries(environment)) {
     if (!name.startsWith('SLUICE_') || text === undefined || secrets.has(name)) continue;
@@ -108,7 +62,7 @@ function overridesIn(environment: NodeJS.ProcessEnv, fileValue: unknown): Overri
     if (path === undefined) {
       if (isServiceLink(name, text)) continue;
       const message = `is not known.${suggestion(name, overrideVariables.keys())}`;
-      problems.push({ where: `environment variable ${name}`, message });
+      problems.push({ variable: name, message });
       continue;
     }
     if (set(value, path, outlineAt(path)?.type === 'integer' && /^\d+$/.test(text) ? Number(text) : text)) {
@@ -159,37 +113,11 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-const explain: z.core.$ZodErrorMap = (issue) => {
-  if (issue.input === undefined) return 'is required';
-  if (issue.code === 'invalid_type') {
-    return `must be ${TYPE_NAMES[issue.expected] ?? issue.expected}`;
-  }
-  if (issue.code === 'invalid_value')
-    return `must be ${issue.values.map((value) => `"${String(value)}"`).join(' or ')}`;
-  if (issue.code === 'too_small') return `must be at least ${issue.minimum}`;
-  if (issue.code === 'too_big') return `must be at most ${issue.maximum}`;
-  return undefined;
+const WORDING: Wording = {
+  keysAt: (path) => Object.keys(outlineAt(path)?.properties ?? {}),
+  unknownKey: (path, key) => `unknown key "${dotted([...path, key])}"`,
+  about: (path, message) => `${path.length === 0 ? '' : `${dotted(path)} `}${message}`,
 };
-
-const TYPE_NAMES: Readonly<Record<string, string>> = {
-  object: 'a mapping of keys to values',
-  array: 'a list',
-  string: 'a text (in quotes if it looks like a number)',
-  number: 'a number',
-  int: 'a whole number',
-};
-
-function describe(issue: z.core.$ZodIssue, source: Source, applied: ReadonlyMap<string, string>): ConfigProblem[] {
-  if (issue.code === 'unrecognized_keys') {
-    const known = Object.keys(outlineAt(issue.path)?.properties ?? {});
-    return issue.keys.map((key) => ({
-      where: whereIs([...issue.path, key], source, applied),
-      message: `unknown key "${dotted([...issue.path, key])}".${suggestion(key, known)}`,
-    }));
-  }
-  const prefix = issue.path.length === 0 ? '' : `${dotted(issue.path)} `;
-  return [{ where: whereIs(issue.path, source, applied), message: prefix + issue.message }];
-}
 
 /** `connections[0].upstream.host` */
 function dotted(path: readonly PropertyKey[]): string {
@@ -199,38 +127,6 @@ function dotted(path: readonly PropertyKey[]): string {
     .replace(/^\./, '');
 }
 
-/** Where in the file, or in which variable, the value at a path was given; for one that was left out, its parent. */
-function whereIs(path: readonly PropertyKey[], source: Source, applied: ReadonlyMap<string, string>): string {
-  const variable = applied.get(path.map(String).join('.'));
-  if (variable !== undefined) return `environment variable ${variable}`;
-  let node: unknown = source.document.contents;
-  let offset = isNode(node) ? (node.range?.[0] ?? 0) : 0;
-  for (const step of path) {
-    if (isNode(node) && 'resolve' in node) node = node.resolve(source.document);
-    let next: unknown;
-    if (isMap(node)) {
-      const pair = node.items.find(
-        (item) => isPair(item) && isScalar(item.key) && String(item.key.value) === String(step),
-      );
-      if (pair === undefined) break;
-      // The key's place: it is on the line people look for even when the value starts on the next.
-      if (isNode(pair.key)) offset = pair.key.range?.[0] ?? offset;
-      next = pair.value;
-    } else if (isSeq(node)) {
-      next = node.items[Number(step)];
-      if (isNode(next)) offset = next.range?.[0] ?? offset;
-    }
-    if (next === undefined) break;
-    node = next;
-  }
-  return position(source.file, source.lines, offset);
-}
-
-function position(file: string, lines: LineCounter, offset: number): string {
-  const { line, col } = lines.linePos(offset);
-  return `${file}:${line}:${col}`;
-}
-
 async function resolveReferences(
   value: FileConfig,
   file: string,
@@ -238,13 +134,13 @@ async function resolveReferences(
   at: At,
 ): Promise<Config> {
   const directory = dirname(file);
-  const problems: ConfigProblem[] = [];
+  const problems: FileProblem[] = [];
   /** The value, or `null` with the problem noted. */
-  async function attempt<T>(where: string, work: () => T | Promise<T>): Promise<T | null> {
+  async function attempt<T>(where: Where, work: () => T | Promise<T>): Promise<T | null> {
     try {
       return await work();
     } catch (error) {
-      problems.push({ where, message: (error as Error).message });
+      problems.push({ ...where, message: (error as Error).message });
       return null;
     }
   }
@@ -273,9 +169,9 @@ async function resolveReferences(
     if (address === null || address.port === 0) continue;
     const other = taken.get(formatAddress(address));
     if (other === undefined) taken.set(formatAddress(address), name);
-    else problems.push({ where: at('listen', name), message: `listen.${name} is the same address as listen.${other}` });
+    else problems.push({ ...at('listen', name), message: `listen.${name} is the same address as listen.${other}` });
   }
-  if (problems.length > 0) throw new ConfigError(problems);
+  if (problems.length > 0) throw new InvalidFileError(problems);
 
   return {
     listen: { postgres, mysql, api },

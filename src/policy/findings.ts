@@ -1,13 +1,14 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { FilePlace } from '../config/yaml-file.ts';
 import { compileColumnPattern } from './column-pattern.ts';
 import { compileGlob } from './glob.ts';
-import type { RuleFiles, RulePlace } from './load.ts';
+import type { RuleFiles } from './load.ts';
 import { compileObjectPattern, expandEffects, ON_RELATIONS, ON_SETTINGS } from './object-pattern.ts';
 import { type Condition, EFFECTS, PREDICATES, type RuleSource } from './rule-schema.ts';
 import { endOfDay } from './time-window.ts';
 
 /** Something about rules that are right each by itself, and still not what their author can have meant. */
-export interface RuleFinding extends RulePlace {
+export interface RuleFinding extends FilePlace {
   readonly rule: string;
   readonly about: 'never matches' | 'duplicate' | 'overruled' | 'expired' | 'unknown name';
   readonly message: string;

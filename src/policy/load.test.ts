@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { loadRules, RuleFileError } from './load.ts';
+import { InvalidFileError } from '../config/yaml-file.ts';
+import { loadRules } from './load.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'sluice-rules-'));
 after(() => rmSync(directory, { recursive: true }));
@@ -22,7 +23,7 @@ function problemsOf(...paths: string[]): string[] {
   try {
     loadRules(paths);
   } catch (error) {
-    assert.ok(error instanceof RuleFileError, String(error));
+    assert.ok(error instanceof InvalidFileError, String(error));
     assert.equal(error.message.split('\n').length, error.problems.length);
     return error.message.replaceAll(`${directory}/`, '').split('\n');
   }

@@ -1,9 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
-import { suggestion } from '../config/suggestion.ts';
-import { explainShape, placeOf, RuleFileError, type RulePlace, type RuleProblem } from '../policy/load.ts';
+import { explainShape, type FilePlace, InvalidFileError, type Wording, YamlFile } from '../config/yaml-file.ts';
 import { DIALECTS, type Dialect } from './statement-reader.ts';
 
 /**
@@ -86,7 +83,7 @@ export interface GivenSituation {
 export interface TestCase {
   /** Its name, else its SQL. */
   readonly name: string;
-  readonly place: RulePlace;
+  readonly place: FilePlace;
   readonly given: GivenSituation;
   readonly sql: string;
   readonly dialect: Dialect;
@@ -108,38 +105,11 @@ export interface TestFile {
   readonly cases: readonly TestCase[];
 }
 
-/** Reads one test file. @throws RuleFileError with everything that is wrong */
+/** Reads one test file. @throws InvalidFileError with everything that is wrong */
 export function readTestFile(path: string): TestFile {
-  const whole = { file: path, line: 1, column: 1 };
-  let source: string;
-  try {
-    source = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path));
-  } catch (error) {
-    const reason = error instanceof TypeError ? 'it is not UTF-8' : (error as NodeJS.ErrnoException).code;
-    throw new RuleFileError([{ ...whole, message: `cannot be read: ${reason}` }]);
-  }
-  const lines = new LineCounter();
-  const document = parseDocument(source, { lineCounter: lines, prettyErrors: false });
-  const faults = [...document.errors, ...document.warnings].map(({ message, pos }) => {
-    const { line, col } = lines.linePos(pos[0]);
-    return { file: path, line: Math.max(line, 1), column: Math.max(col, 1), message: `${message} (YAML)` };
-  });
-  if (faults.length > 0) throw new RuleFileError(faults);
-  const positions = { path, document, lines };
-  const shape = testFile.safeParse(document.toJS(), { error: explainShape });
-  if (!shape.success) {
-    const problems = shape.error.issues.flatMap((issue): RuleProblem[] => {
-      if (issue.code === 'unrecognized_keys') {
-        return issue.keys.map((key) => ({
-          ...placeOf(positions, [...issue.path, key], 'key'),
-          message: `unknown key "${key}".${suggestion(key, keysAt(issue.path))}`,
-        }));
-      }
-      const field = issue.path.filter((step) => typeof step === 'string').at(-1);
-      return [{ ...placeOf(positions, issue.path), message: `${field ?? 'the file'} ${issue.message}` }];
-    });
-    throw new RuleFileError(problems.sort((a, b) => a.line - b.line || a.column - b.column));
-  }
+  const yaml = YamlFile.read(path);
+  const shape = testFile.safeParse(yaml.value, { error: explainShape });
+  if (!shape.success) throw new InvalidFileError(yaml.problems(shape.error, WORDING));
   const file = shape.data;
   const beside = (name: string) => join(dirname(path), name);
   return {
@@ -148,7 +118,7 @@ export function readTestFile(path: string): TestFile {
     rules: file.rules.map(beside),
     cases: file.cases.map((one, index) => ({
       name: one.name ?? one.sql,
-      place: placeOf(positions, ['cases', index]),
+      place: yaml.placeOf(['cases', index]),
       given: situationOf({ ...file.given, ...present(one.given ?? {}) }),
       sql: one.sql,
       dialect: one.dialect ?? file.dialect ?? 'postgres',
@@ -182,6 +152,12 @@ function situationOf(given: z.infer<typeof situation>): GivenSituation {
     at: given.at === undefined ? null : Date.parse(given.at),
   };
 }
+
+const WORDING: Wording = {
+  keysAt,
+  unknownKey: (_, key) => `unknown key "${key}"`,
+  about: (path, message) => `${path.filter((step) => typeof step === 'string').at(-1) ?? 'the file'} ${message}`,
+};
 
 function keysAt(path: readonly PropertyKey[]): string[] {
   const last = path.at(-1);

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { RuleFileError } from '../policy/load.ts';
+import { InvalidFileError } from '../config/yaml-file.ts';
 import { readTestFile } from './test-file.ts';
 import { runTests } from './test-run.ts';
 
@@ -94,10 +94,10 @@ cases:
   );
   assert.throws(
     () => readTestFile(path),
-    (error: RuleFileError) => {
-      assert.ok(error instanceof RuleFileError);
+    (error: InvalidFileError) => {
+      assert.ok(error instanceof InvalidFileError);
       assert.deepEqual(
-        error.problems.map(({ line, message }) => `${line}: ${message}`),
+        error.message.split('\n').map((text) => text.replace(/^.*\.yaml:(\d+):\d+/, '$1')),
         [
           '1: connection is required',
           '1: kind must be human, agent or service',

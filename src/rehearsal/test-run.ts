@@ -1,6 +1,7 @@
 import { readSnapshot } from '../catalog/snapshot.ts';
+import type { FilePlace } from '../config/yaml-file.ts';
 import { RuleSet } from '../policy/decide.ts';
-import { type RulePlace, readRuleFiles } from '../policy/load.ts';
+import { readRuleFiles } from '../policy/load.ts';
 import type { CatalogueData } from '../statements/catalogue.ts';
 import { type JudgedText, judgeText, rehearsedMoment } from './judged-text.ts';
 import { type Dialect, type SessionReading, StatementReader, usualSession } from './statement-reader.ts';
@@ -16,7 +17,7 @@ export interface CaseResult {
 /** A rule that no case made match, or all of them that were tested. */
 export interface RuleCoverage {
   readonly id: string;
-  readonly place: RulePlace;
+  readonly place: FilePlace;
   readonly fired: boolean;
 }
 
@@ -30,7 +31,7 @@ export interface TestRun {
  * Runs test files.
  *
  * @param each called after each case
- * @throws RuleFileError or SnapshotError if a file that a test names cannot be used
+ * @throws InvalidFileError or SnapshotError if a file that a test names cannot be used
  */
 export async function runTests(
   files: readonly TestFile[],
