@@ -1,8 +1,9 @@
 import { encodeCopyData } from '../../../protocols/postgres/frontend.ts';
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
-import { type Cell, maskedValue } from '../../masking/postgres-cells.ts';
+import { type Cell, maskedValue } from '../../masking/cells.ts';
 import type { CopyFormat } from '../../statements/facts.ts';
-import { type MessageSink, RowMasker } from './masked-rows.ts';
+import type { MessageSink } from '../rewrite-buffer.ts';
+import { RowMasker } from './masked-rows.ts';
 
 /**
  * Rewrites what COPY TO STDOUT sends (PostgreSQL documentation, COPY, "File Formats"). The server sends each row as one

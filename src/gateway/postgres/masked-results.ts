@@ -1,6 +1,7 @@
 import { decodeRowDescription, type FieldDescription } from '../../../protocols/postgres/backend.ts';
+import type { Cell } from '../../masking/cells.ts';
 import type { ColumnPlan } from '../../masking/column-plan.ts';
-import { type Cell, type ColumnForm, compileCell } from '../../masking/postgres-cells.ts';
+import { type ColumnForm, compilePostgresCell } from '../../masking/postgres-cells.ts';
 import type { MaskPlan } from '../../policy/mask-plan.ts';
 import type { CatalogueLookup } from '../../statements/catalogue.ts';
 import type { ColumnName, CopyFormat, OutputColumn } from '../../statements/facts.ts';
@@ -95,7 +96,7 @@ function compile(
   const cells = fields.map((field, index): Cell | null => {
     const planned = fits ? columns[index]! : plan.every;
     if (planned === null) return null;
-    return compileCell(planned, {
+    return compilePostgresCell(planned, {
       type: field.typeOid,
       modifier: field.typeModifier,
       typeName: fits ? typeNameOf(plan.outputs?.[index], catalogue) : null,
@@ -149,7 +150,7 @@ export function compileCopy(
       isBinary: format.format === 'binary',
       ...settings,
     };
-    return compileCell(planned, form);
+    return compilePostgresCell(planned, form);
   });
   return { cells: cells.every((cell) => cell === null) ? null : cells, mismatch: null };
 }

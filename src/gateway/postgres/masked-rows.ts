@@ -1,32 +1,14 @@
 import { BACKEND } from '../../../protocols/postgres/backend.ts';
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
-import type { Cell } from '../../masking/postgres-cells.ts';
-
-/** Where rewritten messages go; ranges of one buffer that touch each other are one write. */
-export interface MessageSink {
-  add(bytes: Buffer, start: number, end: number): void;
-}
-
-/** What is allocated at a time for rewritten rows, bytes; at least what one row needs. */
-const ROOM = 64 * 1024;
-/** For the first row: most results have one. */
-const FIRST_ROOM = 2 * 1024;
-
-/** Room for rewritten messages: one allocation for many of them. What was written is never written again. */
-export class RewriteBuffer {
-  bytes = Buffer.alloc(0);
-  at = 0;
-  #isFirst = true;
-
-  /** Makes sure that so many bytes can be written at `at`. */
-  reserve(size: number): void {
-    if (this.bytes.length - this.at >= size) return;
-    const room = Math.max(size, this.#isFirst ? FIRST_ROOM : ROOM);
-    this.bytes = this.#isFirst ? Buffer.allocUnsafe(room) : Buffer.allocUnsafeSlow(room);
-    this.at = 0;
-    this.#isFirst = false;
-  }
-}
+import type { Cell } from '../../masking/cells.ts';
+import {
+  copy,
+  LARGEST_WHOLE,
+  type MessageSink,
+  MOST_KEPT,
+  type RewriteBuffer,
+  RowTooLarge,
+} from '../rewrite-buffer.ts';
 
 function putInt32(bytes: Buffer, at: number, value: number): void {
   bytes[at] = value >> 24;
@@ -39,26 +21,16 @@ function int32At(bytes: Buffer, at: number): number {
   return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
 }
 
-/** Shorter runs are copied byte by byte: the call of a native copy costs more. */
-const SHORT = 48;
-
-function copy(from: Buffer, start: number, end: number, to: Buffer, at: number): number {
-  if (end - start > SHORT) {
-    from.copy(to, at, start, end);
-    return at + end - start;
-  }
-  let put = at;
-  for (let i = start; i < end; i++) to[put++] = from[i]!;
-  return put;
-}
-
 /** Rewrites fields as rows have them in DataRow messages and in COPY BINARY: an Int16 count, then an Int32 length and bytes each. */
 export class RowMasker {
   /** By position; a field without one stays as it is. */
   readonly cells: readonly (Cell | null)[];
+  /** What takes the place of every value of a field, its length before it. */
+  readonly fixed: readonly (Buffer | null)[];
 
   constructor(cells: readonly (Cell | null)[]) {
     this.cells = cells;
+    this.fixed = cells.map((cell) => (cell?.fixed === undefined ? null : framed(cell.fixed)));
   }
 
   /** A whole DataRow. @throws ProtocolViolation if it is malformed or has another number of fields than it was described with */
@@ -83,7 +55,7 @@ export class RowMasker {
     out: Buffer,
     at: number,
   ): { readonly read: number; readonly written: number } {
-    const { cells } = this;
+    const { cells, fixed } = this;
     const count = (bytes[start]! << 8) | bytes[start + 1]!;
     if (count !== cells.length)
       throw new ProtocolViolation(`a row has ${count} fields, ${cells.length} were described`);
@@ -101,7 +73,7 @@ export class RowMasker {
       if (cell !== null && (length >= 0 || cell.coversNull)) {
         put = copy(bytes, kept, p, out, put);
         kept = next;
-        const { constant } = cell;
+        const constant = fixed[i]!;
         if (constant !== null) put = copy(constant, 0, constant.length, out, put);
         else {
           const to = cell.write(bytes, value, next, out, put + 4);
@@ -118,26 +90,18 @@ export class RowMasker {
 
   /** By how many bytes at most the fields that begin at `start` grow. */
   growth(bytes: Buffer, start: number, end: number): number {
-    const { cells } = this;
+    const { cells, fixed } = this;
     let p = start + 2;
     let growth = 0;
     for (let i = 0; i < cells.length && p + 4 <= end; i++) {
       const length = int32At(bytes, p);
       const cell = cells[i]!;
-      if (cell !== null) growth += cell.constant === null ? cell.growth(Math.max(length, 0)) : cell.constant.length;
+      if (cell !== null) growth += fixed[i]?.length ?? cell.growth(Math.max(length, 0));
       p += 4 + Math.max(length, 0);
     }
     return growth;
   }
 }
-
-/** A row that cannot be masked without keeping more of it than there is room for. */
-export class RowTooLarge extends Error {}
-
-/** Rows up to this size are put together before they are rewritten, bytes. */
-const LARGEST_WHOLE = 16 * 1024 * 1024;
-/** What is kept of a larger row until its length is known, bytes. */
-const MOST_KEPT = 64 * 1024 * 1024;
 
 /**
  * A DataRow that comes in pieces. A large one is never in memory as a whole: values that are replaced are dropped as they
@@ -195,7 +159,7 @@ export class RowInPieces {
   }
 
   #readOn(): void {
-    const { cells } = this.#masker;
+    const { cells, fixed } = this.#masker;
     let at = 0;
     for (;;) {
       if (this.#left > 0) {
@@ -220,11 +184,12 @@ export class RowInPieces {
       }
       if (this.#have - at < 4) break;
       const length = this.#pending.readInt32BE(at);
-      const cell = cells[this.#field++]!;
+      const cell = cells[this.#field]!;
+      const constant = fixed[this.#field++] ?? NULL_FIELD;
       this.#left = Math.max(length, 0);
       this.#keeps = cell === null || (length < 0 && !cell.coversNull);
       // Values in a row as large as this are not read: what would depend on the value is NULL.
-      this.#keep(this.#keeps ? this.#pending.subarray(at, at + 4) : (cell!.constant ?? NULL_FIELD));
+      this.#keep(this.#keeps ? this.#pending.subarray(at, at + 4) : constant);
       at += 4;
     }
     this.#pending.copyWithin(0, at, this.#have);
@@ -249,6 +214,14 @@ export class RowInPieces {
     this.#kept = [];
     this.#passes = true;
   }
+}
+
+/** A value as a field: its Int32 length before it, -1 for NULL. */
+function framed(value: Buffer | null): Buffer {
+  const field = Buffer.alloc(4 + (value?.length ?? 0));
+  field.writeInt32BE(value?.length ?? -1);
+  value?.copy(field, 4);
+  return field;
 }
 
 /** Where the fields of a DataRow begin: behind type, length and count. */

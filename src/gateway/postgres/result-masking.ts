@@ -2,10 +2,11 @@ import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import type { MaskPlan } from '../../policy/mask-plan.ts';
 import type { CatalogueLookup } from '../../statements/catalogue.ts';
 import type { JudgedStatement } from '../judge.ts';
+import { type MessageSink, RewriteBuffer, RowTooLarge } from '../rewrite-buffer.ts';
 import { resultFormatsOf } from './binds.ts';
 import { CopyMasker } from './masked-copy.ts';
 import { type CompiledResult, compileCopy, compileResult, type ResultSettings } from './masked-results.ts';
-import { type MessageSink, RewriteBuffer, RowInPieces, RowMasker, RowTooLarge } from './masked-rows.ts';
+import { RowInPieces, RowMasker } from './masked-rows.ts';
 import type { Portal } from './pipeline.ts';
 
 /** Copied rows up to this size are put together before they are rewritten, bytes. */
