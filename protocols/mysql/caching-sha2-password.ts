@@ -25,7 +25,8 @@ export const CACHING_SHA2_PASSWORD = 'caching_sha2_password';
 /** What server and client say besides the hashes. */
 const REQUEST_PUBLIC_KEY = Buffer.from([0x02]);
 const FAST_SUCCESS = Buffer.from([0x03]);
-const FULL_AUTHENTICATION = Buffer.from([0x04]);
+/** What a server says that wants the password itself. */
+export const FULL_AUTHENTICATION = Buffer.from([0x04]);
 
 const DIGEST_BYTES = 32;
 const DEFAULT_ROUNDS = 5000;

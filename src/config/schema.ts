@@ -256,7 +256,7 @@ export const configSchema = z
               context.addIssue({ code: 'custom', path: [index, 'issuer'], message: `"${issuer}" is there twice` });
             });
           })
-          .describe('OpenID providers whose tokens are accepted as passwords over TLS, on PostgreSQL.'),
+          .describe('OpenID providers whose tokens are accepted as passwords over TLS.'),
       })
       .superRefine(({ users, oidc }, context) => {
         if (users.length === 0 && oidc.length === 0) {

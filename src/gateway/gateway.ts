@@ -90,7 +90,7 @@ export class Gateway implements Inside {
     const { postgres, mysql } = config.listen;
     if (postgres !== null)
       entrances.push(new PostgresEntrance(postgres, config, users, tokens, options.analyzer, this));
-    if (mysql !== null) entrances.push(new MysqlEntrance(mysql, config, users, options.mysqlAnalyzers, this));
+    if (mysql !== null) entrances.push(new MysqlEntrance(mysql, config, users, tokens, options.mysqlAnalyzers, this));
     this.#doors = entrances.map((entrance) => ({
       entrance,
       // Half-open: a client that has sent its last byte still gets its answers.

@@ -51,6 +51,8 @@ export interface SessionStart {
   readonly names: NamesInForce | null;
   /** Asks the upstream to cancel what this session runs; resolves when it has been told. */
   readonly cancel: () => Promise<void>;
+  /** Asks the upstream to end what this session runs for good: of what was sent already, nothing more begins if that can be had. */
+  readonly kill: () => Promise<void>;
   /** Where the client connects from, without port. */
   readonly address: string;
   readonly tls: boolean;

@@ -11,9 +11,9 @@ import { StatementRecorder } from './statement-recorder.ts';
 import type { TurnMember } from './turn.ts';
 import type { UpstreamReader } from './upstream-reads.ts';
 
-/** How often, and after how many milliseconds each, what a session runs is cancelled until its server has gone. */
-const MOST_CANCELS = 20;
-const CANCEL_AGAIN_MS = 250;
+/** How often, and after how many milliseconds each, a server is asked to end what a session runs until it has gone. */
+const MOST_KILLS = 20;
+const KILL_AGAIN_MS = 250;
 
 /**
  * One client, one upstream connection, between login and close: what is the same whichever protocol they speak.
@@ -118,6 +118,8 @@ export abstract class Session implements TurnMember, UpstreamReader {
   protected abstract isViolation(error: unknown): error is Error;
   /** The error that ends a session. @param code SQLSTATE */
   protected abstract encodeFatal(code: string, message: string): Buffer;
+  /** The code for {@link encodeFatal} by which clients know that the identity of the session has ended. */
+  protected abstract readonly identityEnded: string;
   /** What says to the server that the session is over. */
   protected abstract readonly farewell: Buffer;
   /** The session is over: settles what has no answer. */
@@ -378,19 +380,22 @@ export abstract class Session implements TurnMember, UpstreamReader {
   /** The identity of the session has ended: so does what it runs. The server rolls its transaction back. */
   revoke(message: string, reason: string): void {
     if (this.#closed) return;
-    if (this.owesAnswers) void this.#cancelUntilGone();
-    this.fatal('57P01', message, reason);
+    if (this.owesAnswers) void this.#killUntilGone();
+    this.fatal(this.identityEnded, message, reason);
   }
 
   /** A server that is busy does not notice that its client has gone; and a request may come before what it is to cancel. */
-  async #cancelUntilGone(): Promise<void> {
-    for (let tries = 0; tries < MOST_CANCELS && !this.#upstream.destroyed; tries++) {
+  async #killUntilGone(): Promise<void> {
+    for (let tries = 0; tries < MOST_KILLS && !this.#upstream.destroyed; tries++) {
       try {
-        await this.start.cancel();
+        await this.start.kill();
       } catch (error) {
-        this.services.log.warn({ session: this.id, reason: (error as Error).message }, 'cancel request failed');
+        this.services.log.warn(
+          { session: this.id, reason: (error as Error).message },
+          'the server cannot be asked to end what a session runs',
+        );
       }
-      await sleep(CANCEL_AGAIN_MS, undefined, { ref: false });
+      await sleep(KILL_AGAIN_MS, undefined, { ref: false });
     }
   }
 

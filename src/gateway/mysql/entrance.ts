@@ -5,6 +5,7 @@ import { decodeComChangeUser } from '../../../protocols/mysql/commands.ts';
 import { type Err, encodeOk, RESPONSE } from '../../../protocols/mysql/responses.ts';
 import { ProtocolViolation } from '../../../protocols/mysql/violation.ts';
 import type { Address, Config, ConnectionConfig } from '../../config/config.ts';
+import type { TokenVerifier } from '../../identity/token-verifier.ts';
 import type { Users } from '../../identity/users.ts';
 import { type Arrival, type Entrance, type Inside, NotLetIn, type Reason } from '../entrance.ts';
 import type { Session } from '../session.ts';
@@ -14,7 +15,7 @@ import { type LoggedIn, LoginChannel, type LoginServices, login, loginAgain } fr
 import { MysqlSession } from './session.ts';
 import { quoteName, setupOf } from './session-setup.ts';
 import { TextReading } from './text-reading.ts';
-import { askServer, connectUpstream, killQuery, type Upstream, UpstreamError } from './upstream.ts';
+import { askServer, connectUpstream, kill, type Upstream, UpstreamError } from './upstream.ts';
 
 /** What clients can be offered of what a server has: Sluice passes the rest on for nobody, or does not understand it. */
 const OFFERED =
@@ -74,7 +75,14 @@ export class MysqlEntrance implements Entrance {
   // Not near those of servers, which count from 1: a client may also have the upstream's from CONNECTION_ID().
   #lastId = 0x4000_0000 + randomBytes(3).readUIntLE(0, 3);
 
-  constructor(listen: Address, config: Config, users: Users, analyzers: MysqlAnalyzers, inside: Inside) {
+  constructor(
+    listen: Address,
+    config: Config,
+    users: Users,
+    tokens: TokenVerifier | null,
+    analyzers: MysqlAnalyzers,
+    inside: Inside,
+  ) {
     this.listen = listen;
     this.#inside = inside;
     this.#analyzers = analyzers;
@@ -82,6 +90,7 @@ export class MysqlEntrance implements Entrance {
     const { tls } = config;
     this.#login = {
       users,
+      tokens,
       tls: tls === null ? null : createSecureContext({ cert: tls.certificate, key: tls.key, minVersion: 'TLSv1.2' }),
       mockSecret: randomBytes(32),
     };
@@ -189,7 +198,7 @@ export class MysqlEntrance implements Entrance {
   async #begin(client: LoggedIn, threadId: number, channel: LoginChannel, arrival: Arrival): Promise<void> {
     const inside = this.#inside;
     const { connection, database } = this.#chosen(client, channel);
-    const { identity } = client;
+    const { identity, expiresAt } = client.authenticated;
     const names = await inside.namesOf(connection);
     const pins = inside.pinsOf(identity, connection);
     const { capabilities, characterSet, maxPacketSize } = client;
@@ -229,11 +238,12 @@ export class MysqlEntrance implements Entrance {
         {
           id: randomBytes(8).toString('hex'),
           identity,
-          expiresAt: null,
+          expiresAt,
           connection,
           judge,
           names,
-          cancel: () => killQuery(connection.name, connection.upstream, handshake.threadId),
+          cancel: () => kill(connection.name, connection.upstream, 'QUERY', handshake.threadId),
+          kill: () => kill(connection.name, connection.upstream, 'CONNECTION', handshake.threadId),
           address: channel.socket.remoteAddress ?? '',
           tls: channel.isSecure,
           claimed,
@@ -300,12 +310,11 @@ export class MysqlEntrance implements Entrance {
       const channel = new LoginChannel(arrival.socket, session.start.tls, (sequence + 1) & 0xff);
       this.#channels.set(arrival, channel);
       try {
-        const { identity, connection, scramble } = await loginAgain(channel, this.#login, change, before.scramble);
+        const proved = await loginAgain(channel, this.#login, change, before.scramble);
         const client: LoggedIn = {
           ...before,
-          identity,
-          scramble,
-          connection: connection ?? (change.database === '' ? session.start.connection.name : null),
+          ...proved,
+          connection: proved.connection ?? (change.database === '' ? session.start.connection.name : null),
           database: change.database || null,
           characterSet: change.characterSet === null ? before.characterSet : change.characterSet & 0xff,
           attributes: change.attributes ?? before.attributes,

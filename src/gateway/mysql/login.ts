@@ -6,9 +6,11 @@ import {
   CACHING_SHA2_PASSWORD,
   CachingSha2Server,
   type CachingSha2Verifier,
+  FULL_AUTHENTICATION,
   mockCachingSha2Verifier,
 } from '../../../protocols/mysql/caching-sha2-password.ts';
 import { agreed, type Capabilities, CLIENT } from '../../../protocols/mysql/capabilities.ts';
+import { CLEAR_PASSWORD } from '../../../protocols/mysql/client-authentication.ts';
 import type { ComChangeUser } from '../../../protocols/mysql/commands.ts';
 import { encodePackets } from '../../../protocols/mysql/framing.ts';
 import {
@@ -27,18 +29,19 @@ import {
 import { type Err, encodeErr } from '../../../protocols/mysql/responses.ts';
 import { SCRAMBLE_BYTES } from '../../../protocols/mysql/scramble.ts';
 import { ProtocolViolation } from '../../../protocols/mysql/violation.ts';
-import type { Identity } from '../../identity/identity.ts';
+import { TOKEN_USER } from '../../config/config.ts';
+import type { Authenticated } from '../../identity/identity.ts';
+import { TokenRefused, type TokenVerifier } from '../../identity/token-verifier.ts';
 import type { User, Users } from '../../identity/users.ts';
 import { NotLetIn } from '../entrance.ts';
 import { takeBytes } from '../take-bytes.ts';
 
 /** Before a client has proved who it is, it has no need to send more. */
 const LARGEST = 64 * 1024;
-const CLEAR_PASSWORD = 'mysql_clear_password';
 
 /** A client that has proved who it is, and what it asks for. */
 export interface LoggedIn {
-  readonly identity: Identity;
+  readonly authenticated: Authenticated;
   /** The connection it names behind its user name; `null` if it names none. */
   readonly connection: string | null;
   readonly database: string | null;
@@ -53,6 +56,10 @@ export interface LoggedIn {
   readonly scramble: Buffer;
 }
 
+type Proved = Pick<LoggedIn, 'authenticated' | 'connection' | 'scramble'>;
+/** What a client says of itself at first. */
+type Said = { readonly user: string; readonly authResponse: Buffer; readonly authPlugin: string | null };
+
 /** What clients are greeted with. */
 export interface Greeting {
   readonly serverVersion: string;
@@ -63,6 +70,8 @@ export interface Greeting {
 
 export interface LoginServices {
   readonly users: Users;
+  /** `null` where no tokens are accepted. */
+  readonly tokens: TokenVerifier | null;
   readonly tls: SecureContext | null;
   /** Decides how users that do not exist are asked; random for each process. */
   readonly mockSecret: Buffer;
@@ -153,9 +162,9 @@ export async function login(
     throw new ProtocolViolation('asks for TLS and does not begin it');
   }
   const capabilities = agreed(response.capabilities, offered);
-  const authenticated = await authenticate(channel, services, response, scramble);
+  const proved = await authenticate(channel, services, response, scramble);
   return {
-    ...authenticated,
+    ...proved,
     database: response.database || null,
     capabilities,
     characterSet: response.characterSet,
@@ -173,7 +182,7 @@ export async function loginAgain(
   services: LoginServices,
   change: ComChangeUser,
   scramble: Buffer,
-): Promise<Pick<LoggedIn, 'identity' | 'connection' | 'scramble'>> {
+): Promise<Proved> {
   return authenticate(channel, services, change, scramble);
 }
 
@@ -181,10 +190,13 @@ export async function loginAgain(
 async function authenticate(
   channel: LoginChannel,
   services: LoginServices,
-  said: { readonly user: string; readonly authResponse: Buffer; readonly authPlugin: string | null },
+  said: Said,
   scramble: Buffer,
-): Promise<Pick<LoggedIn, 'identity' | 'connection' | 'scramble'>> {
+): Promise<Proved> {
   const { user, connection } = named(said.user, services.users);
+  if (services.tokens !== null && user === TOKEN_USER) {
+    return { connection, ...(await byToken(channel, services.tokens, said, scramble)) };
+  }
   const known = services.users.find(user);
   const asked = methodFor(user, known, said.authPlugin, channel.isSecure, services);
   let response = said.authResponse;
@@ -196,13 +208,52 @@ async function authenticate(
   }
   const proved = await proves(asked, response, current, channel);
   if (!proved || known === null) {
-    const withPassword = response.length > 0 ? 'YES' : 'NO';
-    const address = channel.socket.remoteAddress ?? '';
-    const message = `Access denied for user '${said.user}'@'${address}' (using password: ${withPassword})`;
-    const answer = channel.error({ code: 1045, sqlState: '28000', message });
-    throw new NotLetIn('authentication', 'wrong user or password', answer, said.user);
+    const why = ` (using password: ${response.length > 0 ? 'YES' : 'NO'})`;
+    throw new NotLetIn('authentication', 'wrong user or password', accessDenied(channel, said.user, why), said.user);
   }
-  return { identity: known.identity, connection, scramble: current };
+  return { authenticated: { identity: known.identity, expiresAt: null }, connection, scramble: current };
+}
+
+/**
+ * A token in the place of the password. Over TLS, caching_sha2_password ends with the password itself when the server asks
+ * for it: clients need no plugin for tokens, nor leave to send passwords in clear.
+ */
+async function byToken(
+  channel: LoginChannel,
+  tokens: TokenVerifier,
+  { user, authResponse, authPlugin }: Said,
+  scramble: Buffer,
+): Promise<Omit<Proved, 'connection'>> {
+  if (!channel.isSecure) {
+    // Whoever reads a token can use it: it is not asked for where others can read along.
+    throw new NotLetIn('refused', 'a token without TLS', accessDenied(channel, user, ': it can log in over TLS only'));
+  }
+  let response = authResponse;
+  let current = scramble;
+  if (authPlugin !== CLEAR_PASSWORD) {
+    if (authPlugin !== CACHING_SHA2_PASSWORD) {
+      current = newScramble();
+      const data = Buffer.concat([current, Buffer.alloc(1)]);
+      channel.send(encodeAuthSwitchRequest({ plugin: CACHING_SHA2_PASSWORD, data }));
+      await channel.take();
+    }
+    channel.send(encodeAuthMoreData(FULL_AUTHENTICATION));
+    response = await channel.take();
+  }
+  const token = response.subarray(0, response.at(-1) === 0 ? -1 : undefined).toString();
+  try {
+    return { authenticated: await tokens.verify(token), scramble: current };
+  } catch (error) {
+    if (!(error instanceof TokenRefused)) throw error;
+    // The client is not told why: that is for the log.
+    const answer = accessDenied(channel, user, ': the token is not accepted. Get a new token and connect again.');
+    throw new NotLetIn('authentication', `token refused: ${error.message}`, answer, user);
+  }
+}
+
+function accessDenied(channel: LoginChannel, user: string, why: string): Buffer {
+  const message = `Access denied for user '${user}'@'${channel.socket.remoteAddress ?? ''}'${why}`;
+  return channel.error({ code: 1045, sqlState: '28000', message });
 }
 
 /** `user%connection`, unless there is a user of the whole name. */

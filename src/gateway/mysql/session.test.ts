@@ -141,6 +141,7 @@ function startSession() {
       names: null,
       expiresAt: null,
       cancel: async () => undefined,
+      kill: async () => undefined,
       address: '127.0.0.1',
       tls: false,
       claimed: new Map(),

@@ -188,6 +188,11 @@ export class MysqlSession extends Session implements PacketSink {
     return error instanceof ProtocolViolation;
   }
 
+  /** ER_CLIENT_INTERACTION_TIMEOUT: what a client finds instead of an answer when the server has ended the connection. */
+  protected get identityEnded(): string {
+    return '57P05';
+  }
+
   protected encodeFatal(code: string, message: string): Buffer {
     // While an answer comes it is the next packet of it.
     let { sequence } = this.#response.isOver ? this.#fromClient : this.#fromUpstream;

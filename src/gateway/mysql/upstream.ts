@@ -103,9 +103,14 @@ export async function askServer(
   return upstream;
 }
 
-/** Has the server end what a connection runs. Resolves when it has been told. */
-export async function killQuery(name: string, config: UpstreamConfig, threadId: number): Promise<void> {
-  const upstream = await connectUpstream(name, config, PLAIN, () => [`KILL QUERY ${threadId}`]);
+/** Has the server end a connection, or what it runs. Resolves when it has been told. */
+export async function kill(
+  name: string,
+  config: UpstreamConfig,
+  what: 'CONNECTION' | 'QUERY',
+  threadId: number,
+): Promise<void> {
+  const upstream = await connectUpstream(name, config, PLAIN, () => [`KILL ${what} ${threadId}`]);
   upstream.socket.end(encodePackets(Buffer.of(1), 0));
 }
 

@@ -103,6 +103,7 @@ export class PostgresEntrance implements Entrance {
     if (upstream === null) return;
     const application = client.parameters.get('application_name');
     const claimed = new Map(application === undefined ? [] : [['application_name', application]]);
+    const cancel = () => cancelUpstream(connection.upstream, upstream.processId, upstream.secretKey);
     const session = new PostgresSession(
       inside.services,
       this.#frontendRules,
@@ -115,7 +116,8 @@ export class PostgresEntrance implements Entrance {
         connection,
         judge,
         names,
-        cancel: () => cancelUpstream(connection.upstream, upstream.processId, upstream.secretKey),
+        cancel,
+        kill: cancel,
         address: client.socket.remoteAddress ?? '',
         tls: client.tls,
         claimed,

@@ -171,6 +171,7 @@ function startSession(ruleId = 'no-delete', Session = PostgresSession) {
       names: null,
       expiresAt: null,
       cancel: async () => undefined,
+      kill: async () => undefined,
       address: '127.0.0.1',
       tls: false,
       claimed: new Map(),

@@ -136,6 +136,10 @@ export class PostgresSession extends Session implements FrameSink {
     return error instanceof ProtocolViolation;
   }
 
+  protected get identityEnded(): string {
+    return '57P01';
+  }
+
   protected encodeFatal(code: string, message: string): Buffer {
     return encodeErrorResponse(fatal(code, message));
   }
