@@ -70,6 +70,12 @@ export interface OidcConfig {
   readonly require: Readonly<Record<string, readonly string[]>>;
 }
 
+/** Where control data is kept: credentials, revocations, the inventory. */
+export type StoreConfig =
+  | { readonly kind: 'sqlite'; readonly file: string }
+  /** `url` may have a password in it. */
+  | { readonly kind: 'postgres'; readonly url: string };
+
 export interface Limits {
   /** Most sessions at once; further ones are refused. */
   readonly sessions: number;
@@ -96,6 +102,7 @@ export interface Config {
   /** Rule files, absolute paths, in the order of the file. */
   readonly rules: readonly string[];
   readonly recording: { readonly directory: string };
+  readonly store: StoreConfig;
   readonly limits: Limits;
   readonly log: { readonly level: LogLevel };
   /** The file this was read from, absolute. */

@@ -75,11 +75,33 @@ test('a configuration is loaded with defaults, absolute paths and its secrets', 
     oidc: [],
     rules: [join(directory, 'rules/x.yaml')],
     recording: { directory: join(directory, 'var/journal') },
+    store: { kind: 'sqlite', file: join(directory, 'var/journal/sluice.db') },
     limits: { sessions: 2000, handshakeMs: 15_000, idleMs: 0, messageBytes: 64 * 1024 * 1024, drainMs: 30_000 },
     log: { level: 'info' },
     file: join(directory, 'sluice.yaml'),
     warnings: [],
   });
+});
+
+test('the store is a file, or a PostgreSQL whose password is a secret', async () => {
+  const url = 'postgres://sluice:hunter2@db/sluice';
+  const storeOf = async (text: string) =>
+    (await load(`${VALID}store: ${text}\n`, { STORE: url, WORD: 'hunter2', ORDERS_PASSWORD: 'x' })).store;
+  assert.deepEqual(await storeOf('sqlite:./x.db'), { kind: 'sqlite', file: join(directory, 'x.db') });
+  assert.deepEqual(await storeOf('postgres://sluice@db/sluice'), {
+    kind: 'postgres',
+    url: 'postgres://sluice@db/sluice',
+  });
+  assert.deepEqual(await storeOf('{ env: STORE }'), { kind: 'postgres', url });
+  for (const wrong of [url, 'mysql://db/x', '{ env: WORD }', '{ env: STORE, file: x }', '5']) {
+    const problems = await problemsOf(`${VALID}store: ${wrong}\n`, {
+      STORE: url,
+      WORD: 'hunter2',
+      ORDERS_PASSWORD: 'x',
+    });
+    assert.match(problems.join(), /^12:\d+ store/, wrong);
+    assert.ok(!problems.join().includes('hunter2'));
+  }
 });
 
 test('every problem is reported at once, each at its place, unknown keys with the known one they resemble', async () => {

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
 import { formatAddress, isLoopback } from './address.ts';
-import type { Config, ConnectionConfig } from './config.ts';
+import type { Config, ConnectionConfig, StoreConfig } from './config.ts';
 import { outlineAt, overrideVariables } from './outline.ts';
 import { configSchema, type FileConfig } from './schema.ts';
 import { resolveSecret } from './secrets.ts';
@@ -163,6 +163,11 @@ async function resolveReferences(
       },
     });
   }
+  const { store: given } = value;
+  const store = await attempt(at('store'), async () => {
+    if (given === undefined) return sqliteStore(resolve(directory, value.recording.directory, 'sluice.db'));
+    return storeAt(typeof given === 'string' ? given : await resolveSecret(given, directory, environment), directory);
+  });
   const { postgres = null, mysql = null, api = null } = value.listen;
   const taken = new Map<string, string>();
   for (const [name, address] of Object.entries({ postgres, mysql, api })) {
@@ -171,9 +176,10 @@ async function resolveReferences(
     if (other === undefined) taken.set(formatAddress(address), name);
     else problems.push({ ...at('listen', name), message: `listen.${name} is the same address as listen.${other}` });
   }
-  if (problems.length > 0) throw new InvalidFileError(problems);
+  if (problems.length > 0 || store === null) throw new InvalidFileError(problems);
 
   return {
+    store,
     listen: { postgres, mysql, api },
     tls,
     connections,
@@ -195,6 +201,18 @@ async function resolveReferences(
     file,
     warnings: warningsAbout(value),
   };
+}
+
+const sqliteStore = (file: string): StoreConfig => ({ kind: 'sqlite', file });
+
+/** @throws Error that does not quote the text, which may have a password in it */
+function storeAt(text: string, directory: string): StoreConfig {
+  if (text.startsWith('sqlite:')) return sqliteStore(resolve(directory, text.slice('sqlite:'.length)));
+  const url = URL.parse(text);
+  if (url === null || !/^postgres(ql)?:$/.test(url.protocol) || url.hostname === '' || url.pathname.length < 2) {
+    throw new Error('store is not sqlite:PATH or postgres://USER@HOST/DATABASE');
+  }
+  return { kind: 'postgres', url: text };
 }
 
 const USUAL_PORTS = { postgres: 5432, mysql: 3306 } as const;

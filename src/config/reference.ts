@@ -27,6 +27,7 @@ identity:
   users: [{ name: alice, kind: human, groups: [dba], scram: "SCRAM-SHA-256$4096:...", mysql: "$A$005$..." }]
 rules: [./rules/agents.yaml]
 recording: { directory: ./var/journal, durability: process }
+store: sqlite:./var/sluice.db
 limits: { sessions: 2000, handshake: 15s, idle: 0s, message: 64MiB, drain: 30s }
 log: { level: info }
 \`\`\`

@@ -103,6 +103,14 @@ const secret = z
 
 export type SecretReference = z.output<typeof secret>;
 
+const storeAddress = z
+  .string()
+  .refine((text) => /^(sqlite:.|postgres(ql)?:\/\/)/.test(text), 'must begin with sqlite: or postgres://')
+  .refine((text) => (URL.parse(text)?.password ?? '') === '', {
+    error:
+      'has a password in it: a secret is not written into this file, use { env: NAME }, { file: PATH } or { command: [...] }',
+  });
+
 const upstream = z
   .strictObject({
     host: z.string().refine(isHost, 'is not a host name or address').describe('Host name or address of the server.'),
@@ -282,6 +290,16 @@ export const configSchema = z
           ),
       })
       .describe('The journal of every statement.'),
+    store: z
+      .union([storeAddress, secret], {
+        error:
+          'must be `sqlite:PATH`, `postgres://USER@HOST/DATABASE`, or a reference to a secret that holds one of them',
+      })
+      .optional()
+      .describe(
+        'Where credentials, revocations and the inventory of agents are kept: `sqlite:PATH` for one node, `postgres://USER@HOST/DATABASE?sslmode=verify-full` for several that share it. An address with a password in it is a secret: `{ env: NAME }`, `{ file: PATH }` or `{ command: [...] }`. Left out, `sluice.db` in the directory of the journal.',
+      )
+      .meta({ title: 'text or secret' }),
     limits: z
       .strictObject({
         sessions: z

@@ -1,0 +1,44 @@
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import { parentPort, workerData } from 'node:worker_threads';
+import type { Answer, Question } from './sqlite-dialect.ts';
+
+/** The thread behind sqlite-dialect.ts: `node:sqlite` is synchronous, and a disk may take its time. */
+
+const database = new DatabaseSync((workerData as { readonly file: string }).file, { timeout: 5_000 });
+// WAL: readers do not wait for a writer, a killed process loses nothing. The durability is that of the journal.
+database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON');
+
+/** Statements that were prepared before, by their text. */
+const prepared = new Map<string, { readonly statement: StatementSync; readonly hasRows: boolean }>();
+const MOST_PREPARED = 200;
+
+function preparedFor(sql: string): { readonly statement: StatementSync; readonly hasRows: boolean } {
+  let known = prepared.get(sql);
+  if (known === undefined) {
+    const statement = database.prepare(sql);
+    known = { statement, hasRows: statement.columns().length > 0 };
+    if (prepared.size >= MOST_PREPARED) prepared.clear();
+    prepared.set(sql, known);
+  }
+  return known;
+}
+
+function answer({ id, sql, parameters }: Question): Answer {
+  try {
+    const { statement, hasRows } = preparedFor(sql);
+    const values = parameters as SQLInputValue[];
+    if (hasRows) return { id, rows: statement.all(...values).map((row) => ({ ...row })), changes: 0 };
+    return { id, rows: [], changes: Number(statement.run(...values).changes) };
+  } catch (error) {
+    return { id, error: (error as Error).message };
+  }
+}
+
+parentPort!.on('message', (question: Question | null) => {
+  if (question !== null) {
+    parentPort!.postMessage(answer(question));
+    return;
+  }
+  database.close();
+  parentPort!.close();
+});

@@ -1,0 +1,49 @@
+import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { type Dialect, Kysely } from 'kysely';
+import { Migrator } from 'kysely/migration';
+import type { StoreConfig } from '../config/config.ts';
+import { migrations } from './migrations.ts';
+import { postgresDialect } from './postgres-dialect.ts';
+import { sqliteDialect } from './sqlite-dialect.ts';
+import type { Tables } from './tables.ts';
+
+/** What outlives the process and is shared by all nodes: credentials, revocations, the inventory of identities. */
+export type Store = Kysely<Tables>;
+
+export class StoreError extends Error {
+  override readonly name = 'StoreError';
+}
+
+/**
+ * Opens the store and brings its tables up to date.
+ * @throws StoreError that says which store, and what is wrong; never its password
+ */
+export async function openStore(config: StoreConfig): Promise<Store> {
+  const where = describeStore(config);
+  let store: Store | null = null;
+  try {
+    store = new Kysely<Tables>({ dialect: dialectOf(config) });
+    const { error } = await new Migrator({ db: store, provider: migrations }).migrateToLatest();
+    if (error !== undefined) throw error;
+    return store;
+  } catch (error) {
+    await store?.destroy().catch(() => undefined);
+    throw new StoreError(`the store ${where} cannot be opened: ${(error as Error).message}`);
+  }
+}
+
+/** Without what is secret in it: `sqlite:/var/lib/sluice/sluice.db`, `postgres://db/sluice`. */
+export function describeStore(config: StoreConfig): string {
+  if (config.kind === 'sqlite') return `sqlite:${config.file}`;
+  const { host, pathname } = new URL(config.url);
+  return `postgres://${host}${pathname}`;
+}
+
+function dialectOf(config: StoreConfig): Dialect {
+  if (config.kind === 'postgres') return postgresDialect(config.url);
+  mkdirSync(dirname(config.file), { recursive: true, mode: 0o700 });
+  // SQLite would make it readable for all; the files beside it get the mode of this one.
+  closeSync(openSync(config.file, 'a', 0o600));
+  return sqliteDialect(config.file);
+}

@@ -1,0 +1,106 @@
+/** The tables of the store. Times are milliseconds since the epoch; lists and objects are JSON text. */
+
+/** Everybody who has logged in, was given a credential, or is a user of sluice.yaml. */
+export interface IdentitiesTable {
+  /** Made of issuer and subject, see `identityId`. */
+  readonly id: string;
+  /** Empty where Sluice's own configuration vouches. */
+  readonly issuer: string;
+  readonly subject: string;
+  readonly kind: string;
+  readonly owner: string | null;
+  readonly groups: string;
+  /** `active`, `locked` or `retired`. */
+  readonly state: string;
+  readonly state_reason: string | null;
+  /** Subject of who last changed the state. */
+  readonly state_by: string | null;
+  readonly state_at: number | null;
+  readonly first_seen: number;
+  readonly first_used: number | null;
+  readonly last_used: number | null;
+  readonly sessions: number;
+  readonly allowed: number;
+  readonly denied: number;
+  readonly held: number;
+}
+
+/** What an identity did: rules that let statements pass or refused them, effects, drivers. */
+export interface UsesTable {
+  readonly identity: string;
+  readonly connection: string;
+  /** `rule`, `effect` or `client`. */
+  readonly aspect: string;
+  readonly name: string;
+  readonly count: number;
+  readonly first_at: number;
+  readonly last_at: number;
+}
+
+/** Short-lived credentials. The secret is nowhere, only what a login with it is checked against. */
+export interface CredentialsTable {
+  /** The user name clients log in with. */
+  readonly id: string;
+  readonly identity: string;
+  readonly issuer: string;
+  readonly subject: string;
+  readonly kind: string;
+  readonly owner: string | null;
+  readonly groups: string;
+  /** Names of the connections it is for; `null` for all. */
+  readonly connections: string | null;
+  readonly scram: string;
+  readonly caching_sha2: string;
+  readonly native: string;
+  /** The login it was made in, see {@link LoginsTable}; `null` where that has no row. */
+  readonly login: string | null;
+  /** Id of the identity that made it. */
+  readonly created_by: string;
+  readonly created_at: number;
+  readonly expires_at: number;
+  readonly revoked_at: number | null;
+  readonly revoked_by: string | null;
+  readonly revoked_reason: string | null;
+  readonly first_used: number | null;
+  readonly last_used: number | null;
+  readonly uses: number;
+}
+
+/** Logins at the HTTP API that Sluice itself gives a token for. */
+export interface LoginsTable {
+  readonly id: string;
+  /** SHA-256 of the token's secret part, hexadecimal. */
+  readonly secret: string;
+  readonly identity: string;
+  readonly issuer: string;
+  readonly subject: string;
+  readonly kind: string;
+  readonly owner: string | null;
+  readonly groups: string;
+  readonly created_at: number;
+  readonly expires_at: number;
+  readonly ended_at: number | null;
+}
+
+/** Sessions that are to end, on whichever node they are. */
+export interface KillsTable {
+  readonly session: string;
+  readonly reason: string;
+  readonly by: string;
+  readonly at: number;
+}
+
+/** One row a name: counted up whenever what the name stands for has changed, so that other nodes see it by one small read. */
+export interface VersionsTable {
+  readonly name: string;
+  readonly version: number;
+}
+
+export interface Tables {
+  readonly identities: IdentitiesTable;
+  readonly uses: UsesTable;
+  readonly credentials: CredentialsTable;
+  readonly logins: LoginsTable;
+  readonly kills: KillsTable;
+  readonly versions: VersionsTable;
+}
