@@ -16,7 +16,7 @@ let issuer: string;
 let keys: KeyPair;
 /** What the provider publishes; a test may change it. */
 let published: object[];
-let answers: 'well' | 'not at all' | 'as another issuer';
+let answers: 'well' | 'not at all' | 'without keys' | 'as another issuer';
 let asked: string[];
 
 before(async () => {
@@ -24,6 +24,7 @@ before(async () => {
   server = createServer((request, response) => {
     asked.push(request.url!);
     if (answers === 'not at all') response.writeHead(503).end();
+    else if (request.url === '/keys' && answers === 'without keys') response.writeHead(500).end();
     else if (request.url === '/keys') response.end(JSON.stringify({ keys: published }));
     else {
       const named = answers === 'as another issuer' ? 'https://other.example' : issuer;
@@ -89,6 +90,18 @@ describe('a token that is accepted', () => {
     assert.deepEqual((await verifier({ claims }).verify(given)).identity.groups, ['one']);
   });
 
+  test('may have its claims inside of others whose names have dots in them', async () => {
+    const claims = {
+      subject: 'sub',
+      groups: 'kubernetes.io.namespace',
+      kind: null,
+      owner: 'kubernetes.io.serviceaccount.name',
+    };
+    const given = await token({ 'kubernetes.io': { namespace: 'batch', serviceaccount: { name: 'reports' } } });
+    const { identity } = await verifier({ claims }).verify(given);
+    assert.deepEqual([identity.groups, identity.owner], [['batch'], 'reports']);
+  });
+
   test('costs one look at the keys for all tokens', async () => {
     const tokens = verifier();
     for (let i = 0; i < 3; i++) await tokens.verify(await token());
@@ -109,6 +122,7 @@ describe('a token is refused', () => {
     ['without a subject', { sub: undefined }, /no claim "sub"/],
     ['with control characters in its subject', { sub: 'a\nb' }, /no claim "sub"/],
     ['that would pass for a user of sluice.yaml', { sub: 'local' }, /"local" is a user of sluice\.yaml/],
+    ['that is a logout token', { events: { 'http://schemas.openid.net/event/backchannel-logout': {} } }, /events/],
     ['with a kind there is not', { sluice_kind: 'admin' }, /human, agent or service/],
     [
       'with more groups than rules can go through',
@@ -140,7 +154,34 @@ describe('a token is refused', () => {
   test('without a signature', async () => {
     const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
     const bare = `${part({ alg: 'none' })}.${part({ iss: issuer, aud: 'sluice', sub: 'bot', exp: now() + 60 })}.`;
-    await assert.rejects(verifier().verify(bare), refused(/algorithm|verified/));
+    await assert.rejects(verifier().verify(bare), refused(/algorithm that is not accepted/));
+  });
+
+  test('that brings the key it is signed with', async () => {
+    const own = await generateKeyPair('ES256', { extractable: true });
+    const jwk = await exportJWK(own.publicKey);
+    const forged = await new SignJWT({ iss: issuer, aud: 'sluice', sub: 'bot', exp: now() + 60 })
+      .setProtectedHeader({ alg: 'ES256', kid: 'mine', jwk })
+      .sign(own.privateKey);
+    await assert.rejects(verifier().verify(forged), refused(/does not have: one for ES256 named "mine"/));
+  });
+
+  test('whose algorithm is for another kind of key than the one it names', async () => {
+    const rsa = await generateKeyPair('RS256');
+    const forged = await new SignJWT({ iss: issuer, aud: 'sluice', sub: 'bot', exp: now() + 60 })
+      .setProtectedHeader({ alg: 'RS256', kid: 'one' })
+      .sign(rsa.privateKey);
+    await assert.rejects(verifier().verify(forged), refused(/does not have: one for RS256 named "one"/));
+  });
+
+  test('that does not say which of several keys signed it', async () => {
+    const given = await new SignJWT({ iss: issuer, aud: 'sluice', sub: 'bot', exp: now() + 60 })
+      .setProtectedHeader({ alg: 'ES256' })
+      .sign(keys.privateKey);
+    await verifier().verify(given);
+    const other = await generateKeyPair('ES256', { extractable: true });
+    published = [...published, { ...(await exportJWK(other.publicKey)), kid: 'two' }];
+    await assert.rejects(verifier().verify(given), refused(/does not say which key/));
   });
 
   test('with another key under the name of a known one', async () => {
@@ -178,6 +219,17 @@ describe('the keys of a provider', () => {
   test('that cannot be had refuse every token, until they can', async () => {
     const tokens = verifier();
     answers = 'not at all';
+    await assert.rejects(tokens.verify(await token()), refused(/cannot be asked for its keys/));
+    answers = 'well';
+    await tokens.verify(await token());
+  });
+
+  test('that the provider stops to answer with hold until they are old, then every token is refused', async (t) => {
+    const tokens = verifier();
+    await tokens.verify(await token());
+    answers = 'without keys';
+    await tokens.verify(await token());
+    t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 601_000 });
     await assert.rejects(tokens.verify(await token()), refused(/cannot be asked for its keys/));
     answers = 'well';
     await tokens.verify(await token());

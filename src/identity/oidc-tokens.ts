@@ -1,4 +1,12 @@
-import { createRemoteJWKSet, decodeJwt, errors, type JWTPayload, jwtVerify, type RemoteJWKSet } from 'jose';
+import {
+  createRemoteJWKSet,
+  decodeJwt,
+  decodeProtectedHeader,
+  errors,
+  type JWTPayload,
+  type JWTVerifyGetKey,
+  jwtVerify,
+} from 'jose';
 import type { OidcConfig } from '../config/config.ts';
 import type { Authenticated, Identity } from './identity.ts';
 import { TokenRefused, type TokenVerifier } from './token-verifier.ts';
@@ -71,7 +79,7 @@ function issuerOf(token: string): string | undefined {
 
 class Provider {
   readonly #config: OidcConfig;
-  #keys: Promise<RemoteJWKSet> | null = null;
+  #keys: Promise<JWTVerifyGetKey> | null = null;
 
   constructor(config: OidcConfig) {
     this.#config = config;
@@ -90,10 +98,12 @@ class Provider {
         requiredClaims: ['exp'],
       }));
     } catch (error) {
-      throw new TokenRefused(reasonOf(error));
+      throw error instanceof TokenRefused ? error : new TokenRefused(reasonOf(error, token));
     }
     const expiresAt = payload.exp! * 1000;
     if (expiresAt <= Date.now()) throw new TokenRefused('it has expired');
+    // A logout token is for the same audience, signed by the same key (OpenID Connect Back-Channel Logout 1.0, 2.4; RFC 8417).
+    if (payload.events !== undefined) throw new TokenRefused('it tells of events and is for nobody to log in with');
     for (const [claim, wanted] of Object.entries(this.#config.require)) {
       if (!textsAt(payload, claim).some((value) => wanted.includes(value))) {
         throw new TokenRefused(`its claim "${claim}" is not what the configuration requires`);
@@ -117,15 +127,15 @@ class Provider {
   }
 
   /** The provider's keys; what it could not be asked for is asked for again at the next token. */
-  #discovered(): Promise<RemoteJWKSet> {
-    this.#keys ??= this.#discover().catch((error: Error) => {
+  #discovered(): Promise<JWTVerifyGetKey> {
+    this.#keys ??= this.#discover().catch((error) => {
       this.#keys = null;
-      throw new TokenRefused(`the provider ${this.#config.issuer} cannot be asked for its keys: ${error.message}`);
+      throw this.#noKeys(error);
     });
     return this.#keys;
   }
 
-  async #discover(): Promise<RemoteJWKSet> {
+  async #discover(): Promise<JWTVerifyGetKey> {
     const { issuer } = this.#config;
     const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
     const response = await fetch(url, { redirect: 'error', signal: AbortSignal.timeout(FETCH_MS) });
@@ -136,15 +146,34 @@ class Provider {
     const keys = new URL(String(metadata.jwks_uri));
     if (keys.protocol !== new URL(issuer).protocol && keys.protocol !== 'https:')
       throw new Error('its keys are not served over https');
-    return createRemoteJWKSet(keys, {
+    const published = createRemoteJWKSet(keys, {
       timeoutDuration: FETCH_MS,
       cooldownDuration: KEYS_COOLDOWN_MS,
       cacheMaxAge: KEYS_MS,
     });
+    return (header, token) =>
+      published(header, token).catch((error) => {
+        throw isAboutToken(error) ? error : this.#noKeys(error);
+      });
+  }
+
+  #noKeys(error: Error): TokenRefused {
+    const cause = error.cause as NodeJS.ErrnoException | undefined;
+    const why = cause?.code ?? error.message;
+    return new TokenRefused(`the provider ${this.#config.issuer} cannot be asked for its keys: ${why}`);
   }
 }
 
-function reasonOf(error: unknown): string {
+/** True if the keys were there, and the token does not fit them. */
+function isAboutToken(error: unknown): boolean {
+  return (
+    error instanceof errors.JWKSNoMatchingKey ||
+    error instanceof errors.JWKSMultipleMatchingKeys ||
+    error instanceof errors.JOSENotSupported
+  );
+}
+
+function reasonOf(error: unknown, token: string): string {
   if (error instanceof errors.JWTExpired) return 'it has expired';
   if (error instanceof errors.JWTClaimValidationFailed) {
     if (error.claim === 'nbf') return 'it is not valid yet';
@@ -155,20 +184,24 @@ function reasonOf(error: unknown): string {
   }
   if (error instanceof errors.JOSEAlgNotAllowed) return 'it is signed by an algorithm that is not accepted';
   if (error instanceof errors.JWSSignatureVerificationFailed) return 'its signature is wrong';
-  if (error instanceof errors.JWKSNoMatchingKey) return 'it is signed by a key that the provider does not have';
-  if (error instanceof errors.JWKSTimeout) return 'the provider does not answer with its keys';
+  if (error instanceof errors.JWKSMultipleMatchingKeys) return 'it does not say which key of the provider signed it';
+  if (error instanceof errors.JWKSNoMatchingKey) {
+    const { alg, kid } = decodeProtectedHeader(token);
+    const named = kid === undefined ? '' : ` named ${JSON.stringify(kid.slice(0, LONGEST_NAME))}`;
+    return `it is signed by a key that the provider does not have: one for ${alg}${named}`;
+  }
   return `it cannot be verified: ${(error as Error).message}`;
 }
 
-/** The value at a dotted path of claims; a name with dots in it is tried as it is first, as in `https://example.com/groups`. */
-function claimAt(payload: JWTPayload, path: string): unknown {
-  if (Object.hasOwn(payload, path)) return payload[path];
-  let at: unknown = payload;
-  for (const name of path.split('.')) {
-    if (typeof at !== 'object' || at === null || !Object.hasOwn(at, name)) return undefined;
-    at = (at as Record<string, unknown>)[name];
+/** The value at a dotted path of claims. Names may have dots in them, as in `https://example.com/groups` or `kubernetes.io.namespace`. */
+function claimAt(claims: unknown, path: string): unknown {
+  if (typeof claims !== 'object' || claims === null) return undefined;
+  if (Object.hasOwn(claims, path)) return (claims as Record<string, unknown>)[path];
+  for (let dot = path.lastIndexOf('.'); dot > 0; dot = path.lastIndexOf('.', dot - 1)) {
+    const name = path.slice(0, dot);
+    if (Object.hasOwn(claims, name)) return claimAt((claims as Record<string, unknown>)[name], path.slice(dot + 1));
   }
-  return at;
+  return undefined;
 }
 
 function textsAt(payload: JWTPayload, path: string): string[] {

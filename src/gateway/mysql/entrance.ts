@@ -293,7 +293,9 @@ export class MysqlEntrance implements Entrance {
   async #kill(by: Session, id: number, what: 'query' | 'connection'): Promise<boolean> {
     const { connection, identity } = by.start;
     const isOwn = ({ start }: Session): boolean =>
-      start.connection.name === connection.name && start.identity.subject === identity.subject;
+      start.connection.name === connection.name &&
+      start.identity.subject === identity.subject &&
+      start.identity.issuer === identity.issuer;
     let target = this.#byId.get(id);
     if (target === undefined)
       target = [...this.#byId.values()].find(({ session, threadId }) => threadId === id && isOwn(session));
