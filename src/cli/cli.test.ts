@@ -226,8 +226,9 @@ test('status ends with 3 if nothing answers', async () => {
   assert.match(err, /^No answer from http:.*ECONNREFUSED\n$/);
 });
 
-test('serve listens, reloads rules on SIGHUP, keeps the old ones if the new are wrong, and drains on SIGTERM', async () => {
+test('serve reloads rules when it is asked to and when their file changes, and keeps them if the new ones are wrong', async () => {
   const serving = await startServe('served.yaml');
+  const reload = (...more: string[]) => sluice(['reload', '-c', 'served.yaml', ...more]);
   try {
     assert.match(serving.listening.postgres, /^127\.0\.0\.1:\d+$/);
     const status = async () => {
@@ -237,29 +238,53 @@ test('serve listens, reloads rules on SIGHUP, keeps the old ones if the new are 
     assert.deepEqual(await status(), { code: 0, rules: { check: 'rules', ok: true, reason: null } });
 
     writeRules('served.yaml', ['second']);
-    serving.child.kill('SIGHUP');
-    const reloaded = await serving.line('rules reloaded');
-    assert.deepEqual([reloaded.added, reloaded.removed], [['second'], ['first']]);
+    const reloaded = await reload('--json');
+    const { ok, version, was, ...changes } = JSON.parse(reloaded.out);
+    assert.deepEqual([reloaded.code, ok], [0, true]);
+    assert.deepEqual(changes, { added: ['second'], removed: ['first'], changed: [], reason: null });
+    assert.notEqual(version, was);
+    assert.match((await reload()).out, /^The same rules are in force, version [0-9a-f]{16}\.\n$/);
 
     writeFileSync(join(directory, 'served.yaml.rules'), 'version: 1\nrulez: []\n');
-    serving.child.kill('SIGHUP');
-    const failed = await serving.line('rules not reloaded: the old ones stay in force');
-    assert.match(String(failed.reason), /unknown key "rulez"/);
+    const rejected = await reload();
+    assert.equal(rejected.code, 2);
+    assert.match(
+      rejected.err,
+      /^\S+\/served\.yaml\.rules:2:1: unknown key "rulez".*\nNothing has changed: the rules of version/,
+    );
+    assert.ok(rejected.err.includes(version));
     const { code, rules } = await status();
     assert.equal(code, 1);
     assert.match(rules.reason, /unknown key "rulez"/);
+
+    writeFileSync(
+      join(directory, 'served.yaml.rules'),
+      'version: 1\nrules:\n  - { id: second, match: {}, action: deny }\n',
+    );
+    await serving.line('rules reloaded', ({ by, changed }) => by === 'file change' && String(changed) === 'second');
+    assert.equal((await status()).code, 0);
 
     serving.child.kill('SIGTERM');
     assert.deepEqual(await once(serving.child, 'exit'), [0, null]);
   } finally {
     serving.child.kill('SIGKILL');
   }
+  const gone = await reload();
+  assert.equal(gone.code, 3);
+  assert.match(gone.err, /^No Sluice is running that writes the journal in /);
   const events: string[] = [];
   await readRecords(join(directory, 'served.yaml.journal'), {
-    record: ({ event }) => events.push(event),
+    record: ({ event, fields }) => events.push(`${event} ${fields.by ?? ''}`.trim()),
     problem: ({ message }) => assert.fail(message),
   });
-  assert.deepEqual(events, ['journal.open', 'rules.loaded']);
+  // The broken file may have been noticed as well, before it was mended.
+  assert.deepEqual(
+    events.filter((event) => event !== 'rules.rejected file change'),
+    [
+      ...['journal.open', 'rules.loaded start', 'rules.loaded signal', 'rules.loaded signal'],
+      ...['rules.rejected signal', 'rules.loaded file change'],
+    ],
+  );
 });
 
 test('serve ends with 1 if its address is taken and with 2 if the rules are wrong, and says why', async () => {
@@ -299,8 +324,8 @@ test('a second signal ends a drain that waits for a client', async () => {
 interface ServeProcess {
   readonly child: ChildProcess;
   readonly listening: { readonly postgres: string; readonly api: string };
-  /** Waits for the log line with this message. */
-  line(message: string): Promise<Record<string, unknown>>;
+  /** Waits for the log line with this message, and of which this is true. */
+  line(message: string, is?: (line: Record<string, unknown>) => boolean): Promise<Record<string, unknown>>;
 }
 
 async function startServe(name: string): Promise<ServeProcess> {
@@ -314,9 +339,9 @@ async function startServe(name: string): Promise<ServeProcess> {
     rest = parts.pop()!;
     lines.push(...parts.map((part) => JSON.parse(part)));
   });
-  const line = async (message: string) => {
+  const line: ServeProcess['line'] = async (message, is = () => true) => {
     for (let waited = 0; waited < 20_000; waited += 20) {
-      const found = lines.find(({ msg }) => msg === message);
+      const found = lines.find((one) => one.msg === message && is(one));
       if (found !== undefined) return found;
       assert.equal(child.exitCode, null, `serve ended: ${rest}${JSON.stringify(lines)}`);
       await delay(20);

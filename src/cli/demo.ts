@@ -22,10 +22,18 @@ async function runDemo(): Promise<void> {
     // Not waiting: the guards of the temporary directories clean up after us.
     () => process.exit(EXIT.problem),
   );
-  process.on('SIGHUP', () => stopping.abort());
+  let serving: Serving | null = null;
+  process.on('SIGHUP', async () => {
+    await serving?.reload('signal');
+    // A terminal that was closed sends the signal, too. It takes no line any more, which ends the process.
+    console.log('The rules were read again.');
+  });
   console.log('Starting PostgreSQL with sample data ...');
   try {
-    const demo = await startDemo((configFile) => Serving.start(configFile), stopping.signal);
+    const demo = await startDemo(async (configFile) => {
+      serving = await Serving.start(configFile);
+      return serving;
+    }, stopping.signal);
     console.log(`\n${demoText(demo)}`);
     await stopped;
     console.log('\nEnding the demo ...');

@@ -10,6 +10,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void
   rules: async () => (await import('./rules.ts')).addRulesCommand,
   users: async () => (await import('./users-hash.ts')).addUsersCommand,
   sessions: async () => (await import('./sessions.ts')).addSessionsCommand,
+  reload: async () => (await import('./reload.ts')).addReloadCommand,
   status: async () => (await import('./status.ts')).addStatusCommand,
 };
 
@@ -30,9 +31,9 @@ export async function run(argv: readonly string[]): Promise<void> {
   const asked = Object.hasOwn(COMMANDS, argv[2] ?? '') ? [COMMANDS[argv[2]!]!] : Object.values(COMMANDS);
   for (const load of asked) (await load())(program);
 
-  // `sluice sessions list | head`: the reader left, nothing is wrong.
+  // `sluice sessions list | head`: the reader left, nothing is wrong. EIO: the terminal was closed.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
+    if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
     process.exit(process.exitCode ?? EXIT.ok);
   });
   try {

@@ -13,7 +13,7 @@ export function addServeCommand(program: Command): void {
       const serving = await Serving.start(options.config);
       // Node writes what it compiled when it ends well; this process may be killed, and the next would have to do it again.
       module.flushCompileCache();
-      process.on('SIGHUP', () => void serving.reload());
+      process.on('SIGHUP', () => void serving.reload('signal'));
       await signalledToStop(serving);
     });
 }

@@ -7,12 +7,14 @@ import { Gateway, type Ports } from '../gateway/gateway.ts';
 import { MysqlAnalyzers } from '../gateway/mysql/analyzers.ts';
 import type { TokenVerifier } from '../identity/token-verifier.ts';
 import { Users } from '../identity/users.ts';
+import { ruleChanges } from '../policy/changes.ts';
 import { RuleSet } from '../policy/decide.ts';
 import { maskKeys } from '../policy/masks.ts';
 import { Journal } from '../recording/journal.ts';
 import { PostgresAnalyzer } from '../statements/postgres/analyzer.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
-import { readSettings, type Settings } from './settings.ts';
+import { FileWatch } from './file-watch.ts';
+import { InvalidSettings, readSettings, type Settings } from './settings.ts';
 
 /** Everything `sluice serve` runs, in one process. */
 export class Serving {
@@ -22,14 +24,15 @@ export class Serving {
   readonly #journal: Journal;
   /** What to end, in the order it was started. */
   readonly #ending: (() => void | Promise<void>)[];
-  #rules: RuleSet;
+  #rules: RulesInForce;
   #rulesFailure: string | null = null;
   #reloading: Promise<void> = Promise.resolve();
+  readonly #files = new FileWatch(() => void this.reload('file change'));
 
   private constructor(
     config: Config,
     log: Log,
-    rules: RuleSet,
+    rules: RulesInForce,
     journal: Journal,
     gateway: Gateway,
     ending: (() => void | Promise<void>)[],
@@ -50,7 +53,7 @@ export class Serving {
   static async start(configFile: string): Promise<Serving> {
     const settings = await readSettings(configFile);
     const { config, known, mysqlFunctions } = settings;
-    const rules = await ruleSetOf(settings);
+    const rules = await rulesOf(settings);
     const log = createLog(config.log.level);
     for (const warning of config.warnings) log.warn(warning);
     const ending: (() => void | Promise<void>)[] = [];
@@ -60,12 +63,13 @@ export class Serving {
       ending.push(() => analyzer.close());
       const journal = Journal.open(config.recording.directory);
       ending.push(() => journal.close());
+      journal.append(`"rules.loaded","version":"${rules.set.version}","by":"start"`, true);
       const users = new Users(config.users);
       const gateway = new Gateway({
         config,
         users,
         tokens: await tokenVerifier(config, users),
-        rules,
+        rules: rules.set,
         journal,
         analyzer,
         mysqlAnalyzers,
@@ -73,6 +77,8 @@ export class Serving {
       });
       ending.push(() => gateway.end());
       const serving = new Serving(config, log, rules, journal, gateway, ending);
+      ending.push(() => serving.#files.close());
+      serving.#files.watch(filesOf(config));
       const ports = await gateway.listen();
       const api =
         config.listen.api === null ? null : await serving.#startApi(config.listen.api, analyzer, mysqlAnalyzers);
@@ -80,8 +86,8 @@ export class Serving {
         {
           ...addressesOf(config, ports),
           ...(api !== null && { api }),
-          rules: rules.ids.length,
-          rulesVersion: rules.version,
+          rules: rules.set.ids.length,
+          rulesVersion: rules.set.version,
         },
         'listening',
       );
@@ -94,31 +100,48 @@ export class Serving {
 
   /**
    * Reads the rules again and puts them in force in one step; the list of files is taken from the configuration file as it
-   * is now. If anything is wrong with either, the old rules stay, and log, readiness and metrics say so. Never rejects.
+   * is now. If anything is wrong with either, the old rules stay, and log, journal, readiness and metrics say so. Never
+   * rejects.
+   *
+   * @param by what asked for it, for the record
    */
-  reload(): Promise<void> {
+  reload(by: 'signal' | 'file change'): Promise<void> {
     // One at a time: of two reloads the later one must win.
-    this.#reloading = this.#reloading.then(() => this.#reload());
+    this.#reloading = this.#reloading.then(() => this.#reload(by));
     return this.#reloading;
   }
 
-  async #reload(): Promise<void> {
+  async #reload(by: 'signal' | 'file change'): Promise<void> {
+    const was = this.#rules.set.version;
     try {
       const settings = await readSettings(this.#config.file);
       const { config } = settings;
-      const rules = await ruleSetOf(settings);
-      this.#gateway.setRules(rules);
-      const { added, removed } = difference(this.#rules.ids, rules.ids);
-      this.log.info({ rulesVersion: rules.version, was: this.#rules.version, added, removed }, 'rules reloaded');
+      this.#files.watch(filesOf(config));
+      const rules = await rulesOf(settings);
+      const { version } = rules.set;
+      if (by === 'file change' && version === was && this.#rulesFailure === null) return;
+      const changes = ruleChanges(this.#rules.sections, rules.sections);
+      this.#gateway.setRules(rules.set);
       this.#rules = rules;
       this.#rulesFailure = null;
+      this.#record('rules.loaded', { version, by, was, ...changes });
+      this.log.info({ rulesVersion: version, by, was, ...changes }, 'rules reloaded');
       if (!isDeepStrictEqual({ ...config, rules: [] }, { ...this.#config, rules: [] })) {
         this.log.warn('sluice.yaml has other changes than its list of rules: they need a restart');
       }
     } catch (error) {
-      this.#rulesFailure = (error as Error).message;
-      this.log.error({ reason: this.#rulesFailure }, 'rules not reloaded: the old ones stay in force');
+      const reason = (error as Error).message;
+      // The files in force go on being watched, and those that were meant to be: there the mistake is mended.
+      if (error instanceof InvalidSettings) this.#files.watch([...filesOf(this.#config), ...error.rules]);
+      this.#rulesFailure = reason;
+      this.#record('rules.rejected', { version: was, by, reason });
+      this.log.error({ by, reason }, 'rules not reloaded: the old ones stay in force');
     }
+  }
+
+  #record(event: string, fields: object): void {
+    this.#journal.append(`${JSON.stringify(event)},${JSON.stringify(fields).slice(1, -1)}`, true);
+    this.#gateway.services.turn.wake();
   }
 
   /** Takes no new sessions, lets open transactions end within the configured limit, then ends everything. */
@@ -151,7 +174,7 @@ export class Serving {
       openSessions: () => gateway.status().sessions,
       parses: () => together(analyzer.stats, mysqlAnalyzers.stats),
       catalogues: () => gateway.catalogues(),
-      rules: () => ({ version: this.#rules.version, reloadFailed: this.#rulesFailure !== null }),
+      rules: () => ({ version: this.#rules.set.version, reloadFailed: this.#rulesFailure !== null }),
     });
     this.#ending.push(() => metrics.close());
     const probe = new ReadinessProbe(this.#config.connections, {
@@ -185,20 +208,24 @@ async function tokenVerifier({ oidc }: Config, users: Users): Promise<TokenVerif
   return new OidcTokens(oidc, (name) => users.find(name) !== null);
 }
 
+interface RulesInForce {
+  readonly set: RuleSet;
+  /** What they were compiled from. */
+  readonly sections: Settings['rules']['sections'];
+}
+
 /** With the keys of their masks; paths in references to them are as in sluice.yaml. */
-async function ruleSetOf({ config, rules: { sections, version } }: Settings): Promise<RuleSet> {
+async function rulesOf({ config, rules: { sections, version } }: Settings): Promise<RulesInForce> {
   const keys = await maskKeys(sections, (reference) => resolveSecret(reference, dirname(config.file), process.env));
-  return new RuleSet(sections.rules, version, sections, keys);
+  return { set: new RuleSet(sections.rules, version, sections, keys), sections };
+}
+
+/** The files whose changes are looked for. */
+function filesOf({ file, rules }: Config): string[] {
+  return [file, ...rules];
 }
 
 /** Last started, first ended; each once, whoever calls. */
 async function endAll(ending: (() => void | Promise<void>)[]): Promise<void> {
   for (let end = ending.pop(); end !== undefined; end = ending.pop()) await end();
-}
-
-function difference(before: readonly string[], after: readonly string[]): { added: string[]; removed: string[] } {
-  return {
-    added: after.filter((id) => !before.includes(id)),
-    removed: before.filter((id) => !after.includes(id)),
-  };
 }

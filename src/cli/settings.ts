@@ -13,7 +13,20 @@ export interface Settings {
 }
 
 /** What the other process sends, once: all of it, or what the user has to know of what is wrong. */
-export type SettingsRead = { readonly settings: Settings } | { readonly mistakes: string };
+export type SettingsRead =
+  | { readonly settings: Settings }
+  | { readonly mistakes: string; readonly rules: readonly string[] };
+
+/** Every mistake in sluice.yaml and the rule files. */
+export class InvalidSettings extends CommandFailure {
+  /** The rule files that sluice.yaml lists; none if it cannot be read itself. */
+  readonly rules: readonly string[];
+
+  constructor(mistakes: string, rules: readonly string[]) {
+    super(EXIT.usage, mistakes);
+    this.rules = rules;
+  }
+}
 
 const READER = new URL('./settings-reader.js', import.meta.url);
 
@@ -21,7 +34,7 @@ const READER = new URL('./settings-reader.js', import.meta.url);
  * Reads and checks sluice.yaml, the rule files it lists, and the names that ship, in a process that ends when it has. What
  * that takes (YAML, schemas, and the memory to work in: 30 MB) goes with it, and statements do not wait for a reload.
  *
- * @throws CommandFailure with every mistake in the files; Error if the process cannot be run
+ * @throws InvalidSettings; Error if the process cannot be run
  */
 export function readSettings(configFile: string): Promise<Settings> {
   return new Promise((resolve, reject) => {
@@ -34,7 +47,7 @@ export function readSettings(configFile: string): Promise<Settings> {
     reader.on('close', (code, signal) => {
       if (read === null) reject(new Error(`the process that reads the settings ended with ${code ?? signal}`));
       else if ('settings' in read) resolve(read.settings);
-      else reject(new CommandFailure(EXIT.usage, read.mistakes));
+      else reject(new InvalidSettings(read.mistakes, read.rules));
     });
   });
 }

@@ -128,8 +128,6 @@ export class Gateway implements Inside {
       session.setNames(names);
       void names?.ready();
     }
-    this.services.journal.append(`"rules.loaded","version":${JSON.stringify(rules.version)}`, true);
-    this.services.turn.wake();
   }
 
   status(): GatewayStatus {

@@ -242,7 +242,7 @@ export class Judge {
       fingerprint: facts.fingerprint,
       verdict,
       withholdsMessages,
-      record: recordOf(facts, verdict),
+      record: recordOf(facts, verdict, rules.version),
     };
   }
 
@@ -313,12 +313,12 @@ function recordWithText(text: string, { verdict: { masks }, record }: Pick<Decid
   return `"text":${JSON.stringify(hides ? withoutLiterals(text) : text)},${record}`;
 }
 
-function recordOf(facts: StatementFacts, verdict: Verdict): string {
+function recordOf(facts: StatementFacts, verdict: Verdict, rulesVersion: string): string {
   const shadow = verdict.shadow.length > 0 ? `,"shadow":${JSON.stringify(verdict.shadow)}` : '';
   return (
     `"fingerprint":"${facts.fingerprint}","kind":${JSON.stringify(facts.kind)},` +
     `"effects":${JSON.stringify(facts.effects.map(describeEffect))},` +
-    `"verdict":"${verdict.action}","rules":${JSON.stringify(verdict.rules)}${shadow}${masksOf(verdict)}`
+    `"verdict":"${verdict.action}","rules":${JSON.stringify(verdict.rules)},"rulesVersion":"${rulesVersion}"${shadow}${masksOf(verdict)}`
   );
 }
 

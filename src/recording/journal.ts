@@ -254,6 +254,12 @@ function lock(directory: string): void {
   }
 }
 
+/** The process that writes the journal in `directory`; `null` if none does that can be seen from here. */
+export function journalWriter(directory: string): number | null {
+  const held = ifThere(() => readFileSync(join(directory, LOCK), 'utf8'));
+  return held !== null && isHeld(held) ? Number.parseInt(held, 10) : null;
+}
+
 /** Of several that find the same lock of a dead process, one removes it, and none the lock that the first then makes. */
 function removeLock(path: string, stale: string): void {
   const aside = `${path}.${randomUUID()}`;

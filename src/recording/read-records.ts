@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs';
+import { closeSync, createReadStream, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { segments } from './journal.ts';
 
@@ -59,6 +59,48 @@ export async function readRecords(directory: string, reader: RecordReader): Prom
       previous = record.seq;
       return reader.record(record);
     });
+  }
+}
+
+/** Reads what is written to a journal from now on. Lines that cannot be read are passed over. */
+export class JournalTail {
+  readonly #directory: string;
+  #segment: number;
+  #offset: number;
+
+  /** Begins at the journal's end. @throws the error of the file system if it cannot be read */
+  constructor(directory: string) {
+    const newest = segments(directory).at(-1);
+    this.#directory = directory;
+    this.#segment = newest?.number ?? 0;
+    this.#offset = newest === undefined ? 0 : statSync(join(directory, newest.name)).size;
+  }
+
+  /** The records since the last call. */
+  read(): JournalRecord[] {
+    const records: JournalRecord[] = [];
+    for (const { name, number } of segments(this.#directory)) {
+      if (number < this.#segment) continue;
+      if (number > this.#segment) [this.#segment, this.#offset] = [number, 0];
+      const bytes = readFrom(join(this.#directory, name), this.#offset);
+      const end = bytes.lastIndexOf(0x0a) + 1;
+      this.#offset += end;
+      for (const line of bytes.toString('utf8', 0, end).split('\n').slice(0, -1)) {
+        const record = parseRecord(line);
+        if (typeof record !== 'string') records.push(record);
+      }
+    }
+    return records;
+  }
+}
+
+function readFrom(file: string, offset: number): Buffer {
+  const fd = openSync(file, 'r');
+  try {
+    const bytes = Buffer.alloc(Math.max(0, fstatSync(fd).size - offset));
+    return bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, offset));
+  } finally {
+    closeSync(fd);
   }
 }
 

@@ -43,6 +43,8 @@ export interface StatementEntry {
   readonly binds: readonly unknown[] | null;
   readonly verdict: string | null;
   readonly rules: readonly string[];
+  /** Of the rules it was judged by. */
+  readonly rulesVersion: string | null;
   /** `null` while no outcome is recorded. */
   readonly status: string | null;
   readonly sqlstate: string | null;
@@ -214,6 +216,7 @@ class Timeline {
         binds: Array.isArray(fields.binds) ? fields.binds : null,
         verdict: text(fields.verdict),
         rules: texts(fields.rules),
+        rulesVersion: text(fields.rulesVersion),
         status: null,
         sqlstate: null,
         refusedBy: null,
