@@ -42,6 +42,8 @@ export interface SluiceOptions {
   readonly users: readonly SluiceUser[];
   /** The `identity.oidc` of sluice.yaml, as written there. */
   readonly oidc?: readonly object[];
+  /** The `store` of sluice.yaml, as written there; without it a file of its own. */
+  readonly store?: string | { readonly file: string };
   /** Text of one rule file; without it there are no rules. */
   readonly rulesYaml?: string;
   /** Serve clients TLS too, with a certificate for `localhost` and 127.0.0.1. */
@@ -63,6 +65,8 @@ export interface Sluice {
   readonly rulesFile: string;
   /** Paths of the TLS files; `null` without `tls`. */
   readonly certificates: Certificates | null;
+  /** The file of its store, where it has no other. */
+  readonly storeFile: string;
   readonly pid: number;
   /** Every record written so far, in order; a line still being written is left out. */
   journal(): Record<string, unknown>[];
@@ -97,6 +101,7 @@ export async function startSluice(options: SluiceOptions): Promise<Sluice> {
     },
     rules: options.rulesYaml === undefined ? [] : [rulesFile],
     recording: { directory: journalDirectory },
+    ...(options.store && { store: options.store }),
     ...(options.limits && { limits: options.limits }),
   };
   writeFileSync(configFile, stringify(settings), { mode: 0o600 });
@@ -161,6 +166,7 @@ export async function startSluice(options: SluiceOptions): Promise<Sluice> {
     configFile,
     rulesFile,
     certificates,
+    storeFile: join(journalDirectory, 'sluice.db'),
     pid,
     journal: () => readJournal(journalDirectory),
     log: () => output,

@@ -8,9 +8,16 @@ import { type Api, startApi } from './api.ts';
 import { Metrics } from './metrics.ts';
 import { ReadinessProbe } from './readiness.ts';
 
-const failures: { journal: string | null; rules: string | null; catalogue: string | null; draining: boolean } = {
+const failures: {
+  journal: string | null;
+  rules: string | null;
+  store: string | null;
+  catalogue: string | null;
+  draining: boolean;
+} = {
   journal: null,
   rules: null,
+  store: null,
   catalogue: null,
   draining: false,
 };
@@ -22,7 +29,7 @@ let metrics: Metrics;
 let api: Api;
 
 beforeEach(async () => {
-  Object.assign(failures, { journal: null, rules: null, catalogue: null, draining: false });
+  Object.assign(failures, { journal: null, rules: null, store: null, catalogue: null, draining: false });
   upstream = createServer((socket) => socket.on('error', () => {}));
   await once(upstream.listen(0, '127.0.0.1'), 'listening');
   metrics = new Metrics({
@@ -36,6 +43,7 @@ beforeEach(async () => {
   const probe = new ReadinessProbe([connectionTo((upstream.address() as AddressInfo).port)], {
     journalFailure: () => failures.journal,
     rulesFailure: () => failures.rules,
+    storeFailure: () => failures.store,
     catalogues,
     draining: () => failures.draining,
   });
@@ -68,7 +76,7 @@ test('a process that runs is alive, and ready if journal, rules and upstreams ar
   assert.equal(status, 200);
   assert.deepEqual(JSON.parse(body), {
     ready: true,
-    checks: ['accepting sessions', 'journal', 'rules', 'catalogue orders', 'upstream orders'].map((check) => ({
+    checks: ['accepting sessions', 'journal', 'rules', 'store', 'catalogue orders', 'upstream orders'].map((check) => ({
       check,
       ok: true,
       reason: null,
@@ -80,6 +88,7 @@ test('not ready is a 503 that says why, while the process stays alive', async ()
   Object.assign(failures, {
     journal: 'ENOSPC: no space left',
     rules: 'x.yaml:1:1: no',
+    store: 'no connection',
     catalogue: 'ECONNREFUSED',
     draining: true,
   });
@@ -94,6 +103,7 @@ test('not ready is a 503 that says why, while the process stays alive', async ()
       'draining: no new sessions are taken',
       'ENOSPC: no space left',
       'x.yaml:1:1: no',
+      'no connection',
       'ECONNREFUSED',
       '127.0.0.1:PORT cannot be reached: ECONNREFUSED',
     ],

@@ -22,6 +22,8 @@ export interface ReadinessSources {
   journalFailure(): string | null;
   /** Why the last reload of the rules failed, `null` if it did not. The rules before it are still in force. */
   rulesFailure(): string | null;
+  /** Why the store could not be asked at the last look, `null` if it could. */
+  storeFailure(): string | null;
   /** What is known of each catalogue that sessions have asked for, by connection. */
   catalogues(): ReadonlyMap<string, CatalogueStatus>;
   /** True once no new sessions are taken. */
@@ -48,6 +50,7 @@ export class ReadinessProbe {
       check('accepting sessions', sources.draining() ? 'draining: no new sessions are taken' : null),
       check('journal', sources.journalFailure()),
       check('rules', sources.rulesFailure()),
+      check('store', sources.storeFailure()),
       ...[...sources.catalogues()].map(([name, { stale }]) => check(`catalogue ${name}`, stale)),
       ...(await Promise.all(this.#upstreams.map((upstream) => upstream.run()))),
     ];

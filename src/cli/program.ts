@@ -56,6 +56,6 @@ function exitCodeOf(error: unknown): number {
     return EXIT.usage;
   }
   // The system's own errors (an address in use, a disk that is full) say all in their message.
-  console.error(name === 'JournalError' || syscall !== undefined ? message : error);
+  console.error(name === 'JournalError' || name === 'StoreError' || syscall !== undefined ? message : error);
   return EXIT.problem;
 }

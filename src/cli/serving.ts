@@ -5,6 +5,9 @@ import type { Config } from '../config/config.ts';
 import { resolveSecret } from '../config/secrets.ts';
 import { Gateway, type Ports } from '../gateway/gateway.ts';
 import { MysqlAnalyzers } from '../gateway/mysql/analyzers.ts';
+import { Access } from '../identity/access.ts';
+import { Accounts } from '../identity/accounts.ts';
+import { Credentials } from '../identity/credentials.ts';
 import type { TokenVerifier } from '../identity/token-verifier.ts';
 import { Users } from '../identity/users.ts';
 import { ruleChanges } from '../policy/changes.ts';
@@ -12,6 +15,7 @@ import { RuleSet } from '../policy/decide.ts';
 import { maskKeys } from '../policy/masks.ts';
 import { Journal } from '../recording/journal.ts';
 import { PostgresAnalyzer } from '../statements/postgres/analyzer.ts';
+import { openStore } from '../store/store.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
 import { FileWatch } from './file-watch.ts';
 import { InvalidSettings, readSettings, type Settings } from './settings.ts';
@@ -22,6 +26,7 @@ export class Serving {
   readonly #config: Config;
   readonly #gateway: Gateway;
   readonly #journal: Journal;
+  readonly #access: Access;
   /** What to end, in the order it was started. */
   readonly #ending: (() => void | Promise<void>)[];
   #rules: RulesInForce;
@@ -34,6 +39,7 @@ export class Serving {
     log: Log,
     rules: RulesInForce,
     journal: Journal,
+    access: Access,
     gateway: Gateway,
     ending: (() => void | Promise<void>)[],
   ) {
@@ -41,6 +47,7 @@ export class Serving {
     this.log = log;
     this.#rules = rules;
     this.#journal = journal;
+    this.#access = access;
     this.#gateway = gateway;
     this.#ending = ending;
   }
@@ -64,10 +71,16 @@ export class Serving {
       const journal = Journal.open(config.recording.directory);
       ending.push(() => journal.close());
       journal.append(`"rules.loaded","version":"${rules.set.version}","by":"start"`, true);
+      const store = await openStore(config.store);
+      ending.push(() => store.destroy());
+      const access = await Access.open(store);
+      ending.push(() => access.close());
+      const credentials = new Credentials(store);
       const users = new Users(config.users);
       const gateway = new Gateway({
         config,
-        users,
+        accounts: new Accounts(users, credentials),
+        access,
         tokens: await tokenVerifier(config, users),
         rules: rules.set,
         journal,
@@ -76,7 +89,7 @@ export class Serving {
         log,
       });
       ending.push(() => gateway.end());
-      const serving = new Serving(config, log, rules, journal, gateway, ending);
+      const serving = new Serving(config, log, rules, journal, access, gateway, ending);
       ending.push(() => serving.#files.close());
       serving.#files.watch(filesOf(config));
       const ports = await gateway.listen();
@@ -180,6 +193,7 @@ export class Serving {
     const probe = new ReadinessProbe(this.#config.connections, {
       journalFailure: () => this.#journal.failure,
       rulesFailure: () => this.#rulesFailure,
+      storeFailure: () => this.#access.failure,
       catalogues: () => gateway.catalogues(),
       draining: () => gateway.status().draining,
     });

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Address, ConnectionConfig } from '../config/config.ts';
-import type { Identity } from '../identity/identity.ts';
+import type { Authenticated, Identity } from '../identity/identity.ts';
 import type { SessionPins } from '../policy/session-rules.ts';
 import { endSocket } from './end-socket.ts';
 import type { Analyzer, Judge } from './judge.ts';
@@ -50,6 +50,8 @@ export type Reason =
   | { readonly why: 'shutting down' }
   | { readonly why: 'too many sessions' }
   | { readonly why: 'contradicting rules' }
+  | { readonly why: 'access'; readonly message: string }
+  | { readonly why: 'access unknown' }
   | { readonly why: 'internal error' };
 
 /** A client is not let in. */
@@ -98,6 +100,8 @@ export interface UpstreamLink {
 /** What an entrance needs of the gateway. */
 export interface Inside {
   readonly services: SessionServices;
+  /** Lets whom has proved who it is into a connection. @throws NotLetIn if it is locked, has ended, or is for others; AccessUnknown */
+  admit(authenticated: Authenticated, connection: ConnectionConfig): void;
   /** The judge of an identity on a connection; the same one for all its sessions there. */
   judgeOf(identity: Identity, connection: ConnectionConfig, analyzer: Analyzer): Judge;
   /** What names mean on a connection; `null` where nothing depends on it. */

@@ -2,9 +2,11 @@ import { createServer, type Server, type Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { CatalogueStatus } from '../catalog/keeper.ts';
 import type { Config, ConnectionConfig } from '../config/config.ts';
-import type { Identity } from '../identity/identity.ts';
+import type { Access } from '../identity/access.ts';
+import { AccessUnknown } from '../identity/access-unknown.ts';
+import type { Accounts } from '../identity/accounts.ts';
+import type { Authenticated, Identity } from '../identity/identity.ts';
 import type { TokenVerifier } from '../identity/token-verifier.ts';
-import type { Users } from '../identity/users.ts';
 import { Budgets } from '../policy/budgets.ts';
 import type { RuleSet } from '../policy/decide.ts';
 import type { SessionPins } from '../policy/session-rules.ts';
@@ -21,7 +23,8 @@ import { Turn } from './turn.ts';
 
 export interface GatewayOptions {
   readonly config: Config;
-  readonly users: Users;
+  readonly accounts: Accounts;
+  readonly access: Access;
   /** `null` where no tokens are accepted. */
   readonly tokens: TokenVerifier | null;
   readonly rules: RuleSet;
@@ -74,7 +77,7 @@ export class Gateway implements Inside {
   #onEmpty: (() => void) | null = null;
 
   constructor(options: GatewayOptions) {
-    const { config, journal, log, users, tokens } = options;
+    const { config, journal, log, accounts, tokens, access } = options;
     this.#options = options;
     this.#inForce = { current: options.rules };
     this.services = {
@@ -89,8 +92,9 @@ export class Gateway implements Inside {
     const entrances: Entrance[] = [];
     const { postgres, mysql } = config.listen;
     if (postgres !== null)
-      entrances.push(new PostgresEntrance(postgres, config, users, tokens, options.analyzer, this));
-    if (mysql !== null) entrances.push(new MysqlEntrance(mysql, config, users, tokens, options.mysqlAnalyzers, this));
+      entrances.push(new PostgresEntrance(postgres, config, accounts, tokens, options.analyzer, this));
+    if (mysql !== null)
+      entrances.push(new MysqlEntrance(mysql, config, accounts, tokens, options.mysqlAnalyzers, this));
     this.#doors = entrances.map((entrance) => ({
       entrance,
       // Half-open: a client that has sent its last byte still gets its answers.
@@ -99,6 +103,7 @@ export class Gateway implements Inside {
         (socket) => void this.#accept(socket, entrance),
       ),
     }));
+    access.onChange = () => this.#endRevoked();
     this.#housekeeping = setInterval(() => this.#keepHouse(), HOUSEKEEPING_MS).unref();
   }
 
@@ -200,7 +205,10 @@ export class Gateway implements Inside {
       await enter();
     } catch (error) {
       if (arrival.isLate) return;
-      if (error instanceof NotLetIn) {
+      if (error instanceof AccessUnknown) {
+        this.services.log.error({ from: arrival.from, reason: error.message }, 'nobody is let in');
+        this.#turnAway(arrival, entrance, { why: 'access unknown' });
+      } else if (error instanceof NotLetIn) {
         this.#note(arrival, error);
         this.#turnAway(arrival, entrance, error.answer);
       } else {
@@ -239,6 +247,21 @@ export class Gateway implements Inside {
           true,
         );
         turn.wake();
+    }
+  }
+
+  admit({ identity, expiresAt, credential }: Authenticated, { name }: ConnectionConfig): void {
+    const { access } = this.#options;
+    access.check();
+    let reason = access.refusal({ identity, credential });
+    if (expiresAt !== null && expiresAt <= Date.now()) reason ??= 'it has expired';
+    if (reason !== null) {
+      const message = `the login is not accepted: ${reason}`;
+      throw new NotLetIn('authentication', message, { why: 'access', message }, identity.subject);
+    }
+    if (credential !== undefined && credential.connections?.includes(name) === false) {
+      const message = `the credential is not for connection "${name}"`;
+      throw new NotLetIn('authentication', message, { why: 'access', message }, identity.subject);
     }
   }
 
@@ -310,11 +333,12 @@ export class Gateway implements Inside {
 
   begin(arrival: Arrival, session: Session, upstream: UpstreamLink, record: string, greet: () => void): void {
     const { journal, turn, counters } = this.services;
-    const { id, identity, expiresAt, connection, tls } = session.start;
+    const { id, identity, expiresAt, credential, connection, tls } = session.start;
+    const by = credential === undefined ? '' : `"credential":${JSON.stringify(credential.id)},`;
     const ends = expiresAt === null ? '' : `"expires":"${new Date(expiresAt).toISOString()}",`;
     journal.append(
       `"session.start","session":"${id}","identity":${JSON.stringify(identity)},"connection":${JSON.stringify(connection.name)},` +
-        `${ends}"client":{"address":${JSON.stringify(arrival.from)},"tls":${tls}},${record}`,
+        `${by}${ends}"client":{"address":${JSON.stringify(arrival.from)},"tls":${tls}},${record}`,
       true,
     );
     turn.wake();
@@ -322,6 +346,8 @@ export class Gateway implements Inside {
     this.#sessions.set(session, this.#arriving.get(arrival)!);
     greet();
     this.#join(session, arrival.socket, upstream);
+    // It may have been taken back while the upstream was connected.
+    this.#endIfRevoked(session);
   }
 
   /** Has the session told what comes from both sides. */
@@ -366,6 +392,20 @@ export class Gateway implements Inside {
   }
 
   // --- Housekeeping ------------------------------------------------------------------------------------------------
+
+  /** Ends the sessions whose identity or credential has been taken back. */
+  #endRevoked(): void {
+    for (const session of this.#sessions.keys()) this.#endIfRevoked(session);
+  }
+
+  #endIfRevoked(session: Session): void {
+    const { access } = this.#options;
+    const { identity, credential } = session.start;
+    const killed = access.killed(session.id);
+    if (killed !== null) session.revoke(`terminating the session: ${killed}`, 'killed');
+    const reason = access.refusal({ identity, credential });
+    if (reason !== null) session.revoke(`terminating the session: ${reason}`, 'access revoked');
+  }
 
   #keepHouse(): void {
     const { limits } = this.#options.config;

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { ConnectionConfig } from '../config/config.ts';
-import type { Identity } from '../identity/identity.ts';
+import type { CredentialUse, Identity } from '../identity/identity.ts';
 import type { Budgets } from '../policy/budgets.ts';
 import type { Journal } from '../recording/journal.ts';
 import type { Judge } from './judge.ts';
@@ -45,6 +45,8 @@ export interface SessionStart {
   readonly identity: Identity;
   /** When the identity ends and the session with it, milliseconds since the epoch; `null` for never. */
   readonly expiresAt: number | null;
+  /** The short-lived credential of the login, if it was by one. */
+  readonly credential: CredentialUse | undefined;
   readonly connection: ConnectionConfig;
   readonly judge: Judge;
   /** What names mean on the connection when the session begins; see Session.setNames. */

@@ -8,7 +8,7 @@ test('a user is found by exactly its name, with its identity and verifier', asyn
   const scram = formatScramVerifier(verifier);
   const users = new Users([{ name: 'alice', kind: 'human', groups: ['dba'], scram }]);
   assert.deepEqual(users.find('alice'), {
-    identity: { subject: 'alice', kind: 'human', groups: ['dba'] },
+    authenticated: { identity: { subject: 'alice', kind: 'human', groups: ['dba'] }, expiresAt: null },
     scram: verifier,
     cachingSha2: null,
     native: null,

@@ -55,6 +55,7 @@ async function createIdentities(db: Kysely<unknown>): Promise<void> {
     .addColumn('connections', 'text')
     .addColumn('scram', 'text', (column) => column.notNull())
     .addColumn('caching_sha2', 'text', (column) => column.notNull())
+    .addColumn('caching_sha2_fast', 'text', (column) => column.notNull())
     .addColumn('native', 'text', (column) => column.notNull())
     .addColumn('login', 'text')
     .addColumn('created_by', 'text', (column) => column.notNull())

@@ -51,6 +51,8 @@ export interface CredentialsTable {
   readonly connections: string | null;
   readonly scram: string;
   readonly caching_sha2: string;
+  /** SHA256(SHA256(secret)), hexadecimal: with it, clients need not send the secret itself. */
+  readonly caching_sha2_fast: string;
   readonly native: string;
   /** The login it was made in, see {@link LoginsTable}; `null` where that has no row. */
   readonly login: string | null;

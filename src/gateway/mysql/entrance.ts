@@ -5,8 +5,8 @@ import { decodeComChangeUser } from '../../../protocols/mysql/commands.ts';
 import { type Err, encodeOk, RESPONSE } from '../../../protocols/mysql/responses.ts';
 import { ProtocolViolation } from '../../../protocols/mysql/violation.ts';
 import type { Address, Config, ConnectionConfig } from '../../config/config.ts';
+import type { Accounts } from '../../identity/accounts.ts';
 import type { TokenVerifier } from '../../identity/token-verifier.ts';
-import type { Users } from '../../identity/users.ts';
 import { type Arrival, type Entrance, type Inside, NotLetIn, type Reason } from '../entrance.ts';
 import type { Session } from '../session.ts';
 import type { MysqlAnalyzers } from './analyzers.ts';
@@ -71,14 +71,15 @@ export class MysqlEntrance implements Entrance {
   /** By the id that the client knows. */
   readonly #byId = new Map<number, { readonly session: Session; readonly threadId: number }>();
   readonly #ids = new Map<Session, number>();
-  readonly #channels = new Map<Arrival, LoginChannel>();
+  /** How each client is spoken to, until its session has begun. */
+  readonly #channels = new WeakMap<Arrival, LoginChannel>();
   // Not near those of servers, which count from 1: a client may also have the upstream's from CONNECTION_ID().
   #lastId = 0x4000_0000 + randomBytes(3).readUIntLE(0, 3);
 
   constructor(
     listen: Address,
     config: Config,
-    users: Users,
+    accounts: Accounts,
     tokens: TokenVerifier | null,
     analyzers: MysqlAnalyzers,
     inside: Inside,
@@ -89,7 +90,7 @@ export class MysqlEntrance implements Entrance {
     this.#messageBytes = config.limits.messageBytes;
     const { tls } = config;
     this.#login = {
-      users,
+      accounts,
       tokens,
       tls: tls === null ? null : createSecureContext({ cert: tls.certificate, key: tls.key, minVersion: 'TLSv1.2' }),
       mockSecret: randomBytes(32),
@@ -108,8 +109,6 @@ export class MysqlEntrance implements Entrance {
       await this.#begin(client, threadId, channel, arrival);
     } catch (error) {
       throw notLetIn(error, channel);
-    } finally {
-      this.#channels.delete(arrival);
     }
   }
 
@@ -198,7 +197,8 @@ export class MysqlEntrance implements Entrance {
   async #begin(client: LoggedIn, threadId: number, channel: LoginChannel, arrival: Arrival): Promise<void> {
     const inside = this.#inside;
     const { connection, database } = this.#chosen(client, channel);
-    const { identity, expiresAt } = client.authenticated;
+    const { identity, expiresAt, credential } = client.authenticated;
+    inside.admit(client.authenticated, connection);
     const names = await inside.namesOf(connection);
     const pins = inside.pinsOf(identity, connection);
     const { capabilities, characterSet, maxPacketSize } = client;
@@ -239,6 +239,7 @@ export class MysqlEntrance implements Entrance {
           id: randomBytes(8).toString('hex'),
           identity,
           expiresAt,
+          credential,
           connection,
           judge,
           names,
@@ -324,8 +325,6 @@ export class MysqlEntrance implements Entrance {
         await this.#begin(client, threadId, channel, arrival);
       } catch (error) {
         throw notLetIn(error, channel);
-      } finally {
-        this.#channels.delete(arrival);
       }
     });
   }
@@ -354,6 +353,13 @@ function errorOf(reason: Reason): Err {
         message:
           'The session cannot begin: the rules for it contradict each other. Tell the people who write the rules of this connection.',
       };
+    case 'access':
+      return { code: 1045, sqlState: '28000', message: reason.message };
+    case 'access unknown':
+      return errorFor(
+        '57P03',
+        'Sluice cannot find out who may log in: its store does not answer. Try again later; whoever runs Sluice can see why.',
+      );
     case 'internal error':
       return errorFor('XX000', 'Internal error in Sluice.');
   }

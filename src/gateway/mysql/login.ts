@@ -30,9 +30,10 @@ import { type Err, encodeErr } from '../../../protocols/mysql/responses.ts';
 import { SCRAMBLE_BYTES } from '../../../protocols/mysql/scramble.ts';
 import { ProtocolViolation } from '../../../protocols/mysql/violation.ts';
 import { TOKEN_USER } from '../../config/config.ts';
+import type { Accounts } from '../../identity/accounts.ts';
 import type { Authenticated } from '../../identity/identity.ts';
 import { TokenRefused, type TokenVerifier } from '../../identity/token-verifier.ts';
-import type { User, Users } from '../../identity/users.ts';
+import type { User } from '../../identity/users.ts';
 import { NotLetIn } from '../entrance.ts';
 import { takeBytes } from '../take-bytes.ts';
 
@@ -69,7 +70,7 @@ export interface Greeting {
 }
 
 export interface LoginServices {
-  readonly users: Users;
+  readonly accounts: Accounts;
   /** `null` where no tokens are accepted. */
   readonly tokens: TokenVerifier | null;
   readonly tls: SecureContext | null;
@@ -144,7 +145,7 @@ export async function login(
       characterSet: greeting.characterSet,
       status: 2,
       authData: scramble,
-      authPlugin: services.users.prefersNative ? NATIVE_PASSWORD : CACHING_SHA2_PASSWORD,
+      authPlugin: services.accounts.prefersNative ? NATIVE_PASSWORD : CACHING_SHA2_PASSWORD,
     }),
   );
   let payload = await channel.take();
@@ -193,11 +194,11 @@ async function authenticate(
   said: Said,
   scramble: Buffer,
 ): Promise<Proved> {
-  const { user, connection } = named(said.user, services.users);
+  const { user, connection } = named(said.user, services.accounts);
   if (services.tokens !== null && user === TOKEN_USER) {
     return { connection, ...(await byToken(channel, services.tokens, said, scramble)) };
   }
-  const known = services.users.find(user);
+  const known = await services.accounts.find(user);
   const asked = methodFor(user, known, said.authPlugin, channel.isSecure, services);
   let response = said.authResponse;
   let current = scramble;
@@ -211,7 +212,7 @@ async function authenticate(
     const why = ` (using password: ${response.length > 0 ? 'YES' : 'NO'})`;
     throw new NotLetIn('authentication', 'wrong user or password', accessDenied(channel, said.user, why), said.user);
   }
-  return { authenticated: { identity: known.identity, expiresAt: null }, connection, scramble: current };
+  return { authenticated: known.authenticated, connection, scramble: current };
 }
 
 /**
@@ -257,9 +258,9 @@ function accessDenied(channel: LoginChannel, user: string, why: string): Buffer 
 }
 
 /** `user%connection`, unless there is a user of the whole name. */
-function named(given: string, users: Users): { user: string; connection: string | null } {
+function named(given: string, accounts: Accounts): { user: string; connection: string | null } {
   const at = given.lastIndexOf('%');
-  if (at <= 0 || users.find(given) !== null) return { user: given, connection: null };
+  if (at <= 0 || accounts.isUser(given)) return { user: given, connection: null };
   return { user: given.slice(0, at), connection: given.slice(at + 1) };
 }
 
@@ -277,7 +278,7 @@ function methodFor(
   services: LoginServices,
 ): Method {
   const like =
-    known?.cachingSha2 != null || known?.native != null ? known : services.users.likely(mockNumber(user, services));
+    known?.cachingSha2 != null || known?.native != null ? known : services.accounts.likely(mockNumber(user, services));
   const isKnown = like === known;
   const sha2 = like?.cachingSha2 == null ? null : isKnown ? like.cachingSha2 : mockCachingSha2Verifier();
   const native = like?.native == null ? null : isKnown ? like.native : (randomBytes(20) as NativeVerifier);

@@ -140,6 +140,7 @@ function startSession() {
       judge: new Judge({ analyze }, identity, connection, { current: rules }),
       names: null,
       expiresAt: null,
+      credential: undefined,
       cancel: async () => undefined,
       kill: async () => undefined,
       address: '127.0.0.1',

@@ -12,8 +12,8 @@ import type { CancelRequest } from '../../../protocols/postgres/frontend.ts';
 import { endPointBinding } from '../../../protocols/postgres/scram.ts';
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import type { Address, Config, ConnectionConfig, UpstreamConfig } from '../../config/config.ts';
+import type { Accounts } from '../../identity/accounts.ts';
 import type { TokenVerifier } from '../../identity/token-verifier.ts';
-import type { Users } from '../../identity/users.ts';
 import { endSocket } from '../end-socket.ts';
 import { type Arrival, type Entrance, type Inside, NotLetIn, type Reason } from '../entrance.ts';
 import type { Analyzer } from '../judge.ts';
@@ -49,7 +49,7 @@ export class PostgresEntrance implements Entrance {
   constructor(
     listen: Address,
     config: Config,
-    users: Users,
+    accounts: Accounts,
     tokens: TokenVerifier | null,
     analyzer: Analyzer,
     inside: Inside,
@@ -57,7 +57,7 @@ export class PostgresEntrance implements Entrance {
     this.#analyzer = analyzer;
     this.listen = listen;
     this.#inside = inside;
-    this.#login = { users, tokens, tls: tlsOf(config), mockSecret: randomBytes(32) };
+    this.#login = { accounts, tokens, tls: tlsOf(config), mockSecret: randomBytes(32) };
     this.#frontendRules = frontendRules(config.limits.messageBytes);
     const own = config.connections.filter(({ protocol }) => protocol === 'postgres');
     this.#connections = new Map(own.map((connection) => [connection.name, connection]));
@@ -90,7 +90,8 @@ export class PostgresEntrance implements Entrance {
       );
     }
     const inside = this.#inside;
-    const { identity, expiresAt } = client.authenticated;
+    const { identity, expiresAt, credential } = client.authenticated;
+    inside.admit(client.authenticated, connection);
     const judge = inside.judgeOf(identity, connection, this.#analyzer);
     const startup = await judgeStartup(client.parameters, judge);
     if (!startup.ok) throw new LoginRefused(startup.fields.message, startup.fields);
@@ -113,6 +114,7 @@ export class PostgresEntrance implements Entrance {
         id: randomBytes(8).toString('hex'),
         identity,
         expiresAt,
+        credential,
         connection,
         judge,
         names,
@@ -200,6 +202,13 @@ function fieldsOf(reason: Reason): ErrorFields {
       return {
         ...fatal('28000', 'The session cannot begin: the rules for it contradict each other.'),
         hint: 'Tell the people who write the rules of this connection.',
+      };
+    case 'access':
+      return fatal('28000', reason.message);
+    case 'access unknown':
+      return {
+        ...fatal('57P03', 'Sluice cannot find out who may log in: its store does not answer.'),
+        hint: 'Try again later; whoever runs Sluice can see why.',
       };
     case 'internal error':
       return fatal('XX000', 'Internal error in Sluice.');

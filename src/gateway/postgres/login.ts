@@ -28,9 +28,9 @@ import {
 import { type ChannelBinding, mockVerifier, ScramServer } from '../../../protocols/postgres/scram.ts';
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import { BEARER_USER, TOKEN_USER } from '../../config/config.ts';
+import type { Accounts } from '../../identity/accounts.ts';
 import type { Authenticated } from '../../identity/identity.ts';
 import { TokenRefused, type TokenVerifier } from '../../identity/token-verifier.ts';
-import type { Users } from '../../identity/users.ts';
 import { takeBytes } from '../take-bytes.ts';
 import { fatal } from './errors.ts';
 
@@ -67,7 +67,7 @@ export class LoginRefused extends Error {
 }
 
 export interface LoginServices {
-  readonly users: Users;
+  readonly accounts: Accounts;
   /** `null` where no tokens are accepted. */
   readonly tokens: TokenVerifier | null;
   readonly tls: { readonly context: SecureContext; readonly binding: ChannelBinding | null } | null;
@@ -164,7 +164,7 @@ function proveIdentity(socket: Socket, tls: boolean, user: string, services: Log
 }
 
 async function byScram(socket: Socket, tls: boolean, user: string, services: LoginServices): Promise<Authenticated> {
-  const known = services.users.find(user);
+  const known = await services.accounts.find(user);
   const binding = tls ? (services.tls?.binding ?? null) : null;
   const scram = new ScramServer(known?.scram ?? mockVerifier(user, services.mockSecret), binding);
   socket.write(encodeAuthentication({ kind: 'SASL', mechanisms: scram.mechanisms }));
@@ -181,7 +181,7 @@ async function byScram(socket: Socket, tls: boolean, user: string, services: Log
     );
   }
   socket.write(encodeAuthentication({ kind: 'SASLFinal', data: outcome.serverFinal }));
-  return { identity: known.identity, expiresAt: null };
+  return known.authenticated;
 }
 
 /** A token in the place of the password: any driver can do that. */

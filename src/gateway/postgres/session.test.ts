@@ -170,6 +170,7 @@ function startSession(ruleId = 'no-delete', Session = PostgresSession) {
       judge: new Judge({ analyze }, identity, connection, { current: rules }),
       names: null,
       expiresAt: null,
+      credential: undefined,
       cancel: async () => undefined,
       kill: async () => undefined,
       address: '127.0.0.1',
