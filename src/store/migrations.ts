@@ -4,6 +4,7 @@ import type { Migration, MigrationProvider } from 'kysely/migration';
 /** By name, in the order of their names. One that has been released is never changed: a further one is added. */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-identities': { up: createIdentities },
+  '0002-approvals': { up: createApprovals },
 };
 
 /** The same for SQLite and PostgreSQL: text, bigint, and nothing that only one of them has. */
@@ -97,4 +98,60 @@ async function createIdentities(db: Kysely<unknown>): Promise<void> {
     .addColumn('version', 'bigint', (column) => column.notNull())
     .execute();
   await sql`insert into versions (name, version) values ('access', 0)`.execute(db);
+}
+
+async function createApprovals(db: Kysely<unknown>): Promise<void> {
+  const { schema } = db;
+  await schema
+    .createTable('approval_requests')
+    .addColumn('id', 'bigint', (column) => column.primaryKey())
+    .addColumn('binding', 'text', (column) => column.notNull())
+    .addColumn('shape', 'text', (column) => column.notNull())
+    .addColumn('question', 'text', (column) => column.notNull())
+    .addColumn('stages', 'text', (column) => column.notNull())
+    .addColumn('grant_reach', 'text', (column) => column.notNull())
+    .addColumn('grant_for', 'bigint')
+    .addColumn('tolerance', 'bigint', (column) => column.notNull())
+    .addColumn('state', 'text', (column) => column.notNull())
+    .addColumn('reason', 'text')
+    .addColumn('created_at', 'bigint', (column) => column.notNull())
+    .addColumn('expires_at', 'bigint', (column) => column.notNull())
+    .addColumn('decided_at', 'bigint')
+    .addColumn('impact', 'text')
+    .addColumn('reviewed_by', 'text')
+    .addColumn('reviewed_at', 'bigint')
+    .addColumn('review', 'text')
+    .execute();
+  await schema.createIndex('approval_requests_binding').on('approval_requests').column('binding').execute();
+  await schema.createIndex('approval_requests_shape').on('approval_requests').column('shape').execute();
+  await schema
+    .createIndex('approval_requests_state')
+    .on('approval_requests')
+    .columns(['state', 'expires_at'])
+    .execute();
+  await schema
+    .createTable('approval_votes')
+    .addColumn('request', 'bigint', (column) => column.notNull())
+    .addColumn('issuer', 'text', (column) => column.notNull())
+    .addColumn('subject', 'text', (column) => column.notNull())
+    .addColumn('groups', 'text', (column) => column.notNull())
+    .addColumn('on_behalf_of', 'text', (column) => column.notNull())
+    .addColumn('is_approver', 'bigint', (column) => column.notNull())
+    .addColumn('decision', 'text', (column) => column.notNull())
+    .addColumn('reason', 'text', (column) => column.notNull())
+    .addColumn('channel', 'text', (column) => column.notNull())
+    .addColumn('at', 'bigint', (column) => column.notNull())
+    .addPrimaryKeyConstraint('approval_votes_key', ['request', 'issuer', 'subject'])
+    .execute();
+  await schema
+    .createTable('approval_delegations')
+    .addColumn('issuer', 'text', (column) => column.notNull())
+    .addColumn('subject', 'text', (column) => column.notNull())
+    .addColumn('groups', 'text', (column) => column.notNull())
+    .addColumn('to_issuer', 'text', (column) => column.notNull())
+    .addColumn('to_subject', 'text', (column) => column.notNull())
+    .addColumn('until', 'bigint', (column) => column.notNull())
+    .addPrimaryKeyConstraint('approval_delegations_key', ['issuer', 'subject', 'to_issuer', 'to_subject'])
+    .execute();
+  await sql`insert into versions (name, version) values ('approval_requests', 0)`.execute(db);
 }

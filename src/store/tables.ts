@@ -98,7 +98,58 @@ export interface VersionsTable {
   readonly version: number;
 }
 
+/** Statements that wait, or waited, for approval; see src/approvals/request.ts. */
+export interface ApprovalRequestsTable {
+  readonly id: number;
+  /** Hashes of what the approval is for; equal for the same statement sent again. */
+  readonly binding: string;
+  readonly shape: string;
+  readonly question: string;
+  readonly stages: string;
+  readonly grant_reach: string;
+  /** Milliseconds. */
+  readonly grant_for: number | null;
+  /** Percent. */
+  readonly tolerance: number;
+  readonly state: string;
+  readonly reason: string | null;
+  readonly created_at: number;
+  readonly expires_at: number;
+  readonly decided_at: number | null;
+  readonly impact: string | null;
+  readonly reviewed_by: string | null;
+  readonly reviewed_at: number | null;
+  readonly review: string | null;
+}
+
+/** One a person and request. */
+export interface ApprovalVotesTable {
+  readonly request: number;
+  readonly issuer: string;
+  readonly subject: string;
+  readonly groups: string;
+  readonly on_behalf_of: string;
+  readonly is_approver: number;
+  readonly decision: string;
+  readonly reason: string;
+  readonly channel: string;
+  readonly at: number;
+}
+
+/** Who votes in whose place, until when. */
+export interface ApprovalDelegationsTable {
+  readonly issuer: string;
+  readonly subject: string;
+  readonly groups: string;
+  readonly to_issuer: string;
+  readonly to_subject: string;
+  readonly until: number;
+}
+
 export interface Tables {
+  readonly approval_requests: ApprovalRequestsTable;
+  readonly approval_votes: ApprovalVotesTable;
+  readonly approval_delegations: ApprovalDelegationsTable;
   readonly identities: IdentitiesTable;
   readonly uses: UsesTable;
   readonly credentials: CredentialsTable;

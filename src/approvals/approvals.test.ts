@@ -1,0 +1,321 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import type { Identity } from '../identity/identity.ts';
+import type { Approval } from '../policy/verdict.ts';
+import { openStore, type Store } from '../store/store.ts';
+import { type ApprovalEvent, Approvals, type Ruling } from './approvals.ts';
+import type { Question } from './request.ts';
+import type { Voter } from './voting.ts';
+
+const APPROVAL: Approval = {
+  rule: 'r',
+  stages: [{ groups: ['dba'], subjects: [], count: 1 }],
+  withinMs: 60_000,
+  waitMs: 10_000,
+  grant: 'once',
+  grantForMs: null,
+  tolerancePercent: 0,
+};
+const BOT: Identity = { subject: 'bot', kind: 'agent', groups: [], owner: 'olga' };
+const TICKET_ONLY = { ...APPROVAL, waitMs: 0 };
+
+function question(change: Partial<Question> = {}, binding: Partial<Question['binding']> = {}): Question {
+  return {
+    binding: {
+      issuer: '',
+      subject: 'bot',
+      connection: 'shop',
+      database: 'shop',
+      role: 'app',
+      path: ['public'],
+      rules: 'v1',
+      statement: 'DELETE FROM orders',
+      binds: null,
+      ...binding,
+    },
+    identity: BOT,
+    session: 's1',
+    kind: 'DELETE',
+    fingerprint: 'f1',
+    rule: 'r',
+    message: 'DELETE on orders needs approval.',
+    effects: ['delete public.orders (none)'],
+    approvals: [APPROVAL],
+    claimed: {},
+    inTransaction: false,
+    isGuarded: true,
+    ...change,
+  };
+}
+
+function person(subject: string, groups: readonly string[] = ['dba'], more: Partial<Voter> = {}): Voter {
+  const identity: Identity = { subject, kind: 'human', groups };
+  return { identity, isApprover: false, mayBreakGlass: false, inPlaceOf: [], ...more };
+}
+
+const directory = mkdtempSync(join(tmpdir(), 'sluice-approvals-'));
+let store: Store;
+let approvals: Approvals;
+let events: ApprovalEvent[];
+const ended = new Set<string>();
+let n = 0;
+
+before(async () => {
+  store = await openStore({ kind: 'sqlite', file: join(directory, 'store.db') });
+});
+after(async () => {
+  await store.destroy();
+  rmSync(directory, { recursive: true });
+});
+beforeEach(() => {
+  approvals = open();
+  events = [];
+  ended.clear();
+  // Every test has statements of its own.
+  n++;
+});
+afterEach(() => approvals.close());
+
+function open(): Approvals {
+  const opened = new Approvals({
+    store,
+    ended: ({ subject }) => (ended.has(subject) ? 'locked' : null),
+    preview: null,
+    failed: (what, error) => assert.fail(`${what}: ${error.stack}`),
+  });
+  opened.events.on('change', (event) => events.push(event));
+  return opened;
+}
+
+const own = (change: Partial<Question> = {}, binding: Partial<Question['binding']> = {}) =>
+  question({ fingerprint: `f${n}`, ...change }, { statement: `DELETE FROM orders -- ${n}`, ...binding });
+
+/** Asks, and gives the ticket as soon as it is known. */
+async function ask(asked: Question, stop = new AbortController().signal, at = approvals) {
+  let known: (id: number) => void;
+  const id = new Promise<number>((resolve) => {
+    known = resolve;
+  });
+  const ruling = at.rule(asked, (request) => known(request.id), stop);
+  void ruling.then((given) => known('request' in given ? given.request : -1));
+  return { id: await id, ruling };
+}
+
+const vote = (id: number, voter: Voter, decision: 'approve' | 'reject' | 'break-glass' = 'approve', reason = '') =>
+  approvals.vote(id, voter, decision, { reason, channel: 'api' });
+
+describe('a client that waits', () => {
+  test('gets its grant when the last vote is in, and once only', async () => {
+    const stages = [
+      { groups: ['dba'], subjects: [], count: 2 },
+      { groups: [], subjects: ['sec'], count: 1 },
+    ];
+    const asked = own({ approvals: [{ ...APPROVAL, stages }] });
+    const { id, ruling } = await ask(asked);
+    await vote(id, person('ann'));
+    await vote(id, person('sec', []));
+    assert.equal((await approvals.request(id)).state, 'pending');
+    await vote(id, person('bob'));
+    assert.deepEqual(await ruling, { kind: 'granted', request: id, rows: null });
+    assert.equal((await approvals.request(id)).state, 'used');
+    const next = await ask({ ...asked, approvals: [TICKET_ONLY] });
+    assert.notEqual(next.id, id);
+    assert.deepEqual(
+      events.map(({ event }) => event),
+      ['requested', 'voted', 'voted', 'voted', 'decided', 'collected', 'requested'],
+    );
+  });
+
+  test('is told of a rejection with its reason, and again when it asks again', async () => {
+    const { id, ruling } = await ask(own());
+    await vote(id, person('ann'), 'reject', 'use the archive job');
+    const rejected = { kind: 'rejected', request: id, reason: 'use the archive job' };
+    assert.deepEqual(await ruling, rejected);
+    assert.deepEqual(await (await ask(own())).ruling, rejected);
+  });
+
+  test('gets a ticket when its time is over, and the grant when it asks again', async () => {
+    const { id, ruling } = await ask(own({ approvals: [{ ...APPROVAL, waitMs: 30 }] }));
+    assert.deepEqual(await ruling, { kind: 'ticket', request: id });
+    await vote(id, person('ann'));
+    assert.deepEqual(await (await ask(own({ session: 'another' }))).ruling, {
+      kind: 'granted',
+      request: id,
+      rows: null,
+    });
+  });
+
+  test('takes its request back when it cancels', async () => {
+    const stop = new AbortController();
+    const { id, ruling } = await ask(own(), stop.signal);
+    stop.abort('withdraw');
+    assert.deepEqual(await ruling, { kind: 'withdrawn', request: id });
+    await assert.rejects(vote(id, person('ann')), /withdrawn already/);
+  });
+
+  test('leaves its request open when it has to go', async () => {
+    const stop = new AbortController();
+    const { id, ruling } = await ask(own(), stop.signal);
+    stop.abort('leave');
+    assert.deepEqual(await ruling, { kind: 'ticket', request: id });
+    await vote(id, person('ann'));
+  });
+
+  test('hears of votes that another node has taken', async () => {
+    const other = open();
+    const { id, ruling } = await ask(own(), undefined, other);
+    await vote(id, person('ann'));
+    assert.equal((await ruling).kind, 'granted');
+    other.close();
+  });
+
+  test('and another that waits for the same: one of them runs', async () => {
+    const asked = own({ approvals: [{ ...APPROVAL, waitMs: 400 }] });
+    const [first, second] = await Promise.all([ask(asked), ask({ ...asked, session: 's2' })]);
+    assert.equal(first.id, second.id);
+    await vote(first.id, person('ann'));
+    const kinds = (await Promise.all([first.ruling, second.ruling])).map(({ kind }) => kind).sort();
+    assert.deepEqual(kinds, ['granted', 'ticket']);
+  });
+});
+
+describe('a grant is for nothing else', () => {
+  const differences: Record<string, [Partial<Question>, Partial<Question['binding']>]> = {
+    'another statement': [{}, { statement: 'DELETE FROM items' }],
+    'other values': [{}, { binds: '[{"int4":2}]' }],
+    'another identity': [{}, { subject: 'bot2' }],
+    'the same name at another provider': [{}, { issuer: 'https://idp.example' }],
+    'another connection': [{}, { connection: 'crm' }],
+    'another database': [{}, { database: 'crm' }],
+    'another role': [{}, { role: 'root' }],
+    'another search path': [{}, { path: ['evil', 'public'] }],
+    'other rules': [{}, { rules: 'v2' }],
+  };
+  for (const [name, [change, binding]] of Object.entries(differences)) {
+    test(`not for ${name}`, async () => {
+      const { id } = await ask(own({ approvals: [TICKET_ONLY] }, { binds: '[{"int4":1}]' }));
+      await vote(id, person('ann'));
+      const other = await ask(own({ ...change, approvals: [TICKET_ONLY] }, { binds: '[{"int4":1}]', ...binding }));
+      assert.deepEqual(await other.ruling, { kind: 'ticket', request: other.id });
+      assert.notEqual(other.id, id);
+    });
+  }
+
+  test('a grant for the session is for no other session', async () => {
+    const asked = own({ approvals: [{ ...TICKET_ONLY, grant: 'session' }] });
+    const { id } = await ask(asked);
+    await vote(id, person('ann'));
+    const kinds: Ruling['kind'][] = [];
+    for (const session of ['s1', 's1', 's2']) kinds.push((await (await ask({ ...asked, session })).ruling).kind);
+    assert.deepEqual(kinds, ['granted', 'granted', 'ticket']);
+  });
+
+  test('a grant for the shape is for other literals, as long as it lasts', async () => {
+    const asked = own({ approvals: [{ ...TICKET_ONLY, grant: 'fingerprint', grantForMs: 150 }] });
+    const { id } = await ask(asked);
+    await vote(id, person('ann'));
+    const other = {
+      ...asked,
+      session: 's9',
+      binding: { ...asked.binding, statement: 'DELETE FROM orders WHERE id = 7' },
+    };
+    assert.deepEqual(await (await ask(other)).ruling, { kind: 'granted', request: id, rows: null });
+    assert.equal((await (await ask({ ...other, kind: 'UPDATE' })).ruling).kind, 'ticket');
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    assert.equal((await (await ask(other)).ruling).kind, 'ticket');
+  });
+});
+
+describe('who may not vote', () => {
+  const cases: Record<string, [Voter, RegExp]> = {
+    'who asks': [person('bot'), /of their own/],
+    "the agent's owner": [person('olga'), /owner of an agent/],
+    'people nobody asked': [person('eve', ['sales']), /other people/],
+    'an approver where the rule names a group': [person('eve', [], { isApprover: true }), /other people/],
+    'an agent': [{ ...person('b'), identity: { subject: 'b', kind: 'agent', groups: ['dba'] } }, /Only people/],
+    'a service': [{ ...person('b'), identity: { subject: 'b', kind: 'service', groups: ['dba'] } }, /Only people/],
+  };
+  for (const [name, [voter, reason]] of Object.entries(cases)) {
+    test(name, async () => {
+      const { id } = await ask(own({ approvals: [TICKET_ONLY] }));
+      await assert.rejects(vote(id, voter), reason);
+      await assert.rejects(vote(id, voter, 'reject', 'no'), reason);
+      assert.equal((await approvals.request(id)).votes.length, 0);
+    });
+  }
+
+  test('nobody votes twice, and a rejection has a reason', async () => {
+    const two = { ...TICKET_ONLY, stages: [{ groups: ['dba'], subjects: [], count: 2 }] };
+    const { id } = await ask(own({ approvals: [two] }));
+    await assert.rejects(vote(id, person('ann'), 'reject'), /needs a reason/);
+    await vote(id, person('ann'));
+    await assert.rejects(vote(id, person('ann')), /voted already/);
+  });
+
+  test('a delegate votes in the place of one person, but never of who asks', async () => {
+    const asked = own({ approvals: [{ ...TICKET_ONLY, stages: [{ groups: [], subjects: ['ann'], count: 1 }] }] });
+    const { id } = await ask(asked);
+    const eve = person('eve', []);
+    await approvals.delegate(person('ann').identity, eve.identity, Date.now() + 60_000);
+    await approvals.delegate(person('olga').identity, eve.identity, Date.now() + 60_000);
+    const inPlaceOf = await approvals.delegatedTo(eve.identity);
+    const voted = await vote(id, { ...eve, inPlaceOf });
+    assert.deepEqual(voted.votes[0]!.onBehalfOf, ['ann']);
+    assert.equal(voted.state, 'approved');
+    await approvals.delegate(person('ann').identity, eve.identity, Date.now() - 1);
+    assert.deepEqual(
+      (await approvals.delegatedTo(eve.identity)).map(({ subject }) => subject),
+      ['olga'],
+    );
+  });
+
+  test('breaking the glass needs the right and a reason, and is reviewed by somebody else', async () => {
+    const { id } = await ask(own({ approvals: [TICKET_ONLY] }));
+    const olga = person('olga', [], { mayBreakGlass: true });
+    await assert.rejects(vote(id, person('ann'), 'break-glass', 'fire'), /may not approve alone/);
+    await assert.rejects(vote(id, olga, 'break-glass', ' '), /Say why/);
+    assert.equal((await vote(id, olga, 'break-glass', 'the disk is full')).state, 'approved');
+    await assert.rejects(approvals.review(id, olga.identity, 'fine'), /Somebody else/);
+    assert.equal((await approvals.review(id, person('ann').identity, 'fine')).review!.note, 'fine');
+    await assert.rejects(approvals.review(id, person('bob').identity, 'too'), /already/);
+  });
+});
+
+test('the approval of somebody who has gone does not count when it is collected', async () => {
+  const { id } = await ask(own({ approvals: [TICKET_ONLY] }));
+  await vote(id, person('ann'));
+  ended.add('ann');
+  const { ruling } = await ask(own({ approvals: [TICKET_ONLY] }));
+  assert.equal((await ruling).kind, 'expired');
+  assert.equal((await approvals.request(id)).state, 'expired');
+});
+
+test('nothing is collected after the deadline', async () => {
+  const short = { ...TICKET_ONLY, withinMs: 60 };
+  const { id } = await ask(own({ approvals: [short] }));
+  await vote(id, person('ann'));
+  await new Promise((resolve) => setTimeout(resolve, 80));
+  const again = await ask(own({ approvals: [short] }));
+  assert.deepEqual(await again.ruling, { kind: 'ticket', request: again.id });
+  assert.notEqual(again.id, id);
+});
+
+test('a store that fails lets nothing run', async () => {
+  const file = join(directory, 'gone.db');
+  const gone = await openStore({ kind: 'sqlite', file });
+  const failures: string[] = [];
+  const broken = new Approvals({
+    store: gone,
+    ended: () => null,
+    preview: null,
+    failed: (what) => failures.push(what),
+  });
+  await gone.destroy();
+  const { ruling } = await ask(own(), undefined, broken);
+  assert.equal((await ruling).kind, 'unavailable');
+  assert.equal(failures.length, 1);
+  broken.close();
+});

@@ -1,0 +1,503 @@
+import { EventEmitter } from 'node:events';
+import type { Transaction } from 'kysely';
+import type { Identity } from '../identity/identity.ts';
+import type { Store } from '../store/store.ts';
+import type { ApprovalRequestsTable, ApprovalVotesTable, Tables } from '../store/tables.ts';
+import type { Impact } from './impact.ts';
+import {
+  type ApprovalRequest,
+  hashOfBinding,
+  hashOfShape,
+  mergedApprovals,
+  type Question,
+  type RequestState,
+  type Vote,
+} from './request.ts';
+import { resultOf, type Voter, voteOf, whyNotBreakGlass, whyNotVote } from './voting.ts';
+
+/** How often requests that somebody here waits for are looked at, since another node may have taken the votes, milliseconds. */
+const LOOK_MS = 500;
+/** How often requests whose time is over are closed, milliseconds. */
+const SWEEP_MS = 5_000;
+
+/** What has become of a statement that a rule holds. `request` is the ticket. */
+export type Ruling =
+  /** It may run now, once. @see rows */
+  | {
+      readonly kind: 'granted';
+      readonly request: number;
+      /** The most rows an update or delete may change; `null` if nobody has counted them. */
+      readonly rows: number | null;
+    }
+  /** The client has waited as long as the rule says: approval comes later, if it does. */
+  | { readonly kind: 'ticket'; readonly request: number }
+  | { readonly kind: 'rejected' | 'expired'; readonly request: number; readonly reason: string }
+  | { readonly kind: 'withdrawn'; readonly request: number }
+  /** Nobody can be asked. */
+  | { readonly kind: 'unavailable'; readonly reason: string };
+
+/** Why a statement stops waiting before its time: its client does not want it any more, or cannot wait any longer. */
+export type StopWaiting = 'withdraw' | 'leave';
+
+/** What happens to requests, for records, the log, and whoever watches. */
+export type ApprovalEvent =
+  | { readonly event: 'requested'; readonly request: ApprovalRequest }
+  | { readonly event: 'voted'; readonly request: ApprovalRequest; readonly vote: Vote }
+  | { readonly event: 'decided'; readonly request: ApprovalRequest }
+  | { readonly event: 'collected'; readonly request: ApprovalRequest; readonly session: string }
+  | { readonly event: 'estimated'; readonly request: ApprovalRequest };
+
+export class VoteRefused extends Error {
+  override readonly name = 'VoteRefused';
+}
+
+export interface ApprovalServices {
+  readonly store: Store;
+  /** Why an identity has ended; `null` while it has not. Votes of those that have do not count. */
+  readonly ended: (identity: Pick<Identity, 'issuer' | 'subject'>) => string | null;
+  /** Finds out what the statement would do; `null` where it cannot. */
+  readonly preview: ((question: Question) => Promise<Impact>) | null;
+  readonly failed: (what: string, error: Error) => void;
+}
+
+/**
+ * The requests for approval, and what becomes of them. The store is the truth: every change is one step there, whichever
+ * node makes it, so that a grant is collected once and a restart loses nothing. What this process holds are the clients that
+ * wait on their open connections.
+ */
+export class Approvals {
+  readonly events = new EventEmitter<{ change: [ApprovalEvent] }>();
+  readonly #services: ApprovalServices;
+  /** Woken when a request may have changed. */
+  readonly #waiting = new Map<number, Set<() => void>>();
+  readonly #looking: NodeJS.Timeout;
+  readonly #sweeping: NodeJS.Timeout;
+
+  constructor(services: ApprovalServices) {
+    this.#services = services;
+    this.#looking = setInterval(() => void this.#look(), LOOK_MS).unref();
+    this.#sweeping = setInterval(() => void this.#sweep(), SWEEP_MS).unref();
+  }
+
+  close(): void {
+    clearInterval(this.#looking);
+    clearInterval(this.#sweeping);
+  }
+
+  /**
+   * Collects the grant for a statement if there is one; else asks for approval and waits as long as its rules say.
+   * Never rejects: what fails is a ruling by which nothing runs.
+   *
+   * @param asked is told which request it waits for
+   * @param stop says that it need not wait any more; its reason is a {@link StopWaiting}
+   */
+  async rule(question: Question, asked: (request: ApprovalRequest) => void, stop: AbortSignal): Promise<Ruling> {
+    try {
+      const until = Date.now() + mergedApprovals(question.approvals).waitMs;
+      const found = await this.#collectOrAsk(question);
+      if ('kind' in found) return found;
+      asked(found);
+      for (;;) {
+        const changed = this.#nextChange(found.id, until, stop);
+        // Looked at after the wait has begun: what is decided in between wakes it.
+        const { state, reason } = await this.request(found.id);
+        if (state === 'approved') {
+          const collected = await this.#collectOrAsk(question);
+          if ('kind' in collected) return collected;
+          return { kind: 'ticket', request: collected.id };
+        }
+        if (state === 'rejected' || state === 'expired')
+          return { kind: state, request: found.id, reason: reason ?? '' };
+        if (state !== 'pending') return { kind: 'ticket', request: found.id };
+        if (stop.aborted || Date.now() >= until) break;
+        await changed;
+      }
+      if (stop.reason !== 'withdraw') return { kind: 'ticket', request: found.id };
+      await this.#withdraw(found.id);
+      return { kind: 'withdrawn', request: found.id };
+    } catch (error) {
+      this.#services.failed('approval could not be asked for', error as Error);
+      return { kind: 'unavailable', reason: (error as Error).message };
+    }
+  }
+
+  /** @throws VoteRefused with the reason, for whoever wants to vote */
+  async vote(
+    id: number,
+    voter: Voter,
+    decision: Vote['decision'],
+    { reason, channel }: Pick<Vote, 'reason' | 'channel'>,
+  ): Promise<ApprovalRequest> {
+    const at = Date.now();
+    const { request, vote } = await this.#services.store.transaction().execute(async (transaction) => {
+      const before = await readRequest(transaction, id);
+      const refused =
+        decision === 'break-glass' ? whyNotBreakGlass(before, voter, reason, at) : whyNotVote(before, voter, at);
+      if (refused !== null) throw new VoteRefused(refused);
+      if (decision === 'reject' && reason.trim() === '') throw new VoteRefused('Say why: a rejection needs a reason.');
+      const cast = voteOf(before, voter, { decision, reason, channel, at });
+      await transaction.insertInto('approval_votes').values(rowOfVote(id, cast)).execute();
+      const result = resultOf(before.stages, [...before.votes, cast]);
+      // The time of a grant for statements of one shape begins with the approval.
+      const until = result === 'approved' && before.grantForMs !== null ? at + before.grantForMs : null;
+      if (result !== 'pending') await setState(transaction, id, ['pending'], result, reason || null, until);
+      return { request: await readRequest(transaction, id), vote: cast };
+    });
+    this.events.emit('change', { event: 'voted', request, vote });
+    if (request.state !== 'pending') this.events.emit('change', { event: 'decided', request });
+    this.#wake(id);
+    return request;
+  }
+
+  /** Somebody has looked at what was done by breaking the glass. @throws VoteRefused */
+  async review(id: number, reviewer: Identity, note: string): Promise<ApprovalRequest> {
+    const request = await this.request(id);
+    const broken = request.votes.find(({ decision }) => decision === 'break-glass');
+    if (broken === undefined) throw new VoteRefused('There is nothing to review: nobody broke the glass.');
+    if (reviewer.kind !== 'human') throw new VoteRefused('Only people review.');
+    if (broken.subject === reviewer.subject && broken.issuer === (reviewer.issuer ?? '')) {
+      throw new VoteRefused('Somebody else than who broke the glass reviews it.');
+    }
+    const { numUpdatedRows } = await this.#services.store
+      .updateTable('approval_requests')
+      .set({ reviewed_by: reviewer.subject, reviewed_at: Date.now(), review: note })
+      .where('id', '=', id)
+      .where('reviewed_at', 'is', null)
+      .executeTakeFirstOrThrow();
+    if (numUpdatedRows === 0n) throw new VoteRefused('It has been reviewed already.');
+    return this.request(id);
+  }
+
+  /** @throws VoteRefused if there is no such request */
+  request(id: number): Promise<ApprovalRequest> {
+    return readRequest(this.#services.store, id);
+  }
+
+  /** The newest first. @param states all if empty */
+  async list(states: readonly RequestState[], most: number): Promise<readonly ApprovalRequest[]> {
+    let query = this.#services.store.selectFrom('approval_requests').selectAll().orderBy('id', 'desc').limit(most);
+    if (states.length > 0) query = query.where('state', 'in', states);
+    const rows = await query.execute();
+    if (rows.length === 0) return [];
+    const votes = await this.#services.store
+      .selectFrom('approval_votes')
+      .selectAll()
+      .where(
+        'request',
+        'in',
+        rows.map(({ id }) => id),
+      )
+      .orderBy('at')
+      .execute();
+    return rows.map((row) =>
+      requestOf(
+        row,
+        votes.filter(({ request }) => request === row.id),
+      ),
+    );
+  }
+
+  /** Hands over the right to vote until a time. */
+  async delegate(from: Identity, to: Pick<Identity, 'issuer' | 'subject'>, until: number): Promise<void> {
+    const row = {
+      issuer: from.issuer ?? '',
+      subject: from.subject,
+      groups: JSON.stringify(from.groups),
+      to_issuer: to.issuer ?? '',
+      to_subject: to.subject,
+      until,
+    };
+    await this.#services.store
+      .insertInto('approval_delegations')
+      .values(row)
+      .onConflict((conflict) =>
+        conflict.columns(['issuer', 'subject', 'to_issuer', 'to_subject']).doUpdateSet({ until, groups: row.groups }),
+      )
+      .execute();
+  }
+
+  /** Those in whose place somebody may vote now. */
+  async delegatedTo({ issuer = '', subject }: Identity): Promise<Voter['inPlaceOf']> {
+    const rows = await this.#services.store
+      .selectFrom('approval_delegations')
+      .selectAll()
+      .where('to_issuer', '=', issuer)
+      .where('to_subject', '=', subject)
+      .where('until', '>', Date.now())
+      .execute();
+    return rows
+      .filter((row) => this.#services.ended({ issuer: row.issuer, subject: row.subject }) === null)
+      .map((row) => ({ subject: row.subject, groups: JSON.parse(row.groups) as string[] }));
+  }
+
+  /** Collects a grant, or finds the request that is open already, or makes one: each in one step. */
+  async #collectOrAsk(
+    question: Question,
+  ): Promise<ApprovalRequest | Extract<Ruling, { kind: 'granted' | 'rejected' | 'expired' }>> {
+    const now = Date.now();
+    const binding = hashOfBinding(question.binding);
+    const shape = hashOfShape(question);
+    const found = await this.#services.store.transaction().execute(async (transaction) => {
+      const rows = await transaction
+        .selectFrom('approval_requests')
+        .selectAll()
+        .where('state', 'in', ['pending', 'approved', 'rejected'])
+        .where('expires_at', '>', now)
+        .where((eb) =>
+          eb.or([
+            eb('binding', '=', binding),
+            eb.and([eb('shape', '=', shape), eb('grant_reach', '=', 'fingerprint')]),
+          ]),
+        )
+        .orderBy('id', 'desc')
+        .execute();
+      for (const row of rows) {
+        const request = await readRequest(transaction, row.id);
+        if (request.state !== 'approved') {
+          if (row.binding !== binding) continue;
+          if (request.state === 'pending') return request;
+          // A no stands for as long as a vote was asked for: sending it again asks nobody again.
+          return { kind: 'rejected' as const, request: request.id, reason: request.reason ?? '' };
+        }
+        if (!reaches(request, question, row.binding === binding)) continue;
+        const gone = request.votes.find((vote) => this.#services.ended(vote) !== null);
+        if (gone !== undefined) {
+          const reason = `The approval of ${gone.subject} does not count any more.`;
+          await setState(transaction, request.id, ['approved'], 'expired', reason);
+          return { kind: 'expired' as const, request: request.id, reason };
+        }
+        if (request.grant === 'once' && !(await setState(transaction, request.id, ['approved'], 'used', null)))
+          continue;
+        return { kind: 'granted' as const, request: request.id, rows: mostRows(request) };
+      }
+      return insertRequest(transaction, question, { binding, shape, now });
+    });
+    if ('kind' in found) {
+      const request = await this.request(found.request);
+      if (found.kind === 'granted') {
+        this.events.emit('change', { event: 'collected', request, session: question.session });
+      } else if (found.kind === 'expired') this.events.emit('change', { event: 'decided', request });
+    } else if (found.createdAt === now && found.question.session === question.session) {
+      this.events.emit('change', { event: 'requested', request: found });
+      void this.#estimate(found);
+    }
+    return found;
+  }
+
+  /** Finds out what would happen; whoever votes before that votes without it. */
+  async #estimate({ id, question }: ApprovalRequest): Promise<void> {
+    if (this.#services.preview === null) return;
+    try {
+      const impact = await this.#services.preview(question);
+      await this.#services.store
+        .updateTable('approval_requests')
+        .set({ impact: JSON.stringify(impact) })
+        .where('id', '=', id)
+        .execute();
+      this.events.emit('change', { event: 'estimated', request: await this.request(id) });
+    } catch (error) {
+      this.#services.failed(`what request ${id} would do could not be found out`, error as Error);
+    }
+  }
+
+  async #withdraw(id: number): Promise<void> {
+    // Another session of the same identity may wait for it as well.
+    if ((this.#waiting.get(id)?.size ?? 0) > 0) return;
+    const { store } = this.#services;
+    const reason = 'The client cancelled the statement or went away.';
+    if (await setState(store, id, ['pending'], 'withdrawn', reason)) {
+      this.events.emit('change', { event: 'decided', request: await this.request(id) });
+    }
+  }
+
+  /** Resolves when the request may have changed, at `until`, or when there is no need to wait any more. */
+  #nextChange(id: number, until: number, stop: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const woken = this.#waiting.get(id) ?? new Set();
+      this.#waiting.set(id, woken);
+      const done = (): void => {
+        clearTimeout(timer);
+        stop.removeEventListener('abort', done);
+        woken.delete(done);
+        if (woken.size === 0 && this.#waiting.get(id) === woken) this.#waiting.delete(id);
+        resolve();
+      };
+      const timer = setTimeout(done, Math.max(until - Date.now(), 0));
+      stop.addEventListener('abort', done);
+      woken.add(done);
+      if (stop.aborted) done();
+    });
+  }
+
+  #wake(id: number): void {
+    for (const done of [...(this.#waiting.get(id) ?? [])]) done();
+  }
+
+  /** Votes may have been taken by another node. */
+  async #look(): Promise<void> {
+    if (this.#waiting.size === 0) return;
+    try {
+      const decided = await this.#services.store
+        .selectFrom('approval_requests')
+        .select('id')
+        .where('id', 'in', [...this.#waiting.keys()])
+        .where((eb) => eb.or([eb('state', '<>', 'pending'), eb('expires_at', '<=', Date.now())]))
+        .execute();
+      for (const { id } of decided) this.#wake(id);
+    } catch (error) {
+      this.#services.failed('requests for approval could not be looked at', error as Error);
+    }
+  }
+
+  /** Closes what nobody has voted on, or collected, in time. */
+  async #sweep(): Promise<void> {
+    try {
+      const late = await this.#services.store
+        .selectFrom('approval_requests')
+        .select(['id', 'state'])
+        .where('state', 'in', ['pending', 'approved'])
+        .where('expires_at', '<=', Date.now())
+        .execute();
+      for (const { id, state } of late) {
+        const reason = state === 'pending' ? 'Nobody decided in time.' : null;
+        if (!(await setState(this.#services.store, id, ['pending', 'approved'], 'expired', reason))) continue;
+        this.events.emit('change', { event: 'decided', request: await this.request(id) });
+        this.#wake(id);
+      }
+    } catch (error) {
+      this.#services.failed('requests whose time is over could not be closed', error as Error);
+    }
+  }
+}
+
+/** True if the grant covers this statement, sent now. */
+function reaches({ grant, question }: ApprovalRequest, asked: Question, isSame: boolean): boolean {
+  if (grant === 'session') return isSame && question.session === asked.session;
+  return isSame || grant === 'fingerprint';
+}
+
+/** The count that the approvers saw, and what the rule lets it exceed that by. */
+function mostRows({ impact, tolerancePercent, grant }: ApprovalRequest): number | null {
+  // Of other statements of its shape nobody has counted the rows.
+  if (impact?.rows == null || grant === 'fingerprint') return null;
+  return Math.floor(impact.rows * (1 + tolerancePercent / 100));
+}
+
+type Connection = Store | Transaction<Tables>;
+
+async function insertRequest(
+  transaction: Transaction<Tables>,
+  question: Question,
+  { binding, shape, now }: { binding: string; shape: string; now: number },
+): Promise<ApprovalRequest> {
+  const { stages, withinMs, grant, grantForMs, tolerancePercent } = mergedApprovals(question.approvals);
+  const { version: id } = await transaction
+    .updateTable('versions')
+    .set((eb) => ({ version: eb('version', '+', 1) }))
+    .where('name', '=', 'approval_requests')
+    .returning('version')
+    .executeTakeFirstOrThrow();
+  await transaction
+    .insertInto('approval_requests')
+    .values({
+      id,
+      binding,
+      shape,
+      question: JSON.stringify(question),
+      stages: JSON.stringify(stages),
+      grant_reach: grant,
+      grant_for: grantForMs,
+      tolerance: tolerancePercent,
+      state: 'pending',
+      reason: null,
+      created_at: now,
+      expires_at: now + withinMs,
+      decided_at: null,
+      impact: null,
+      reviewed_by: null,
+      reviewed_at: null,
+      review: null,
+    })
+    .execute();
+  return readRequest(transaction, id);
+}
+
+/** @returns false if it was in none of the states before */
+async function setState(
+  connection: Connection,
+  id: number,
+  from: readonly RequestState[],
+  state: RequestState,
+  reason: string | null,
+  expiresAt: number | null = null,
+): Promise<boolean> {
+  const { numUpdatedRows } = await connection
+    .updateTable('approval_requests')
+    .set({
+      state,
+      decided_at: Date.now(),
+      ...(reason !== null && { reason }),
+      ...(expiresAt !== null && { expires_at: expiresAt }),
+    })
+    .where('id', '=', id)
+    .where('state', 'in', from)
+    .executeTakeFirstOrThrow();
+  return numUpdatedRows === 1n;
+}
+
+async function readRequest(connection: Connection, id: number): Promise<ApprovalRequest> {
+  const row = await connection.selectFrom('approval_requests').selectAll().where('id', '=', id).executeTakeFirst();
+  if (row === undefined) throw new VoteRefused(`There is no request ${id}.`);
+  const votes = await connection
+    .selectFrom('approval_votes')
+    .selectAll()
+    .where('request', '=', id)
+    .orderBy('at')
+    .execute();
+  return requestOf(row, votes);
+}
+
+function requestOf(row: ApprovalRequestsTable, votes: readonly ApprovalVotesTable[]): ApprovalRequest {
+  return {
+    id: row.id,
+    question: JSON.parse(row.question) as Question,
+    stages: JSON.parse(row.stages) as ApprovalRequest['stages'],
+    grant: row.grant_reach as ApprovalRequest['grant'],
+    grantForMs: row.grant_for,
+    tolerancePercent: row.tolerance,
+    state: row.state as RequestState,
+    reason: row.reason,
+    createdAt: row.created_at,
+    expiresAt: row.expires_at,
+    decidedAt: row.decided_at,
+    impact: row.impact === null ? null : (JSON.parse(row.impact) as Impact),
+    review: row.reviewed_at === null ? null : { by: row.reviewed_by!, at: row.reviewed_at, note: row.review! },
+    votes: votes.map((vote) => ({
+      issuer: vote.issuer,
+      subject: vote.subject,
+      groups: JSON.parse(vote.groups) as string[],
+      onBehalfOf: JSON.parse(vote.on_behalf_of) as string[],
+      isApprover: vote.is_approver === 1,
+      decision: vote.decision as Vote['decision'],
+      reason: vote.reason,
+      channel: vote.channel,
+      at: vote.at,
+    })),
+  };
+}
+
+function rowOfVote(request: number, vote: Vote): ApprovalVotesTable {
+  const { issuer, subject, decision, reason, channel, at } = vote;
+  return {
+    request,
+    issuer,
+    subject,
+    groups: JSON.stringify(vote.groups),
+    on_behalf_of: JSON.stringify(vote.onBehalfOf),
+    is_approver: vote.isApprover ? 1 : 0,
+    decision,
+    reason,
+    channel,
+    at,
+  };
+}

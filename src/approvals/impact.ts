@@ -1,0 +1,18 @@
+/** What a statement would do, found out without running it. */
+export interface Impact {
+  /** Rows of the target that its condition holds for, counted; `null` if they were not. */
+  readonly rows: number | null;
+  /** Rows as the planner guesses; `null` if it was not asked. */
+  readonly estimatedRows: number | null;
+  /** Tables whose rows go or change with those, by foreign keys, with the action: `delete public.items`. */
+  readonly cascades: readonly string[];
+  /** Triggers that will run: `public.orders.audit`. */
+  readonly triggers: readonly string[];
+  /** A few of the rows as who asks would see them, with masks; `null` if there are none to show. */
+  readonly sample: {
+    readonly columns: readonly string[];
+    readonly rows: readonly (readonly (string | null)[])[];
+  } | null;
+  /** What could not be found out, in words for the approver. */
+  readonly gaps: readonly string[];
+}

@@ -1,0 +1,129 @@
+import { createHash } from 'node:crypto';
+import type { Identity } from '../identity/identity.ts';
+import type { Approval, ApprovalStage } from '../policy/verdict.ts';
+import type { Impact } from './impact.ts';
+
+/**
+ * What an approval is for. If any of it differs, so does the request: an approval of one statement is never one of another.
+ */
+export interface Binding {
+  readonly issuer: string;
+  readonly subject: string;
+  readonly connection: string;
+  readonly database: string;
+  /** The role the session acts as, where the dialect has such; empty otherwise. */
+  readonly role: string;
+  /** The schemas in which unqualified names are looked for; for MySQL, the default database. */
+  readonly path: readonly string[];
+  /** Version of the rules. */
+  readonly rules: string;
+  /** The statement, without what is only claimed about it; see {@link canonicalText}. */
+  readonly statement: string;
+  /** Bind values with their types, as JSON text; `null` where there are none. */
+  readonly binds: string | null;
+}
+
+/** Everything that a session knows about a statement that has to wait. */
+export interface Question {
+  readonly binding: Binding;
+  readonly identity: Identity;
+  readonly session: string;
+  readonly kind: string;
+  /** Equal for statements that differ only in literals; empty if it could not be read. */
+  readonly fingerprint: string;
+  readonly rule: string;
+  readonly message: string;
+  readonly effects: readonly string[];
+  readonly approvals: readonly Approval[];
+  /** What the client says about itself and the statement. */
+  readonly claimed: Readonly<Record<string, string>>;
+  /** True if a transaction is open, and what it has locked stays locked while the statement waits. */
+  readonly inTransaction: boolean;
+  /** True if an update or delete can be undone should it change more rows than were approved. */
+  readonly isGuarded: boolean;
+}
+
+/**
+ * - `pending`: votes are awaited.
+ * - `approved`: the statement may run once it is sent again, or runs at once where its client waits.
+ * - `used`: it ran, and needs another approval to run again.
+ * - `rejected`, `expired`: it will not run.
+ * - `withdrawn`: its client cancelled it or went away.
+ */
+export type RequestState = 'pending' | 'approved' | 'used' | 'rejected' | 'expired' | 'withdrawn';
+
+/** A statement that waits, or waited, for approval. Times are milliseconds since the epoch. */
+export interface ApprovalRequest {
+  /** The ticket. */
+  readonly id: number;
+  readonly question: Question;
+  /** All of them are needed: those of every rule that holds the statement. */
+  readonly stages: readonly ApprovalStage[];
+  readonly grant: Approval['grant'];
+  readonly grantForMs: number | null;
+  readonly tolerancePercent: number;
+  readonly state: RequestState;
+  /** Why it is in that state, in the words of who put it there. */
+  readonly reason: string | null;
+  readonly createdAt: number;
+  /** Nobody can vote, and nothing can be collected, after that. */
+  readonly expiresAt: number;
+  readonly decidedAt: number | null;
+  readonly impact: Impact | null;
+  readonly votes: readonly Vote[];
+  /** Who looked, later, at what was approved by breaking the glass; `null` if nobody has. */
+  readonly review: { readonly by: string; readonly at: number; readonly note: string } | null;
+}
+
+export interface Vote {
+  readonly issuer: string;
+  readonly subject: string;
+  /** Groups of the voter, and of those whose place is taken, at that time. */
+  readonly groups: readonly string[];
+  /** Subjects, besides the own one, in whose place it was given. */
+  readonly onBehalfOf: readonly string[];
+  readonly isApprover: boolean;
+  readonly decision: 'approve' | 'reject' | 'break-glass';
+  readonly reason: string;
+  /** `api`, `cli`, `slack`, `console`. */
+  readonly channel: string;
+  readonly at: number;
+}
+
+/** What several rules ask for together: the narrowest of each. */
+export function mergedApprovals(approvals: readonly Approval[]): {
+  readonly stages: readonly ApprovalStage[];
+  readonly withinMs: number;
+  readonly waitMs: number;
+  readonly grant: Approval['grant'];
+  readonly grantForMs: number | null;
+  readonly tolerancePercent: number;
+} {
+  const reach = ['once', 'session', 'fingerprint'] as const;
+  const grant = reach[Math.min(...approvals.map((one) => reach.indexOf(one.grant)))]!;
+  const least = (of: (one: Approval) => number) => Math.min(...approvals.map(of));
+  return {
+    stages: approvals.flatMap(({ stages }) => stages),
+    withinMs: least(({ withinMs }) => withinMs),
+    waitMs: least(({ waitMs }) => waitMs),
+    grant,
+    grantForMs: grant === 'fingerprint' ? least(({ grantForMs }) => grantForMs ?? 0) : null,
+    tolerancePercent: least(({ tolerancePercent }) => tolerancePercent),
+  };
+}
+
+/** SHA-256 of all of it, hexadecimal. */
+export function hashOfBinding(binding: Binding): string {
+  const { issuer, subject, connection, database, role, path, rules, statement, binds } = binding;
+  return sha256([issuer, subject, connection, database, role, path, rules, statement, binds]);
+}
+
+/** The same for a grant that reaches every statement of one shape: its text and values are left out. */
+export function hashOfShape({ binding, kind, fingerprint, effects }: Question): string {
+  const { issuer, subject, connection, database, role, path, rules } = binding;
+  return sha256(['shape', issuer, subject, connection, database, role, path, rules, kind, fingerprint, effects]);
+}
+
+function sha256(parts: readonly unknown[]): string {
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
+}
