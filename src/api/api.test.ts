@@ -7,6 +7,7 @@ import { Counters } from '../gateway/services.ts';
 import { type Api, startApi } from './api.ts';
 import { Metrics } from './metrics.ts';
 import { ReadinessProbe } from './readiness.ts';
+import { type TestServices, testServices } from './test-services.ts';
 
 const failures: {
   journal: string | null;
@@ -27,6 +28,7 @@ const journal = { counters: { records: 12, bytes: 3400, failures: 1, lost: 0 }, 
 let upstream: ReturnType<typeof createServer>;
 let metrics: Metrics;
 let api: Api;
+let services: TestServices;
 
 beforeEach(async () => {
   Object.assign(failures, { journal: null, rules: null, store: null, catalogue: null, draining: false });
@@ -47,11 +49,13 @@ beforeEach(async () => {
     catalogues,
     draining: () => failures.draining,
   });
-  api = await startApi({ host: '127.0.0.1', port: 0 }, probe, metrics);
+  services = await testServices({ probe, metrics });
+  api = await startApi({ host: '127.0.0.1', port: 0 }, services.services);
 });
 
 afterEach(async () => {
   await api.close();
+  await services.close();
   metrics.close();
   upstream.close();
 });

@@ -1,8 +1,63 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import fastify, { type FastifyInstance } from 'fastify';
-import type { Address } from '../config/config.ts';
+import type { TLSSocket } from 'node:tls';
+import rateLimit from '@fastify/rate-limit';
+import swagger from '@fastify/swagger';
+import fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify';
+import {
+  hasZodFastifySchemaValidationErrors,
+  jsonSchemaTransform,
+  serializerCompiler,
+  validatorCompiler,
+  type ZodTypeProvider,
+} from 'fastify-type-provider-zod';
+import type { Logger } from 'pino';
+import type { Address, Config } from '../config/config.ts';
+import type { LiveSession } from '../gateway/gateway.ts';
+import { isLoopback } from '../gateway/link.ts';
+import { AccessUnknown } from '../identity/access-unknown.ts';
+import type { Credentials } from '../identity/credentials.ts';
+import { ApiError } from './api-error.ts';
+import { type AuthenticationSources, authenticate, type Caller, NotAuthenticated } from './authentication.ts';
+import { createListener } from './listener.ts';
 import type { Metrics } from './metrics.ts';
 import type { ReadinessProbe } from './readiness.ts';
+import { type Audience, mayUse } from './roles.ts';
+import { addCredentialRoutes } from './routes/credentials.ts';
+import { addMeRoutes } from './routes/me.ts';
+import { addReloadRoutes } from './routes/reload.ts';
+import { addSessionRoutes } from './routes/sessions.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Who may use the route; every route under /api/v1 has one. */
+    audience: Audience;
+  }
+  interface FastifyRequest {
+    /** Who sends it; there unless the route is public. */
+    caller: Caller | null;
+  }
+}
+
+/** A server whose routes have zod schemas. */
+export type ApiServer = FastifyInstance<Server, IncomingMessage, ServerResponse, FastifyBaseLogger, ZodTypeProvider>;
+
+/** What the routes work with. */
+export interface ApiServices extends AuthenticationSources {
+  readonly config: Pick<Config, 'connections' | 'tls' | 'longestCredentialMs'>;
+  /** Where each protocol is listened on, with the ports that the system chose. */
+  readonly listening: { readonly [Protocol in Config['connections'][number]['protocol']]: Address | null };
+  readonly credentials: Credentials;
+  readonly probe: ReadinessProbe;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  /** The sessions of this node. */
+  sessions(): LiveSession[];
+  /** @returns why the rules that were in force stay; `null` if those in the files are in force now */
+  reload(): Promise<string | null>;
+  /** Adds a record to the journal. */
+  record(event: string, fields: object): void;
+}
 
 export interface Api {
   /** With the port the system chose, if port 0 was asked for. */
@@ -10,28 +65,135 @@ export interface Api {
   close(): Promise<void>;
 }
 
-/** Serves `/healthz`, `/readyz` and `/metrics` over HTTP. Rejects if it cannot listen on `listen`. */
-export async function startApi(listen: Address, probe: ReadinessProbe, metrics: Metrics): Promise<Api> {
-  const server = createApi(probe, metrics);
+/** Serves the API over HTTP, and over HTTPS where there is a certificate. Rejects if it cannot listen on `listen`. */
+export async function startApi(listen: Address, services: ApiServices): Promise<Api> {
+  const server = await createApi(services);
   await server.listen({ host: listen.host, port: listen.port });
   const address = server.server.address() as AddressInfo;
   return { address: { host: address.address, port: address.port }, close: () => server.close() };
 }
 
-export function createApi(probe: ReadinessProbe, metrics: Metrics): FastifyInstance {
-  const server = fastify({ forceCloseConnections: true });
+/** Requests a minute from one address; somebody who tries passwords is slowed down much earlier. */
+const MOST_REQUESTS = 1200;
+const MOST_BODY_BYTES = 256 * 1024;
+
+export async function createApi(services: ApiServices): Promise<FastifyInstance> {
+  const server = fastify({
+    forceCloseConnections: true,
+    bodyLimit: MOST_BODY_BYTES,
+    serverFactory: (handler) => createListener(handler, services.config.tls),
+  });
   server.addHook('onRequest', async (_, reply) => {
     reply.header('cache-control', 'no-store');
   });
   // Alive: the event loop turns. Whether statements can be served is /readyz.
   server.get('/healthz', async () => ({ alive: true }));
   server.get('/readyz', async (_, reply) => {
-    const readiness = await probe.run();
+    const readiness = await services.probe.run();
     return reply.code(readiness.ready ? 200 : 503).send(readiness);
   });
   server.get('/metrics', async (request, reply) => {
-    const { contentType, body } = await metrics.scrape(request.headers.accept ?? '');
+    const { contentType, body } = await services.metrics.scrape(request.headers.accept ?? '');
     return reply.header('content-type', contentType).send(body);
   });
+  await server.register(async (scope) => addApi(scope.withTypeProvider<ZodTypeProvider>(), services), {
+    prefix: '/api/v1',
+  });
   return server;
+}
+
+/** Everything under /api/v1. */
+async function addApi(api: ApiServer, services: ApiServices): Promise<void> {
+  api.setValidatorCompiler(validatorCompiler);
+  api.setSerializerCompiler(serializerCompiler);
+  // Whoever forgets to say who may use a route has made none.
+  api.addHook('onRoute', ({ url, method, config }) => {
+    if (config?.audience === undefined) throw new Error(`${method} ${url} has no audience`);
+  });
+  await api.register(rateLimit, { max: MOST_REQUESTS, timeWindow: '1 minute' });
+  await api.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { title: 'Sluice', version: '1', description: 'What runs behind Sluice, and who may.' },
+      components: {
+        securitySchemes: {
+          token: { type: 'http', scheme: 'bearer', description: 'A token of a provider, or of `sluice login`.' },
+          user: {
+            type: 'http',
+            scheme: 'basic',
+            description: 'A user of sluice.yaml, over TLS or on the same machine.',
+          },
+        },
+      },
+    },
+    transform: (route) => {
+      const { schema, url } = jsonSchemaTransform(route);
+      const audience = route.route.config?.audience;
+      const security = audience === 'public' ? [] : [{ token: [] }, { user: [] }];
+      return { schema: { ...schema, security, 'x-audience': audience } as typeof schema, url };
+    },
+  });
+  api.decorateRequest('caller', null);
+  api.addHook('onRequest', (request) => admit(request, services));
+  api.setErrorHandler((error, request, reply) => {
+    const { status, code, message } = answerTo(error);
+    if (status === 500)
+      services.log.error({ err: error, route: request.routeOptions.url }, 'internal error in the API');
+    if (error instanceof NotAuthenticated) {
+      const { user, reason } = error;
+      services.record('auth.failed', { user, via: 'api', client: { address: request.ip }, reason });
+    }
+    if (status === 401) reply.header('www-authenticate', ['Bearer', 'Basic realm="sluice"']);
+    return reply.code(status).send({ code, message });
+  });
+  api.setNotFoundHandler({}, (_, reply) =>
+    reply.code(404).send({ code: 'not_found', message: 'There is no such route.' }),
+  );
+  api.get('/openapi.json', { config: { audience: 'public' }, schema: { hide: true } }, () => api.swagger());
+  addMeRoutes(api);
+  addSessionRoutes(api, services);
+  addCredentialRoutes(api, services);
+  addReloadRoutes(api, services);
+}
+
+/** Lets a request through to its route. @throws ApiError, AccessUnknown */
+async function admit(request: FastifyRequest, services: ApiServices): Promise<void> {
+  const { audience } = request.routeOptions.config;
+  if (request.is404) return;
+  // Others could read along: what is said here is who may do what, and passwords.
+  const isSecure = (request.socket as TLSSocket).encrypted === true || isLoopback(request.socket);
+  if (!isSecure) throw new ApiError(403, 'tls_required', 'From other machines this is served over HTTPS only.');
+  if (audience === 'public') return;
+  const caller = await authenticate(request, services);
+  request.caller = caller;
+  if (mayUse(audience, caller.roles)) return;
+  const { identity } = caller.authenticated;
+  const { method, url } = request.routeOptions;
+  services.record('api.refused', {
+    by: identity,
+    client: { address: request.ip },
+    method,
+    route: url,
+    needs: audience,
+  });
+  throw new ApiError(403, 'forbidden', `This is for those with the role "${audience}".`);
+}
+
+function answerTo(error: unknown): { status: number; code: string; message: string } {
+  if (error instanceof ApiError) return error;
+  if (hasZodFastifySchemaValidationErrors(error)) return { status: 400, code: 'invalid', message: error.message };
+  if (error instanceof AccessUnknown) {
+    const message = 'Sluice cannot find out who may do what: its store does not answer. Try again later.';
+    return { status: 503, code: 'store_unavailable', message };
+  }
+  // The framework's own: a body that is no JSON, too long, too many requests.
+  const { statusCode = 500, message } = error as { statusCode?: number; message: string };
+  if (statusCode >= 500) return { status: 500, code: 'internal', message: 'Internal error in Sluice.' };
+  return { status: statusCode, code: statusCode === 429 ? 'too_many_requests' : 'invalid', message };
+}
+
+/** Who sends a request to a route that is not public. */
+export function callerOf(request: FastifyRequest): Caller {
+  if (request.caller === null) throw new Error('a public route asks for its caller');
+  return request.caller;
 }

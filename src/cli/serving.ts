@@ -1,13 +1,14 @@
 import { dirname } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { formatAddress } from '../config/address.ts';
-import type { Config } from '../config/config.ts';
+import type { Address, Config, Protocol } from '../config/config.ts';
 import { resolveSecret } from '../config/secrets.ts';
 import { Gateway, type Ports } from '../gateway/gateway.ts';
 import { MysqlAnalyzers } from '../gateway/mysql/analyzers.ts';
 import { Access } from '../identity/access.ts';
 import { Accounts } from '../identity/accounts.ts';
 import { Credentials } from '../identity/credentials.ts';
+import { Logins } from '../identity/logins.ts';
 import type { TokenVerifier } from '../identity/token-verifier.ts';
 import { Users } from '../identity/users.ts';
 import { ruleChanges } from '../policy/changes.ts';
@@ -20,13 +21,16 @@ import { createLog, type Log } from '../telemetry/log.ts';
 import { FileWatch } from './file-watch.ts';
 import { InvalidSettings, readSettings, type Settings } from './settings.ts';
 
+/** What asks for a reload. */
+type ReloadCause = 'signal' | 'file change' | 'administrator';
+
 /** Everything `sluice serve` runs, in one process. */
 export class Serving {
   readonly log: Log;
   readonly #config: Config;
   readonly #gateway: Gateway;
   readonly #journal: Journal;
-  readonly #access: Access;
+  readonly #identities: Identities;
   /** What to end, in the order it was started. */
   readonly #ending: (() => void | Promise<void>)[];
   #rules: RulesInForce;
@@ -39,7 +43,7 @@ export class Serving {
     log: Log,
     rules: RulesInForce,
     journal: Journal,
-    access: Access,
+    identities: Identities,
     gateway: Gateway,
     ending: (() => void | Promise<void>)[],
   ) {
@@ -47,7 +51,7 @@ export class Serving {
     this.log = log;
     this.#rules = rules;
     this.#journal = journal;
-    this.#access = access;
+    this.#identities = identities;
     this.#gateway = gateway;
     this.#ending = ending;
   }
@@ -77,11 +81,12 @@ export class Serving {
       ending.push(() => access.close());
       const credentials = new Credentials(store);
       const users = new Users(config.users);
+      const tokens = await tokenVerifier(config, users);
       const gateway = new Gateway({
         config,
         accounts: new Accounts(users, credentials),
         access,
-        tokens: await tokenVerifier(config, users),
+        tokens,
         rules: rules.set,
         journal,
         analyzer,
@@ -89,12 +94,13 @@ export class Serving {
         log,
       });
       ending.push(() => gateway.end());
-      const serving = new Serving(config, log, rules, journal, access, gateway, ending);
+      const identities = { users, tokens, access, credentials, logins: new Logins(store) };
+      const serving = new Serving(config, log, rules, journal, identities, gateway, ending);
       ending.push(() => serving.#files.close());
       serving.#files.watch(filesOf(config));
       const ports = await gateway.listen();
       const api =
-        config.listen.api === null ? null : await serving.#startApi(config.listen.api, analyzer, mysqlAnalyzers);
+        config.listen.api === null ? null : await serving.#startApi(config.listen.api, ports, analyzer, mysqlAnalyzers);
       log.info(
         {
           ...addressesOf(config, ports),
@@ -118,13 +124,13 @@ export class Serving {
    *
    * @param by what asked for it, for the record
    */
-  reload(by: 'signal' | 'file change'): Promise<void> {
+  reload(by: ReloadCause): Promise<void> {
     // One at a time: of two reloads the later one must win.
     this.#reloading = this.#reloading.then(() => this.#reload(by));
     return this.#reloading;
   }
 
-  async #reload(by: 'signal' | 'file change'): Promise<void> {
+  async #reload(by: ReloadCause): Promise<void> {
     const was = this.#rules.set.version;
     try {
       const settings = await readSettings(this.#config.file);
@@ -171,14 +177,16 @@ export class Serving {
   /** @returns the address it listens on, as text */
   async #startApi(
     listen: NonNullable<Config['listen']['api']>,
+    ports: Ports,
     analyzer: PostgresAnalyzer,
     mysqlAnalyzers: MysqlAnalyzers,
   ): Promise<string> {
     // Not loaded where nobody asks for it: the HTTP server and the metrics take some MB.
-    const [{ startApi }, { Metrics }, { ReadinessProbe }] = await Promise.all([
+    const [{ startApi }, { Metrics }, { ReadinessProbe }, { PasswordCheck }] = await Promise.all([
       import('../api/api.ts'),
       import('../api/metrics.ts'),
       import('../api/readiness.ts'),
+      import('../identity/password-check.ts'),
     ]);
     const gateway = this.#gateway;
     const metrics = new Metrics({
@@ -193,11 +201,30 @@ export class Serving {
     const probe = new ReadinessProbe(this.#config.connections, {
       journalFailure: () => this.#journal.failure,
       rulesFailure: () => this.#rulesFailure,
-      storeFailure: () => this.#access.failure,
+      storeFailure: () => this.#identities.access.failure,
       catalogues: () => gateway.catalogues(),
       draining: () => gateway.status().draining,
     });
-    const api = await startApi(listen, probe, metrics);
+    const { users, ...identities } = this.#identities;
+    const api = await startApi(listen, {
+      ...identities,
+      passwords: new PasswordCheck(users),
+      roles: this.#config.roles,
+      config: this.#config,
+      listening: {
+        postgres: listeningOn('postgres', this.#config, ports),
+        mysql: listeningOn('mysql', this.#config, ports),
+      },
+      probe,
+      metrics,
+      log: this.log,
+      sessions: () => gateway.sessions(),
+      reload: async () => {
+        await this.reload('administrator');
+        return this.#rulesFailure;
+      },
+      record: (event, fields) => this.#record(event, fields),
+    });
     this.#ending.push(() => api.close());
     return formatAddress(api.address);
   }
@@ -209,10 +236,13 @@ function together(a: MysqlAnalyzers['stats'], b: MysqlAnalyzers['stats']): Mysql
 }
 
 /** Where each protocol is served, as text. */
-function addressesOf({ listen }: Config, ports: Ports): Record<string, string> {
-  return Object.fromEntries(
-    [...ports].map(([name, port]) => [name, formatAddress({ host: listen[name]!.host, port })]),
-  );
+function addressesOf(config: Config, ports: Ports): Record<string, string> {
+  return Object.fromEntries([...ports.keys()].map((name) => [name, formatAddress(listeningOn(name, config, ports)!)]));
+}
+
+function listeningOn(protocol: Protocol, { listen }: Config, ports: Ports): Address | null {
+  const address = listen[protocol];
+  return address === null ? null : { host: address.host, port: ports.get(protocol) ?? address.port };
 }
 
 /** Loaded only where tokens are accepted. */
@@ -220,6 +250,16 @@ async function tokenVerifier({ oidc }: Config, users: Users): Promise<TokenVerif
   if (oidc.length === 0) return null;
   const { OidcTokens } = await import('../identity/oidc-tokens.ts');
   return new OidcTokens(oidc, (name) => users.find(name) !== null);
+}
+
+/** Who may log in, and what says so. */
+interface Identities {
+  readonly users: Users;
+  /** `null` where no tokens are accepted. */
+  readonly tokens: TokenVerifier | null;
+  readonly access: Access;
+  readonly credentials: Credentials;
+  readonly logins: Logins;
 }
 
 interface RulesInForce {

@@ -70,6 +70,9 @@ export interface OidcConfig {
   readonly require: Readonly<Record<string, readonly string[]>>;
 }
 
+/** What an identity may do at the HTTP API besides what is its own business. */
+export type Role = 'viewer' | 'approver' | 'auditor' | 'admin';
+
 /** Where control data is kept: credentials, revocations, the inventory. */
 export type StoreConfig =
   | { readonly kind: 'sqlite'; readonly file: string }
@@ -99,6 +102,10 @@ export interface Config {
   readonly connections: readonly ConnectionConfig[];
   readonly users: readonly UserConfig[];
   readonly oidc: readonly OidcConfig[];
+  /** The groups that have each role. */
+  readonly roles: { readonly [Name in Role]: readonly string[] };
+  /** How long a short-lived credential may live, milliseconds. */
+  readonly longestCredentialMs: number;
   /** Rule files, absolute paths, in the order of the file. */
   readonly rules: readonly string[];
   readonly recording: { readonly directory: string };

@@ -188,6 +188,8 @@ async function resolveReferences(
       ...provider,
       claims: { subject, groups, kind, owner },
     })),
+    roles: value.identity.roles,
+    longestCredentialMs: value.identity.credentials.longest,
     rules: value.rules.map((rule) => resolve(directory, rule)),
     recording: { directory: resolve(directory, value.recording.directory) },
     limits: {

@@ -224,6 +224,8 @@ const oidc = z.strictObject({
     .meta({ title: 'claims and values' }),
 });
 
+const groupsOfRole = z.array(z.string().min(1, 'must not be empty')).default([]).meta({ title: 'list of texts' });
+
 export const configSchema = z
   .strictObject({
     listen: z
@@ -265,6 +267,25 @@ export const configSchema = z
             });
           })
           .describe('OpenID providers whose tokens are accepted as passwords over TLS.'),
+        roles: z
+          .strictObject({
+            viewer: groupsOfRole.describe('See sessions and agents.'),
+            approver: groupsOfRole.describe('See what a viewer sees, and vote on held statements; people only.'),
+            auditor: groupsOfRole.describe('See what a viewer sees, and all credentials and records.'),
+            admin: groupsOfRole.describe(
+              'See what an auditor sees; end sessions, lock agents, revoke credentials, reload rules.',
+            ),
+          })
+          .prefault({})
+          .describe('Groups whose members have a role at the HTTP API. An identity of kind `agent` never has one.'),
+        credentials: z
+          .strictObject({
+            longest: duration('1m', '7d')
+              .prefault('12h')
+              .describe('Longest life of a short-lived credential; that of the login it is made in bounds it as well.'),
+          })
+          .prefault({})
+          .describe('Short-lived credentials.'),
       })
       .superRefine(({ users, oidc }, context) => {
         if (users.length === 0 && oidc.length === 0) {

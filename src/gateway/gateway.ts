@@ -43,6 +43,22 @@ export interface GatewayStatus {
   readonly rules: string;
 }
 
+/** A session that is open now. */
+export interface LiveSession {
+  readonly id: string;
+  readonly identity: Identity;
+  readonly connection: string;
+  /** The short-lived credential it logged in with, if it did. */
+  readonly credential: string | null;
+  readonly address: string;
+  readonly tls: boolean;
+  /** What the client calls itself. */
+  readonly application: string | null;
+  readonly startedAt: number;
+  readonly expiresAt: number | null;
+  readonly statements: number;
+}
+
 /** The port each protocol is served on; those that are not served are not there. */
 export type Ports = ReadonlyMap<ConnectionConfig['protocol'], number>;
 
@@ -137,6 +153,25 @@ export class Gateway implements Inside {
 
   status(): GatewayStatus {
     return { draining: this.#draining, sessions: this.#sessions.size, rules: this.#inForce.current.version };
+  }
+
+  /** The sessions that are open now. */
+  sessions(): LiveSession[] {
+    return [...this.#sessions.keys()].map((session) => {
+      const { id, identity, connection, credential, address, tls, claimed, startedAt, expiresAt } = session.start;
+      return {
+        id,
+        identity,
+        connection: connection.name,
+        credential: credential?.id ?? null,
+        address,
+        tls,
+        application: claimed.get('application_name') ?? null,
+        startedAt,
+        expiresAt,
+        statements: session.statements,
+      };
+    });
   }
 
   /** Stops accepting, lets open transactions end within the configured limit, then ends what is left. */

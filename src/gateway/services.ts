@@ -42,6 +42,8 @@ export interface SessionServices {
 /** What a session begins with. */
 export interface SessionStart {
   readonly id: string;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
   readonly identity: Identity;
   /** When the identity ends and the session with it, milliseconds since the epoch; `null` for never. */
   readonly expiresAt: number | null;

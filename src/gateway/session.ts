@@ -317,6 +317,11 @@ export abstract class Session implements TurnMember, UpstreamReader {
     if (this.#draining && this.isIdle) this.#drainNow();
   }
 
+  /** Statements recorded so far. */
+  get statements(): number {
+    return this.recorder.statements;
+  }
+
   get holdsChunk(): boolean {
     return this.#client.writableLength > 0;
   }

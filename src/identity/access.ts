@@ -62,10 +62,11 @@ export class Access {
     }
     if (identities.size === 0) return null;
     const state = identities.get(identityId(identity));
-    if (state !== undefined) return state;
-    if (identity.owner === undefined) return null;
-    const ownerState = owners.get(identity.owner);
-    return ownerState === undefined ? null : `its owner ${ownerState}`;
+    if (state !== undefined) return `it ${state}`;
+    const maker = credential === undefined ? undefined : identities.get(credential.by);
+    if (maker !== undefined) return `whoever made its credential ${maker}`;
+    const owner = identity.owner === undefined ? undefined : owners.get(identity.owner);
+    return owner === undefined ? null : `its owner ${owner}`;
   }
 
   /** Why this session has to end, in words for its client; `null` if it may go on. */
@@ -178,7 +179,7 @@ async function readTaken(store: Store, version: number): Promise<Taken> {
   const why = (state: string, reason: string | null) => `is ${state}${because(reason)}`;
   return {
     version,
-    identities: new Map(identities.map(({ id, state, state_reason }) => [id, `it ${why(state, state_reason)}`])),
+    identities: new Map(identities.map(({ id, state, state_reason }) => [id, why(state, state_reason)])),
     owners: new Map(
       identities
         .filter(({ kind }) => kind !== 'agent')

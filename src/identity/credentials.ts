@@ -121,7 +121,11 @@ export class Credentials {
     const cachingSha2 = parseCachingSha2Verifier(row.caching_sha2);
     cachingSha2.fastDigest = Buffer.from(row.caching_sha2_fast, 'hex');
     return {
-      authenticated: { identity, expiresAt: row.expires_at, credential: { id: row.id, connections } },
+      authenticated: {
+        identity,
+        expiresAt: row.expires_at,
+        credential: { id: row.id, connections, by: row.created_by },
+      },
       scram: parseScramVerifier(row.scram),
       cachingSha2,
       native: parseNativeVerifier(row.native),

@@ -24,6 +24,8 @@ export interface CredentialUse {
   readonly id: string;
   /** Names of the connections it is for; `null` for all. */
   readonly connections: readonly string[] | null;
+  /** Id of the identity that made it: it ends with that one. */
+  readonly by: string;
 }
 
 /** Names an identity in the store and in addresses: 20 characters, the same on every node. */

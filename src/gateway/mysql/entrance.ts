@@ -237,6 +237,7 @@ export class MysqlEntrance implements Entrance {
         upstream.socket,
         {
           id: randomBytes(8).toString('hex'),
+          startedAt: Date.now(),
           identity,
           expiresAt,
           credential,

@@ -139,6 +139,7 @@ function startSession() {
       connection,
       judge: new Judge({ analyze }, identity, connection, { current: rules }),
       names: null,
+      startedAt: 0,
       expiresAt: null,
       credential: undefined,
       cancel: async () => undefined,

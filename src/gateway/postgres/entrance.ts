@@ -112,6 +112,7 @@ export class PostgresEntrance implements Entrance {
       upstream.socket,
       {
         id: randomBytes(8).toString('hex'),
+        startedAt: Date.now(),
         identity,
         expiresAt,
         credential,

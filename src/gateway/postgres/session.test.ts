@@ -169,6 +169,7 @@ function startSession(ruleId = 'no-delete', Session = PostgresSession) {
       connection,
       judge: new Judge({ analyze }, identity, connection, { current: rules }),
       names: null,
+      startedAt: 0,
       expiresAt: null,
       credential: undefined,
       cancel: async () => undefined,

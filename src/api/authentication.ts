@@ -1,0 +1,86 @@
+import type { FastifyRequest } from 'fastify';
+import type { Role } from '../config/config.ts';
+import type { Access } from '../identity/access.ts';
+import type { Authenticated } from '../identity/identity.ts';
+import { isLoginToken, type Logins } from '../identity/logins.ts';
+import type { PasswordCheck } from '../identity/password-check.ts';
+import { TokenRefused, type TokenVerifier } from '../identity/token-verifier.ts';
+import { ApiError } from './api-error.ts';
+import { rolesOf } from './roles.ts';
+
+/** Who sends a request. */
+export interface Caller {
+  readonly authenticated: Authenticated;
+  /** Id of the login its token is of; `null` where the token is not Sluice's own. */
+  readonly login: string | null;
+  readonly roles: readonly Role[];
+}
+
+export interface AuthenticationSources {
+  /** Of users of sluice.yaml. */
+  readonly passwords: PasswordCheck;
+  readonly logins: Logins;
+  /** `null` where no tokens of providers are accepted. */
+  readonly tokens: TokenVerifier | null;
+  readonly access: Access;
+  readonly roles: { readonly [Name in Role]: readonly string[] };
+}
+
+/** Somebody did not prove who they are. `reason` is for the record, the client is not told. */
+export class NotAuthenticated extends ApiError {
+  readonly reason: string;
+  /** Who they said they were; `null` where a token says it. */
+  readonly user: string | null;
+
+  constructor(reason: string, user: string | null) {
+    super(401, 'unauthenticated', 'The login is not accepted. Log in and try again.');
+    this.reason = reason;
+    this.user = user;
+  }
+}
+
+/**
+ * Finds out who sends a request, from its Authorization header: a token of a provider or of a login as `Bearer`, a user of
+ * sluice.yaml as `Basic`. Short-lived credentials are for databases: nobody logs in here with one.
+ *
+ * @throws NotAuthenticated; AccessUnknown if the store cannot be asked
+ */
+export async function authenticate(request: FastifyRequest, sources: AuthenticationSources): Promise<Caller> {
+  const { authorization } = request.headers;
+  if (authorization === undefined) throw new ApiError(401, 'unauthenticated', 'Log in first.');
+  const [, scheme = '', value = ''] = /^(\S+) +(\S+) *$/.exec(authorization) ?? [];
+  const { authenticated, login } = await proved(scheme.toLowerCase(), value, sources);
+  const { access, roles } = sources;
+  access.check();
+  const { identity, expiresAt } = authenticated;
+  const refusal =
+    access.refusal(authenticated) ?? (expiresAt !== null && expiresAt <= Date.now() ? 'it has expired' : null);
+  if (refusal !== null) throw new NotAuthenticated(refusal, identity.subject);
+  return { authenticated, login, roles: rolesOf(identity, roles) };
+}
+
+async function proved(
+  scheme: string,
+  value: string,
+  { passwords, logins, tokens }: AuthenticationSources,
+): Promise<Pick<Caller, 'authenticated' | 'login'>> {
+  if (scheme === 'basic') {
+    const [, user = '', password = ''] = /^([^:]*):(.*)$/s.exec(Buffer.from(value, 'base64').toString()) ?? [];
+    const authenticated = await passwords.check(user, password);
+    if (authenticated === null) throw new NotAuthenticated('wrong user or password', user);
+    return { authenticated, login: null };
+  }
+  if (scheme !== 'bearer') throw new ApiError(401, 'unauthenticated', 'The Authorization has to be Bearer or Basic.');
+  if (isLoginToken(value)) {
+    const login = await logins.find(value);
+    if (login === null) throw new NotAuthenticated('the login has ended, or there is none', null);
+    return { authenticated: login.authenticated, login: login.id };
+  }
+  if (tokens === null) throw new NotAuthenticated('tokens of providers are not accepted here', null);
+  try {
+    return { authenticated: await tokens.verify(value), login: null };
+  } catch (error) {
+    if (!(error instanceof TokenRefused)) throw error;
+    throw new NotAuthenticated(`token refused: ${error.message}`, null);
+  }
+}

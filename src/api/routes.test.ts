@@ -1,0 +1,209 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import type { FastifyInstance, LightMyRequestResponse } from 'fastify';
+import { createApi } from './api.ts';
+import { type TestServices, testServices } from './test-services.ts';
+
+let own: TestServices;
+let api: FastifyInstance;
+let reloadFailure: string | null = null;
+
+before(async () => {
+  own = await testServices({ reload: async () => reloadFailure });
+  api = await createApi(own.services);
+});
+after(async () => {
+  await api.close();
+  await own.close();
+});
+
+const basic = (user: string, password = 'secret') => `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
+
+function ask(
+  method: 'GET' | 'POST',
+  path: string,
+  authorization: string | null = null,
+  body?: object,
+  from = '127.0.0.1',
+): Promise<LightMyRequestResponse> {
+  return api.inject({
+    method,
+    url: `/api/v1${path}`,
+    remoteAddress: from,
+    ...(authorization !== null && { headers: { authorization } }),
+    ...(body && { payload: body }),
+  });
+}
+
+interface Operation {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  readonly audience: string;
+}
+
+async function operations(): Promise<Operation[]> {
+  const document = (await ask('GET', '/openapi.json')).json<{
+    paths: Record<string, Record<string, { 'x-audience': string }>>;
+  }>();
+  return Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({
+      method: method.toUpperCase() as Operation['method'],
+      path: path.replace('/api/v1', '').replaceAll(/\{[^}]*\}/g, '0123456789abcdef'),
+      audience: operation['x-audience'],
+    })),
+  );
+}
+
+/** Who may use a route of each audience; the document has no others. */
+const MAY: Readonly<Record<string, readonly string[]>> = {
+  public: ['viewer', 'approver', 'auditor', 'admin', 'robot', 'nobody', 'agent'],
+  anyone: ['viewer', 'approver', 'auditor', 'admin', 'robot', 'nobody', 'agent'],
+  viewer: ['viewer', 'approver', 'auditor', 'admin', 'robot'],
+  // A service is in the group, too; but only people vote.
+  approver: ['approver'],
+  auditor: ['auditor', 'admin', 'robot'],
+  admin: ['admin', 'robot'],
+};
+
+describe('every route of the OpenAPI document', () => {
+  test('is there, with what it is for and who may use it', async () => {
+    const all = await operations();
+    assert.ok(all.length >= 7, `only ${all.length}`);
+    for (const { audience, method, path } of all) assert.ok(audience in MAY, `${method} ${path}`);
+  });
+
+  test('answers nobody who has not logged in', async () => {
+    for (const { method, path, audience } of await operations()) {
+      if (audience === 'public') continue;
+      for (const authorization of [
+        null,
+        basic('admin', 'wrong'),
+        basic('who'),
+        'Bearer nonsense',
+        'Bearer slt_0_0',
+        'x',
+      ]) {
+        const { statusCode, headers } = await ask(method, path, authorization);
+        assert.equal(statusCode, 401, `${method} ${path} ${authorization}`);
+        assert.ok(headers['www-authenticate']);
+      }
+    }
+  });
+
+  test('lets in those with its role and no others; an agent has none, whatever groups it is in', async () => {
+    for (const { method, path, audience } of await operations()) {
+      for (const user of MAY.public!) {
+        const { statusCode } = await ask(method, path, basic(user), method === 'POST' ? {} : undefined);
+        const may = MAY[audience]!.includes(user);
+        assert.equal(statusCode === 403, !may, `${user}: ${method} ${path} is ${statusCode}`);
+      }
+    }
+    assert.ok(own.records.some(({ event, by }) => event === 'api.refused' && JSON.stringify(by).includes('"agent"')));
+  });
+
+  test('is closed to the short-lived credential of an agent, which is for databases', async () => {
+    const made = await ask('POST', '/credentials', basic('admin'), { agent: { name: 'bot', groups: ['admin'] } });
+    const { credential, secret } = made.json<{ credential: { credential: string }; secret: string }>();
+    for (const { method, path, audience } of await operations()) {
+      if (audience === 'public') continue;
+      for (const authorization of [basic(credential.credential, secret), `Bearer ${secret}`]) {
+        assert.equal((await ask(method, path, authorization)).statusCode, 401, `${method} ${path}`);
+      }
+    }
+  });
+
+  test('is closed to other machines without TLS, whoever asks', async () => {
+    for (const { method, path } of await operations()) {
+      const { statusCode, body } = await ask(method, path, basic('admin'), undefined, '10.0.0.1');
+      assert.equal(statusCode, 403, `${method} ${path}`);
+      assert.match(body, /HTTPS only/);
+    }
+  });
+});
+
+test('a login has a token that ends with it', async () => {
+  const { logins } = own.services;
+  const identity = { subject: 'carol', kind: 'human', groups: ['viewer'], issuer: 'https://idp.example' } as const;
+  const { token, id } = await logins.create({ identity, expiresAt: Date.now() + 60_000 });
+  const me = (await ask('GET', '/me', `Bearer ${token}`)).json();
+  assert.deepEqual(me.identity, { ...identity, groups: ['viewer'] });
+  assert.deepEqual(me.roles, ['viewer']);
+  const made = await ask('POST', '/credentials', `Bearer ${token}`, { ttl: 7200 });
+  assert.equal(made.statusCode, 201);
+  // Not longer than the login it comes from.
+  assert.ok(Date.parse(made.json().credential.expires) <= Date.parse(me.expires));
+  await logins.end(id);
+  assert.equal((await ask('GET', '/me', `Bearer ${token}`)).statusCode, 401);
+  const all = (await ask('GET', '/credentials?all=true', basic('auditor'))).json().credentials;
+  assert.equal(
+    all.find((each: { credential: string }) => each.credential === made.json().credential.credential).state,
+    'revoked',
+  );
+  const { token: late } = await logins.create({ identity, expiresAt: Date.now() - 1 });
+  assert.equal((await ask('GET', '/me', `Bearer ${late}`)).statusCode, 401);
+  assert.equal((await ask('GET', '/me', `Bearer ${token.slice(0, -1)}_`)).statusCode, 401);
+});
+
+describe('a credential', () => {
+  test('is made for oneself, with its secret told once, and the places to use it', async () => {
+    const made = await ask('POST', '/credentials', basic('nobody'), { connections: ['stock'], ttl: 60 });
+    assert.equal(made.statusCode, 201);
+    const { credential, secret, connections } = made.json();
+    assert.equal(credential.identity.subject, 'nobody');
+    assert.equal(credential.state, 'live');
+    assert.deepEqual(connections, [{ name: 'stock', protocol: 'mysql', address: '127.0.0.1:6306', tls: false }]);
+    assert.ok(secret.length >= 32);
+    const record = own.records.findLast(({ event }) => event === 'credential.created')!;
+    assert.equal(record.credential, credential.credential);
+    assert.ok(!JSON.stringify(own.records).includes(secret));
+    const { credentials } = (await ask('GET', '/credentials', basic('nobody'))).json();
+    assert.ok(!JSON.stringify(credentials).includes(secret));
+    assert.ok(
+      credentials.length > 0 && credentials.every((each: typeof credential) => each.identity.subject === 'nobody'),
+    );
+  });
+
+  test('lives no longer than is configured', async () => {
+    const { credential } = (await ask('POST', '/credentials', basic('nobody'), { ttl: 1_000_000 })).json();
+    const life = Date.parse(credential.expires) - Date.parse(credential.created);
+    assert.ok(Math.abs(life - 7_200_000) < 1000, `${life} ms`);
+  });
+
+  test('is for an agent of its maker, in groups of its maker at most', async () => {
+    const agent = { name: 'bot', groups: ['viewer'] };
+    const { credential } = (await ask('POST', '/credentials', basic('viewer'), { agent })).json();
+    const identity = { subject: 'viewer/bot', kind: 'agent', groups: ['viewer'], owner: 'viewer' };
+    assert.deepEqual(credential.identity, identity);
+    const greedy = { name: 'bot', groups: ['admin'] };
+    assert.equal((await ask('POST', '/credentials', basic('viewer'), { agent: greedy })).statusCode, 403);
+    assert.equal((await ask('POST', '/credentials', basic('agent'), { agent })).statusCode, 403);
+    assert.equal((await ask('POST', '/credentials', basic('viewer'), { agent: { name: 'a/b' } })).statusCode, 400);
+  });
+
+  test('is revoked by its maker or an administrator, by nobody else', async () => {
+    const { credential } = (await ask('POST', '/credentials', basic('nobody'), {})).json();
+    const path = `/credentials/${credential.credential}/revoke`;
+    assert.equal((await ask('POST', path, basic('agent'), {})).statusCode, 404);
+    assert.equal((await ask('POST', path, basic('auditor'), {})).statusCode, 404);
+    assert.deepEqual((await ask('POST', path, basic('admin'), { reason: 'leaked' })).json(), { revoked: true });
+    assert.deepEqual((await ask('POST', path, basic('nobody'))).json(), { revoked: false });
+    const { credentials } = (await ask('GET', '/credentials', basic('nobody'))).json();
+    const [shown] = credentials.filter((each: typeof credential) => each.credential === credential.credential);
+    assert.equal(shown.state, 'revoked');
+    assert.deepEqual({ ...shown.revoked, at: null }, { at: null, by: 'admin', reason: 'leaked' });
+  });
+
+  test('of an unknown connection, or with a key that is not known, is not made', async () => {
+    for (const body of [{ connections: ['x'] }, { connections: [] }, { ttl: 'long' }, { ttl: 1 }]) {
+      assert.equal((await ask('POST', '/credentials', basic('nobody'), body)).statusCode, 400, JSON.stringify(body));
+    }
+  });
+});
+
+test('a reload that fails says why', async () => {
+  assert.deepEqual((await ask('POST', '/reload', basic('admin'))).json(), { reloaded: true });
+  reloadFailure = 'x.yaml:1:1: no';
+  const { statusCode, body } = await ask('POST', '/reload', basic('admin'));
+  assert.equal(statusCode, 409);
+  assert.match(body, /x\.yaml:1:1: no/);
+});

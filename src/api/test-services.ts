@@ -1,0 +1,90 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createNativeVerifier, formatNativeVerifier } from '../../protocols/mysql/native-password.ts';
+import type { UserConfig } from '../config/config.ts';
+import { Counters } from '../gateway/services.ts';
+import { Access } from '../identity/access.ts';
+import { Credentials } from '../identity/credentials.ts';
+import { Logins } from '../identity/logins.ts';
+import { PasswordCheck } from '../identity/password-check.ts';
+import { Users } from '../identity/users.ts';
+import { openStore } from '../store/store.ts';
+import { createLog } from '../telemetry/log.ts';
+import type { ApiServices } from './api.ts';
+import { Metrics } from './metrics.ts';
+import { ReadinessProbe } from './readiness.ts';
+
+/** What tests of the API work with: a store of their own, and a user for every role. Their passwords are `secret`. */
+export interface TestServices {
+  readonly services: ApiServices;
+  /** Records that were written. */
+  readonly records: Record<string, unknown>[];
+  close(): Promise<void>;
+}
+
+const ROLES = ['viewer', 'approver', 'auditor', 'admin'] as const;
+const mysql_native = formatNativeVerifier(createNativeVerifier('secret'));
+const USERS: readonly UserConfig[] = [
+  ...ROLES.map((role) => ({ name: role, kind: 'human' as const, groups: [role], mysql_native })),
+  { name: 'nobody', kind: 'human', groups: [], mysql_native },
+  { name: 'robot', kind: 'service', groups: [...ROLES], mysql_native },
+  { name: 'agent', kind: 'agent', groups: [...ROLES], mysql_native },
+];
+
+export async function testServices(changes: Partial<ApiServices> = {}): Promise<TestServices> {
+  const directory = mkdtempSync(join(tmpdir(), 'sluice-api-'));
+  const store = await openStore({ kind: 'sqlite', file: join(directory, 'sluice.db') });
+  const access = await Access.open(store);
+  const records: Record<string, unknown>[] = [];
+  const metrics = new Metrics({
+    counters: new Counters(),
+    journal: { counters: { records: 0, bytes: 0, failures: 0, lost: 0 }, failure: null },
+    openSessions: () => 0,
+    parses: () => ({ hits1: 0, hits2: 0, misses: 0 }),
+    catalogues: () => new Map(),
+    rules: () => ({ version: 'abc', reloadFailed: false }),
+  });
+  const probe = new ReadinessProbe([], {
+    journalFailure: () => null,
+    rulesFailure: () => null,
+    storeFailure: () => access.failure,
+    catalogues: () => new Map(),
+    draining: () => false,
+  });
+  const upstream = { host: 'db', port: 1, database: 'd', user: 'u', password: null, tls: 'disable', ca: null } as const;
+  const services: ApiServices = {
+    config: {
+      connections: [
+        { name: 'shop', protocol: 'postgres', upstream, default: 'deny' },
+        { name: 'stock', protocol: 'mysql', upstream, default: 'deny' },
+      ],
+      tls: null,
+      longestCredentialMs: 7_200_000,
+    },
+    listening: { postgres: { host: '127.0.0.1', port: 6432 }, mysql: { host: '127.0.0.1', port: 6306 } },
+    roles: { viewer: ['viewer'], approver: ['approver'], auditor: ['auditor'], admin: ['admin'] },
+    passwords: new PasswordCheck(new Users(USERS)),
+    logins: new Logins(store),
+    tokens: null,
+    access,
+    credentials: new Credentials(store),
+    probe,
+    metrics,
+    log: createLog('fatal'),
+    sessions: () => [],
+    reload: async () => null,
+    record: (event, fields) => records.push({ event, ...fields }),
+    ...changes,
+  };
+  return {
+    services,
+    records,
+    close: async () => {
+      metrics.close();
+      await access.close();
+      await store.destroy();
+      rmSync(directory, { recursive: true });
+    },
+  };
+}
