@@ -166,6 +166,7 @@ async function startSluice(
       },
     ],
     identity: {
+      without_tls: 'loopback',
       users: [
         {
           name: user,

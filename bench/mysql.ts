@@ -271,7 +271,7 @@ async function startSluice(
   const configuration = {
     listen: { mysql: `127.0.0.1:${port}` },
     connections: [{ name: database, protocol: 'mysql', upstream, default: 'allow' }],
-    identity: { users: [{ name: user, kind: 'agent', groups: ['bench'], mysql: verifier }] },
+    identity: { without_tls: 'loopback', users: [{ name: user, kind: 'agent', groups: ['bench'], mysql: verifier }] },
     rules: rules.map((file) => path.join(import.meta.dirname, '../rules', file)),
     recording: { directory: path.join(directory, 'journal') },
   };

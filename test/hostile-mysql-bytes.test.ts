@@ -211,24 +211,28 @@ rules:
   }
 
   test('damaged bytes in place of a login end the connection', async () => {
-    const login = encodePackets(
-      encodeHandshakeResponse({
-        capabilities: { ...capabilities, client: capabilities.client | CLIENT.connectWithDb | CLIENT.connectAttrs },
-        maxPacketSize: 1 << 24,
-        characterSet: 45,
-        user: 'agent',
-        authResponse: Buffer.alloc(20, 1),
-        database: 'shop',
-        authPlugin: 'mysql_native_password',
-        attributes: new Map([['program', 'fuzz']]),
-        zstdLevel: null,
-      }),
-      1,
-    );
+    // Each in another name from another address, so that it is heard.
+    const login = (number: number) =>
+      encodePackets(
+        encodeHandshakeResponse({
+          capabilities: { ...capabilities, client: capabilities.client | CLIENT.connectWithDb | CLIENT.connectAttrs },
+          maxPacketSize: 1 << 24,
+          characterSet: 45,
+          user: `agent${number}`,
+          authResponse: Buffer.alloc(20, 1),
+          database: 'shop',
+          authPlugin: 'mysql_native_password',
+          attributes: new Map([['program', 'fuzz']]),
+          zstdLevel: null,
+        }),
+        1,
+      );
     const changes = fc.sample(fc.array(damage, { minLength: 1, maxLength: 3 }), { seed: SEED, numRuns: ROUNDS });
+    let number = 0;
     await each(changes, async (list) => {
-      const client = await RawMysqlClient.connect(sluice.mysqlPort);
-      const bytes = list.reduce(damaged, login);
+      number += 1;
+      const client = await RawMysqlClient.connect(sluice.mysqlPort, `127.0.1.${number % 256}`);
+      const bytes = list.reduce(damaged, login(number));
       client.send(bytes);
       await endsSoon(client, bytes.toString('hex'));
     });

@@ -22,6 +22,8 @@ export interface Message {
 
 /** Where to log in, and as whom. */
 export interface Login {
+  /** The address to connect from. */
+  readonly from?: string | undefined;
   readonly host: string;
   readonly port: number;
   readonly user: string;
@@ -60,8 +62,8 @@ export class RawClient {
   }
 
   /** Connects, and sends nothing. */
-  static async connect({ host, port }: { readonly host: string; readonly port: number }): Promise<RawClient> {
-    const socket = connect({ host, port, noDelay: true });
+  static async connect({ host, port, from }: Pick<Login, 'host' | 'port' | 'from'>): Promise<RawClient> {
+    const socket = connect({ host, port, noDelay: true, ...(from !== undefined && { localAddress: from }) });
     await once(socket, 'connect');
     return new RawClient(socket);
   }

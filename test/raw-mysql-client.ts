@@ -63,8 +63,9 @@ export class RawMysqlClient {
     });
   }
 
-  static async connect(port: number): Promise<RawMysqlClient> {
-    const socket = connect({ host: '127.0.0.1', port, noDelay: true });
+  /** @param from the address to connect from */
+  static async connect(port: number, from = '127.0.0.1'): Promise<RawMysqlClient> {
+    const socket = connect({ host: '127.0.0.1', port, noDelay: true, localAddress: from });
     await once(socket, 'connect');
     return new RawMysqlClient(socket);
   }

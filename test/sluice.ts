@@ -48,6 +48,8 @@ export interface SluiceOptions {
   readonly rulesYaml?: string;
   /** Serve clients TLS too, with a certificate for `localhost` and 127.0.0.1. */
   readonly tls?: boolean;
+  /** Nobody gets in without TLS, from this machine neither. */
+  readonly needTls?: boolean;
   /** The `limits` of sluice.yaml, as written there. */
   readonly limits?: Readonly<Record<string, string | number>>;
 }
@@ -96,6 +98,7 @@ export async function startSluice(options: SluiceOptions): Promise<Sluice> {
     ...(certificates && { tls: { certificate: certificates.certificate, key: certificates.key } }),
     connections: options.connections.map((connection) => configured(connection, directory)),
     identity: {
+      ...(options.needTls !== true && { without_tls: 'loopback' }),
       users: await Promise.all(options.users.map(enrolled)),
       ...(options.oidc && { oidc: options.oidc }),
     },

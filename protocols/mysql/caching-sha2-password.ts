@@ -90,11 +90,13 @@ export async function createCachingSha2Verifier(
 /**
  * A verifier that no password fits, for the exchange with a user that does not exist: it asks for a full authentication
  * and takes as long as that of a user who does.
+ *
+ * @param rounds those of the users who do
  */
-export function mockCachingSha2Verifier(): CachingSha2Verifier {
+export function mockCachingSha2Verifier(rounds: number = DEFAULT_ROUNDS): CachingSha2Verifier {
   // Characters of the digest's alphabet, but of no digest that anybody knows the password for.
   const digest = encodeCryptDigest(randomBytes(DIGEST_BYTES));
-  return { rounds: DEFAULT_ROUNDS, salt: randomSalt(), digest, fastDigest: null };
+  return { rounds, salt: randomSalt(), digest, fastDigest: null };
 }
 
 /** Printable, so that the verifier is text: 6 bits a byte. */

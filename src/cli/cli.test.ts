@@ -49,7 +49,7 @@ connections:
     protocol: postgres
     upstream: { host: 127.0.0.1, port: ${port}, database: d, user: u, tls: disable }
     default: deny
-identity: { users: [{ name: alice, kind: human, scram: "${VERIFIER}" }] }
+identity: { without_tls: loopback, users: [{ name: alice, kind: human, scram: "${VERIFIER}" }] }
 rules: [./${name}.rules]
 recording: { directory: ./${name}.journal }
 `,

@@ -33,7 +33,7 @@ connections:
     protocol: postgres
     upstream: { host: ${host}, port: ${port}, database: ${database}, user: ${superuser}, password: { file: ./password }, tls: disable }
     default: deny
-identity: { users: [{ name: bot, kind: agent, groups: [bots], scram: "${scram}" }] }
+identity: { without_tls: loopback, users: [{ name: bot, kind: agent, groups: [bots], scram: "${scram}" }] }
 rules: [./rules.yaml]
 recording: { directory: ./journal }
 `,

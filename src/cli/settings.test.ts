@@ -31,7 +31,7 @@ connections:
     protocol: postgres
     upstream: { host: 127.0.0.1, port: 1, database: d, user: u, password: { file: ./password }, tls: disable }
     default: allow
-identity: { users: [{ name: ada, kind: human, groups: [], scram: "${SCRAM}" }] }
+identity: { without_tls: loopback, users: [{ name: ada, kind: human, groups: [], scram: "${SCRAM}" }] }
 rules: [./rules.yaml]
 recording: { directory: ./journal }
 ${more}`,

@@ -82,6 +82,8 @@ export type StoreConfig =
 export interface Limits {
   /** Most sessions at once; further ones are refused. */
   readonly sessions: number;
+  /** Most clients that may be logging in at once; further ones are refused, and those of one address from half of it on. */
+  readonly logins: number;
   /** Time a client has from connect to the end of authentication, milliseconds. */
   readonly handshakeMs: number;
   /** Time a session may be silent, milliseconds; 0 for no limit. */
@@ -106,6 +108,8 @@ export interface Config {
   readonly roles: { readonly [Name in Role]: readonly string[] };
   /** How long a short-lived credential may live, milliseconds. */
   readonly longestCredentialMs: number;
+  /** Which clients may log in without TLS; `null` for none. */
+  readonly withoutTls: 'loopback' | null;
   /** Rule files, absolute paths, in the order of the file. */
   readonly rules: readonly string[];
   readonly recording: { readonly directory: string };

@@ -21,8 +21,8 @@ connections:
     protocol: postgres
     upstream: { host: db1, database: orders, user: app, password: { env: ORDERS_PASSWORD } }
     default: deny
-identity:
-  users: [{ name: alice, kind: human, groups: [dba], scram: "${VERIFIER}" }]
+identity: { without_tls: loopback,
+  users: [{ name: alice, kind: human, groups: [dba], scram: "${VERIFIER}" }] }
 rules: [./rules/x.yaml]
 recording: { directory: ./var/journal }
 `;
@@ -75,10 +75,14 @@ test('a configuration is loaded with defaults, absolute paths and its secrets', 
     oidc: [],
     roles: { viewer: [], approver: [], auditor: [], admin: [] },
     longestCredentialMs: 12 * 3_600_000,
+    withoutTls: 'loopback',
     rules: [join(directory, 'rules/x.yaml')],
     recording: { directory: join(directory, 'var/journal') },
     store: { kind: 'sqlite', file: join(directory, 'var/journal/sluice.db') },
-    limits: { sessions: 2000, handshakeMs: 15_000, idleMs: 0, messageBytes: 64 * 1024 * 1024, drainMs: 30_000 },
+    limits: {
+      ...{ sessions: 2000, logins: 1000, handshakeMs: 15_000, idleMs: 0 },
+      ...{ messageBytes: 64 * 1024 * 1024, drainMs: 30_000 },
+    },
     log: { level: 'info' },
     file: join(directory, 'sluice.yaml'),
     warnings: [],
@@ -144,7 +148,7 @@ test('duplicate keys, duplicate names and empty lists are refused', async () => 
   assert.deepEqual(await problemsOf(twice), [
     `9:${twice.split('\n')[8]!.lastIndexOf('alice') + 1} identity.users[1].name "alice" is there twice`,
   ]);
-  assert.deepEqual(await problemsOf(VALID.replace(/users: .*/, 'users: []')), [
+  assert.deepEqual(await problemsOf(VALID.replace(/users: .*/, 'users: [] }')), [
     '8:1 identity has neither users nor oidc: nobody could log in',
   ]);
   assert.match((await problemsOf('')).join('\n'), /^1:1 listen is required\n1:1 connections is required\n/);
@@ -243,6 +247,13 @@ test('a certificate and key that do not belong together are refused, those that 
     (await problemsOf(withAuthority('a.crt', 'require'))).join(),
     /ca is only used with tls verify-ca or verify-full/,
   );
+});
+
+test('without tls, clients of this machine have to be let in by a setting', async () => {
+  assert.deepEqual(await problemsOf(VALID.replace('without_tls: loopback,', '')), [
+    '2:1 tls is missing, and identity.without_tls is not loopback: nobody could log in',
+  ]);
+  assert.match((await problemsOf(VALID.replace('loopback', 'everywhere'))).join(), /without_tls must be "?loopback/);
 });
 
 test('listening beyond loopback without tls and an unverified upstream are warned about', async () => {

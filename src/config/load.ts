@@ -190,10 +190,12 @@ async function resolveReferences(
     })),
     roles: value.identity.roles,
     longestCredentialMs: value.identity.credentials.longest,
+    withoutTls: value.identity.without_tls ?? null,
     rules: value.rules.map((rule) => resolve(directory, rule)),
     recording: { directory: resolve(directory, value.recording.directory) },
     limits: {
       sessions: value.limits.sessions,
+      logins: value.limits.logins,
       handshakeMs: value.limits.handshake,
       idleMs: value.limits.idle,
       messageBytes: value.limits.message,
@@ -225,7 +227,7 @@ function warningsAbout(value: FileConfig): string[] {
   for (const [name, address] of Object.entries({ postgres, mysql })) {
     if (address === undefined || isLoopback(address.host) || value.tls !== undefined) continue;
     warnings.push(
-      `listen.${name} is ${formatAddress(address)}, reachable from other machines, and there is no tls: statements and results travel in clear.`,
+      `listen.${name} is ${formatAddress(address)}, reachable from other machines, and there is no tls: clients of other machines cannot log in.`,
     );
   }
   if (api !== undefined && !isLoopback(api.host)) {

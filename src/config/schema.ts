@@ -243,7 +243,7 @@ export const configSchema = z
         key: path.describe('PEM file of its private key, without a pass phrase.'),
       })
       .optional()
-      .describe('TLS towards clients. Left out, clients are served without it; warned about unless on loopback.'),
+      .describe('TLS towards clients. Without it only clients of this machine can log in; see `identity.without_tls`.'),
     connections: z
       .array(connection)
       .min(1, 'must have at least one connection')
@@ -286,6 +286,12 @@ export const configSchema = z
           })
           .prefault({})
           .describe('Short-lived credentials.'),
+        without_tls: z
+          .literal('loopback')
+          .optional()
+          .describe(
+            '`loopback`: clients of this machine may log in with a password without TLS. Left out, everybody needs TLS; from other machines it is always needed.',
+          ),
       })
       .superRefine(({ users, oidc }, context) => {
         if (users.length === 0 && oidc.length === 0) {
@@ -329,6 +335,14 @@ export const configSchema = z
           .max(100_000)
           .default(2000)
           .describe('Most sessions at once; further ones are refused (53300, in MySQL 1040).'),
+        logins: z
+          .int()
+          .min(2)
+          .max(100_000)
+          .default(1000)
+          .describe(
+            'Most clients that may be logging in at once; from one address half as many. Further ones are refused.',
+          ),
         handshake: duration('100ms', '10m')
           .prefault('15s')
           .describe('Time a client has from connecting to the end of authentication.'),
@@ -349,6 +363,10 @@ export const configSchema = z
       .describe('The log, JSON lines on standard error. Statements are not in it; they are in the journal.'),
   })
   .superRefine(({ listen, connections, tls, identity }, context) => {
+    if (tls === undefined && identity.without_tls === undefined) {
+      const message = 'is missing, and identity.without_tls is not loopback: nobody could log in';
+      context.addIssue({ code: 'custom', path: ['tls'], message });
+    }
     if (identity.oidc.length > 0 && tls === undefined) {
       const message = 'needs tls: tokens are accepted over TLS only';
       context.addIssue({ code: 'custom', path: ['identity', 'oidc'], message });

@@ -181,6 +181,7 @@ async function configText(
       ...(mariadb === null ? [] : [mysqlConnection(mariadb)]),
     ],
     identity: {
+      without_tls: 'loopback',
       users: [
         { name: 'agent', kind: 'agent', ...(await verifiers(passwords.agent)) },
         { name: 'dba', kind: 'human', groups: ['dba', 'pii-readers'], ...(await verifiers(passwords.dba)) },

@@ -5,6 +5,7 @@ import type { SessionPins } from '../policy/session-rules.ts';
 import { endSocket } from './end-socket.ts';
 import type { Analyzer, Judge } from './judge.ts';
 import type { NamesInForce } from './names-in-force.ts';
+import type { Conditions } from './proof.ts';
 import type { SessionServices } from './services.ts';
 import type { Session } from './session.ts';
 import type { UpstreamReader } from './upstream-reads.ts';
@@ -49,6 +50,9 @@ export type Reason =
   | { readonly why: 'late'; readonly seconds: number }
   | { readonly why: 'shutting down' }
   | { readonly why: 'too many sessions' }
+  | { readonly why: 'too many logins' }
+  | { readonly why: 'too many failures'; readonly seconds: number }
+  | { readonly why: 'without TLS' }
   | { readonly why: 'contradicting rules' }
   | { readonly why: 'access'; readonly message: string }
   | { readonly why: 'access unknown' }
@@ -102,6 +106,7 @@ export interface Inside {
   readonly services: SessionServices;
   /** Lets whom has proved who it is into a connection. @throws NotLetIn if it is locked, has ended, or is for others; AccessUnknown */
   admit(authenticated: Authenticated, connection: ConnectionConfig): void;
+  readonly conditions: Conditions;
   /** The judge of an identity on a connection; the same one for all its sessions there. */
   judgeOf(identity: Identity, connection: ConnectionConfig, analyzer: Analyzer): Judge;
   /** What names mean on a connection; `null` where nothing depends on it. */

@@ -5,6 +5,7 @@ import type { Config, ConnectionConfig } from '../config/config.ts';
 import type { Access } from '../identity/access.ts';
 import { AccessUnknown } from '../identity/access-unknown.ts';
 import type { Accounts } from '../identity/accounts.ts';
+import { Backoff } from '../identity/backoff.ts';
 import type { Authenticated, Identity } from '../identity/identity.ts';
 import type { TokenVerifier } from '../identity/token-verifier.ts';
 import { Budgets } from '../policy/budgets.ts';
@@ -17,6 +18,7 @@ import type { MysqlAnalyzers } from './mysql/analyzers.ts';
 import { MysqlEntrance } from './mysql/entrance.ts';
 import { NamesInForce } from './names-in-force.ts';
 import { PostgresEntrance } from './postgres/entrance.ts';
+import type { Conditions } from './proof.ts';
 import { Counters, type SessionServices } from './services.ts';
 import type { Session } from './session.ts';
 import { Turn } from './turn.ts';
@@ -73,6 +75,7 @@ const HOUSEKEEPING_MS = 500;
 export class Gateway implements Inside {
   readonly counters = new Counters();
   readonly services: SessionServices;
+  readonly conditions: Conditions;
   readonly #options: GatewayOptions;
   readonly #doors: readonly { readonly entrance: Entrance; readonly server: Server }[];
   /** One judge for each identity on each connection that has had a session. */
@@ -82,8 +85,9 @@ export class Gateway implements Inside {
   /** Takes the client's socket away from its session. */
   readonly #leaving = new Map<Session, () => Socket>();
   readonly #sockets = new Set<Socket>();
-  /** Clients that have no session yet. */
+  /** Clients that have no session yet, and how many of them each address has. */
   readonly #arriving = new Map<Arrival, Entrance>();
+  readonly #arrivingFrom = new Map<string, number>();
   /** Clients that are logged in while their upstream is being connected: they count as sessions. */
   #beginning = 0;
   readonly #housekeeping: NodeJS.Timeout;
@@ -105,6 +109,7 @@ export class Gateway implements Inside {
       now: () => performance.now(),
       ended: (session) => this.#ended(session),
     };
+    this.conditions = { backoff: new Backoff(), clearOnLoopback: config.withoutTls === 'loopback' };
     const entrances: Entrance[] = [];
     const { postgres, mysql } = config.listen;
     if (postgres !== null)
@@ -225,7 +230,20 @@ export class Gateway implements Inside {
   async #accept(socket: Socket, entrance: Entrance): Promise<void> {
     this.#track(socket);
     const arrival = new Arrival(socket);
+    const source = socket.remoteAddress ?? '';
+    const fromThere = this.#arrivingFrom.get(source) ?? 0;
+    const { logins } = this.#options.config.limits;
+    // Half of them for one address: others still get in while it opens connections and says nothing.
+    if (this.#arriving.size >= logins || fromThere >= logins / 2) {
+      this.#note(arrival, new NotLetIn('refused', 'too many logins at once', null));
+      this.#turnAway(arrival, entrance, { why: 'too many logins' });
+      return;
+    }
+    this.#arrivingFrom.set(source, fromThere + 1);
     await this.#letIn(arrival, entrance, () => entrance.enter(arrival));
+    const left = this.#arrivingFrom.get(source)! - 1;
+    if (left === 0) this.#arrivingFrom.delete(source);
+    else this.#arrivingFrom.set(source, left);
   }
 
   /** Lets a client in, within the time for it. */

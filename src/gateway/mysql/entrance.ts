@@ -94,6 +94,7 @@ export class MysqlEntrance implements Entrance {
       tokens,
       tls: tls === null ? null : createSecureContext({ cert: tls.certificate, key: tls.key, minVersion: 'TLSv1.2' }),
       mockSecret: randomBytes(32),
+      ...inside.conditions,
     };
     const own = config.connections.filter(({ protocol }) => protocol === 'mysql');
     this.#connections = new Map(own.map((connection) => [connection.name, connection]));
@@ -347,6 +348,17 @@ function errorOf(reason: Reason): Err {
       return errorFor('57P01', 'Sluice is shutting down.');
     case 'too many sessions':
       return { code: 1040, sqlState: '08004', message: 'Sluice has no free sessions: try again later.' };
+    case 'too many logins':
+      return { code: 1040, sqlState: '08004', message: 'Too many clients are logging in: try again later.' };
+    case 'too many failures':
+      return { code: 1045, sqlState: '28000', message: `Too many failed logins: try again in ${reason.seconds} s.` };
+    case 'without TLS':
+      // ER_SECURE_TRANSPORT_REQUIRED
+      return {
+        code: 3159,
+        sqlState: 'HY000',
+        message: 'Log in over TLS only: connect with --ssl-mode=VERIFY_IDENTITY.',
+      };
     case 'contradicting rules':
       return {
         code: 1045,

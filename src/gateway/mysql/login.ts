@@ -35,6 +35,7 @@ import type { Authenticated } from '../../identity/identity.ts';
 import { TokenRefused, type TokenVerifier } from '../../identity/token-verifier.ts';
 import type { User } from '../../identity/users.ts';
 import { NotLetIn } from '../entrance.ts';
+import { type Conditions, proved } from '../proof.ts';
 import { takeBytes } from '../take-bytes.ts';
 
 /** Before a client has proved who it is, it has no need to send more. */
@@ -57,7 +58,8 @@ export interface LoggedIn {
   readonly scramble: Buffer;
 }
 
-type Proved = Pick<LoggedIn, 'authenticated' | 'connection' | 'scramble'>;
+type Proof = Pick<LoggedIn, 'authenticated' | 'scramble'>;
+type Proved = Proof & Pick<LoggedIn, 'connection'>;
 /** What a client says of itself at first. */
 type Said = { readonly user: string; readonly authResponse: Buffer; readonly authPlugin: string | null };
 
@@ -69,7 +71,7 @@ export interface Greeting {
   readonly characterSet: number;
 }
 
-export interface LoginServices {
+export interface LoginServices extends Conditions {
   readonly accounts: Accounts;
   /** `null` where no tokens are accepted. */
   readonly tokens: TokenVerifier | null;
@@ -163,9 +165,8 @@ export async function login(
     throw new ProtocolViolation('asks for TLS and does not begin it');
   }
   const capabilities = agreed(response.capabilities, offered);
-  const proved = await authenticate(channel, services, response, scramble);
   return {
-    ...proved,
+    ...(await authenticate(channel, services, response, scramble)),
     database: response.database || null,
     capabilities,
     characterSet: response.characterSet,
@@ -194,10 +195,21 @@ async function authenticate(
   said: Said,
   scramble: Buffer,
 ): Promise<Proved> {
+  const { tokens } = services;
   const { user, connection } = named(said.user, services.accounts);
-  if (services.tokens !== null && user === TOKEN_USER) {
-    return { connection, ...(await byToken(channel, services.tokens, said, scramble)) };
-  }
+  const proof = await (tokens !== null && user === TOKEN_USER
+    ? proved(services, channel, null, () => byToken(channel, tokens, said, scramble))
+    : proved(services, channel, user, () => byPassword(channel, services, user, said, scramble)));
+  return { connection, ...proof };
+}
+
+async function byPassword(
+  channel: LoginChannel,
+  services: LoginServices,
+  user: string,
+  said: Said,
+  scramble: Buffer,
+): Promise<Proof> {
   const known = await services.accounts.find(user);
   const asked = methodFor(user, known, said.authPlugin, channel.isSecure, services);
   let response = said.authResponse;
@@ -207,12 +219,12 @@ async function authenticate(
     channel.send(encodeAuthSwitchRequest({ plugin: asked.plugin, data: Buffer.concat([current, Buffer.alloc(1)]) }));
     response = await channel.take();
   }
-  const proved = await proves(asked, response, current, channel);
-  if (!proved || known === null) {
+  const isProved = await proves(asked, response, current, channel);
+  if (!isProved || known === null) {
     const why = ` (using password: ${response.length > 0 ? 'YES' : 'NO'})`;
     throw new NotLetIn('authentication', 'wrong user or password', accessDenied(channel, said.user, why), said.user);
   }
-  return { authenticated: known.authenticated, connection, scramble: current };
+  return { authenticated: known.authenticated, scramble: current };
 }
 
 /**
@@ -224,7 +236,7 @@ async function byToken(
   tokens: TokenVerifier,
   { user, authResponse, authPlugin }: Said,
   scramble: Buffer,
-): Promise<Omit<Proved, 'connection'>> {
+): Promise<Proof> {
   if (!channel.isSecure) {
     // Whoever reads a token can use it: it is not asked for where others can read along.
     throw new NotLetIn('refused', 'a token without TLS', accessDenied(channel, user, ': it can log in over TLS only'));
@@ -280,7 +292,8 @@ function methodFor(
   const like =
     known?.cachingSha2 != null || known?.native != null ? known : services.accounts.likely(mockNumber(user, services));
   const isKnown = like === known;
-  const sha2 = like?.cachingSha2 == null ? null : isKnown ? like.cachingSha2 : mockCachingSha2Verifier();
+  const sha2 =
+    like?.cachingSha2 == null ? null : isKnown ? like.cachingSha2 : mockCachingSha2Verifier(like.cachingSha2.rounds);
   const native = like?.native == null ? null : isKnown ? like.native : (randomBytes(20) as NativeVerifier);
   if (sha2 !== null && wish === CLEAR_PASSWORD && isSecure) return { plugin: CLEAR_PASSWORD, verifier: sha2 };
   if (native !== null && (sha2 === null || wish === NATIVE_PASSWORD))

@@ -57,7 +57,7 @@ export class PostgresEntrance implements Entrance {
     this.#analyzer = analyzer;
     this.listen = listen;
     this.#inside = inside;
-    this.#login = { accounts, tokens, tls: tlsOf(config), mockSecret: randomBytes(32) };
+    this.#login = { accounts, tokens, tls: tlsOf(config), mockSecret: randomBytes(32), ...inside.conditions };
     this.#frontendRules = frontendRules(config.limits.messageBytes);
     const own = config.connections.filter(({ protocol }) => protocol === 'postgres');
     this.#connections = new Map(own.map((connection) => [connection.name, connection]));
@@ -199,6 +199,15 @@ function fieldsOf(reason: Reason): ErrorFields {
       return fatal('57P03', 'Sluice is shutting down.');
     case 'too many sessions':
       return fatal('53300', 'Sluice has no free sessions: try again later.');
+    case 'too many logins':
+      return fatal('53300', 'Too many clients are logging in: try again later.');
+    case 'too many failures':
+      return fatal('28000', `Too many failed logins: try again in ${reason.seconds} s.`);
+    case 'without TLS':
+      return {
+        ...fatal('28000', 'Log in over TLS only.'),
+        hint: 'Connect with sslmode=verify-full.',
+      };
     case 'contradicting rules':
       return {
         ...fatal('28000', 'The session cannot begin: the rules for it contradict each other.'),

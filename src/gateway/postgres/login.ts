@@ -31,6 +31,7 @@ import { BEARER_USER, TOKEN_USER } from '../../config/config.ts';
 import type { Accounts } from '../../identity/accounts.ts';
 import type { Authenticated } from '../../identity/identity.ts';
 import { TokenRefused, type TokenVerifier } from '../../identity/token-verifier.ts';
+import { type Conditions, proved } from '../proof.ts';
 import { takeBytes } from '../take-bytes.ts';
 import { fatal } from './errors.ts';
 
@@ -66,7 +67,7 @@ export class LoginRefused extends Error {
   }
 }
 
-export interface LoginServices {
+export interface LoginServices extends Conditions {
   readonly accounts: Accounts;
   /** `null` where no tokens are accepted. */
   readonly tokens: TokenVerifier | null;
@@ -158,9 +159,12 @@ async function authenticate(socket: Socket, tls: boolean, startup: Buffer, servi
 
 function proveIdentity(socket: Socket, tls: boolean, user: string, services: LoginServices): Promise<Authenticated> {
   const { tokens } = services;
-  if (tokens !== null && user === TOKEN_USER) return byToken(socket, tls, tokens);
-  if (tokens !== null && user === BEARER_USER) return byOAuthBearer(socket, tls, tokens);
-  return byScram(socket, tls, user, services);
+  const client = { socket, isSecure: tls };
+  if (tokens !== null && user === TOKEN_USER) return proved(services, client, null, () => byToken(socket, tls, tokens));
+  if (tokens !== null && user === BEARER_USER) {
+    return proved(services, client, null, () => byOAuthBearer(socket, tls, tokens));
+  }
+  return proved(services, client, user, () => byScram(socket, tls, user, services));
 }
 
 async function byScram(socket: Socket, tls: boolean, user: string, services: LoginServices): Promise<Authenticated> {
