@@ -74,6 +74,21 @@ describe('sluice serve, as tests start it', () => {
     }
   });
 
+  test('in shadow rules and defaults refuse nothing, and the record says what they would have done', async () => {
+    const connections = options.connections.map((connection) => ({ ...connection, default: 'deny' as const }));
+    const sluice = await startSluice({ ...options, connections, rulesYaml: NO_DELETES, shadow: true });
+    try {
+      await query(sluice, 'DELETE FROM rows WHERE false');
+      const [attempt] = sluice.journal().filter((record) => record.event === 'statement.attempt');
+      assert.equal(attempt?.verdict, 'allow');
+      assert.deepEqual(attempt?.shadow, ['default', 'no-deletes']);
+      const [loaded] = sluice.journal().filter((record) => record.event === 'rules.loaded');
+      assert.deepEqual([loaded?.mode, loaded?.version], ['shadow', attempt?.rulesVersion]);
+    } finally {
+      await sluice.stop();
+    }
+  });
+
   test('one that cannot start says why', async () => {
     await assert.rejects(startSluice({ ...options, rulesYaml: 'version: 1\nruls: []\n' }), /rules\.yaml:2:1/);
   });

@@ -52,6 +52,8 @@ export interface SluiceOptions {
   readonly needTls?: boolean;
   /** The `limits` of sluice.yaml, as written there. */
   readonly limits?: Readonly<Record<string, string | number>>;
+  /** Run it with `--shadow`. */
+  readonly shadow?: boolean;
 }
 
 /** A running `sluice serve`. */
@@ -110,11 +112,15 @@ export async function startSluice(options: SluiceOptions): Promise<Sluice> {
   writeFileSync(configFile, stringify(settings), { mode: 0o600 });
 
   const program = join(import.meta.dirname, '../src/cli/sluice.js');
-  const child = spawn(process.execPath, [program, 'serve', '--config', configFile], {
-    // Nothing of the environment, so that no SLUICE_* or PG* variable of a developer reaches it.
-    env: { PATH: process.env.PATH },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const child = spawn(
+    process.execPath,
+    [program, 'serve', '--config', configFile, ...(options.shadow ? ['--shadow'] : [])],
+    {
+      // Nothing of the environment, so that no SLUICE_* or PG* variable of a developer reaches it.
+      env: { PATH: process.env.PATH },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => {

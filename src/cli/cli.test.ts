@@ -104,6 +104,26 @@ test('rules check takes files as one set', async () => {
   assert.match(twice.err, /^b\.rules:3:\d+: rule id "two" is there already, at a\.rules:4:\d+\n$/);
 });
 
+test('rules check takes test files for what they are', async () => {
+  writeRules('pair.yaml', ['one']);
+  const test = (expect: string) =>
+    writeFileSync(
+      join(directory, 'pair.test.yaml'),
+      `given: { identity: { subject: a, kind: agent }, connection: c, default: allow }
+rules: [pair.yaml.rules]
+cases: [{ sql: SELECT 1, expect: ${expect} }]
+`,
+    );
+  test('allow');
+  const fine = await sluice(['rules', 'check', 'pair.yaml.rules', 'pair.test.yaml']);
+  assert.deepEqual([fine.code, fine.err], [0, '']);
+  test('alow');
+  writeRules('pair.yaml', ['one', 'one']);
+  const wrong = await sluice(['rules', 'check', 'pair.yaml.rules', 'pair.test.yaml']);
+  assert.equal(wrong.code, 2);
+  assert.match(wrong.err, /^pair\.yaml\.rules:4:\d+: rule id .*\npair\.test\.yaml:3:\d+: expect "alow" is not known/);
+});
+
 test('rules check finds rules that cannot mean what they say, and the names that a snapshot does not have', async () => {
   writeFileSync(
     join(directory, 'odd.rules'),

@@ -12,6 +12,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void
   sessions: async () => (await import('./sessions.ts')).addSessionsCommand,
   reload: async () => (await import('./reload.ts')).addReloadCommand,
   status: async () => (await import('./status.ts')).addStatusCommand,
+  // The last: what it prints is about all others.
+  completion: async () => (await import('./completion.ts')).addCompletionCommand,
 };
 
 /** Errors that list the mistakes in files, by name: to import their classes is to load what reads such files. */
@@ -27,8 +29,10 @@ export async function run(argv: readonly string[]): Promise<void> {
     .version(version)
     .exitOverride()
     .showHelpAfterError('(add --help for the options)');
-  // Help and what is no command need all of them.
-  const asked = Object.hasOwn(COMMANDS, argv[2] ?? '') ? [COMMANDS[argv[2]!]!] : Object.values(COMMANDS);
+  // Help, what is no command, and what is about all of them need all of them.
+  const [, , first = ''] = argv;
+  const isOne = Object.hasOwn(COMMANDS, first) && first !== 'completion';
+  const asked = isOne ? [COMMANDS[first]!] : Object.values(COMMANDS);
   for (const load of asked) (await load())(program);
 
   // `sluice sessions list | head`: the reader left, nothing is wrong. EIO: the terminal was closed.

@@ -6,6 +6,7 @@ import { readRuleFiles } from '../policy/load.ts';
 import { effectInWords, factsInWords } from '../rehearsal/facts-in-words.ts';
 import { type JudgedStatement, type JudgedText, judgeText, rehearsedMoment } from '../rehearsal/judged-text.ts';
 import { DIALECTS, type Dialect, StatementReader, usualSession } from '../rehearsal/statement-reader.ts';
+import { TEST_SUFFIX } from '../rehearsal/test-file.ts';
 import { CommandFailure, EXIT } from './failure.ts';
 import { connectionNamed, readOfflineConfig } from './offline-config.ts';
 import { printable, styled, trimmed } from './terminal.ts';
@@ -82,7 +83,7 @@ async function asked(
       connection: options.on,
       default: options.default ?? 'deny',
     };
-    return { files: options.rules, subject, dialect: 'postgres' };
+    return { files: options.rules.filter((file) => !file.endsWith(TEST_SUFFIX)), subject, dialect: 'postgres' };
   }
   const config = await readOfflineConfig(options.config);
   const connection = connectionNamed(config, options.on);

@@ -14,6 +14,7 @@ import {
   StatementReader,
   usualSession,
 } from '../rehearsal/statement-reader.ts';
+import { TEST_SUFFIX } from '../rehearsal/test-file.ts';
 import { CommandFailure, EXIT } from './failure.ts';
 import { type OfflineConfig, readOfflineConfig } from './offline-config.ts';
 import { Progress } from './progress.ts';
@@ -56,7 +57,7 @@ export function addRulesBacktest(rules: Command): void {
         .default('deny'),
     )
     .action(async (files: string[], options: RecordedOptions & { readonly default: Verdict }) => {
-      const { sections, version } = readRuleFiles(files);
+      const { sections, version } = readRuleFiles(files.filter((file) => !file.endsWith(TEST_SUFFIX)));
       const result = await overRecords(options, ({ reader, session, directory, since, config, progress }) => {
         const defaults = new Map(config?.connections.map((connection) => [connection.name, connection.default]));
         return backtest(directory, since, new RuleSet(sections.rules, version, sections), {

@@ -2,18 +2,16 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Command } from 'commander';
 import { type FileProblem, InvalidFileError } from '../config/yaml-file.ts';
-import { readTestFile, type TestFile } from '../rehearsal/test-file.ts';
+import { readTestFile, TEST_SUFFIX, type TestFile } from '../rehearsal/test-file.ts';
 import { type CaseResult, runTests, type TestRun } from '../rehearsal/test-run.ts';
 import { CommandFailure, EXIT } from './failure.ts';
 import { printable, styled, trimmed } from './terminal.ts';
-
-const SUFFIX = '.test.yaml';
 
 export function addRulesTest(rules: Command): void {
   rules
     .command('test')
     .description('Runs test files: what rules are to say to statements. Tells which rules no test made match.')
-    .argument('[files...]', `*${SUFFIX} files, rule files with such a file beside them, or directories`, ['rules'])
+    .argument('[files...]', `*${TEST_SUFFIX} files, rule files with such a file beside them, or directories`, ['rules'])
     .option('--json', 'print JSON')
     .action(async (paths: string[], options: { json?: true }) => {
       const run = await runTests(readAll(paths.flatMap(testFilesAt)));
@@ -26,12 +24,12 @@ export function addRulesTest(rules: Command): void {
 function testFilesAt(path: string): string[] {
   if (!existsSync(path)) throw new CommandFailure(EXIT.usage, `There is no ${path}.`);
   if (statSync(path).isDirectory()) {
-    const files = readdirSync(path).filter((name) => name.endsWith(SUFFIX));
-    if (files.length === 0) throw new CommandFailure(EXIT.usage, `There is no *${SUFFIX} in ${path}.`);
+    const files = readdirSync(path).filter((name) => name.endsWith(TEST_SUFFIX));
+    if (files.length === 0) throw new CommandFailure(EXIT.usage, `There is no *${TEST_SUFFIX} in ${path}.`);
     return files.sort().map((name) => join(path, name));
   }
-  if (path.endsWith(SUFFIX)) return [path];
-  const beside = path.replace(/\.ya?ml$/, SUFFIX);
+  if (path.endsWith(TEST_SUFFIX)) return [path];
+  const beside = path.replace(/\.ya?ml$/, TEST_SUFFIX);
   if (existsSync(beside)) return [beside];
   throw new CommandFailure(EXIT.usage, `There is no ${basename(beside)} beside ${path}.`);
 }

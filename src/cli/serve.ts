@@ -9,8 +9,9 @@ export function addServeCommand(program: Command): void {
     .command('serve')
     .description('Runs Sluice. SIGHUP reloads the rules, SIGTERM and SIGINT drain, a second one ends at once.')
     .option('-c, --config <file>', 'configuration file', 'sluice.yaml')
-    .action(async (options: { config: string }) => {
-      const serving = await Serving.start(options.config);
+    .option('--shadow', 'refuse and mask nothing; record what rules and defaults would have done')
+    .action(async (options: { config: string; shadow?: true }) => {
+      const serving = await Serving.start(options.config, options.shadow);
       // Node writes what it compiled when it ends well; this process may be killed, and the next would have to do it again.
       module.flushCompileCache();
       process.on('SIGHUP', () => void serving.reload('signal'));

@@ -28,6 +28,7 @@ type ReloadCause = 'signal' | 'file change' | 'administrator';
 export class Serving {
   readonly log: Log;
   readonly #config: Config;
+  readonly #shadow: boolean;
   readonly #gateway: Gateway;
   readonly #journal: Journal;
   readonly #identities: Identities;
@@ -41,6 +42,7 @@ export class Serving {
   private constructor(
     config: Config,
     log: Log,
+    shadow: boolean,
     rules: RulesInForce,
     journal: Journal,
     identities: Identities,
@@ -49,6 +51,7 @@ export class Serving {
   ) {
     this.#config = config;
     this.log = log;
+    this.#shadow = shadow;
     this.#rules = rules;
     this.#journal = journal;
     this.#identities = identities;
@@ -60,13 +63,16 @@ export class Serving {
    * Reads the configuration and the rules and serves them; resolves once clients can connect. If a part cannot be
    * started, those before it are ended. Rejects with CommandFailure, JournalError, or the system's error if an
    * address cannot be listened on.
+   *
+   * @param shadow true if all rules are shadow rules, whatever their files say
    */
-  static async start(configFile: string): Promise<Serving> {
+  static async start(configFile: string, shadow = false): Promise<Serving> {
     const settings = await readSettings(configFile);
     const { config, known, mysqlFunctions } = settings;
-    const rules = await rulesOf(settings);
+    const rules = await rulesOf(settings, shadow);
     const log = createLog(config.log.level);
     for (const warning of config.warnings) log.warn(warning);
+    if (shadow) log.warn('rules are in shadow: nothing is refused or masked by them');
     const ending: (() => void | Promise<void>)[] = [];
     try {
       const mysqlAnalyzers = new MysqlAnalyzers(mysqlFunctions);
@@ -74,7 +80,10 @@ export class Serving {
       ending.push(() => analyzer.close());
       const journal = Journal.open(config.recording.directory);
       ending.push(() => journal.close());
-      journal.append(`"rules.loaded","version":"${rules.set.version}","by":"start"`, true);
+      journal.append(
+        `"rules.loaded","version":"${rules.set.version}","by":"start"${shadow ? ',"mode":"shadow"' : ''}`,
+        true,
+      );
       const store = await openStore(config.store);
       ending.push(() => store.destroy());
       const access = await Access.open(store);
@@ -95,7 +104,7 @@ export class Serving {
       });
       ending.push(() => gateway.end());
       const identities = { users, tokens, access, credentials, logins: new Logins(store) };
-      const serving = new Serving(config, log, rules, journal, identities, gateway, ending);
+      const serving = new Serving(config, log, shadow, rules, journal, identities, gateway, ending);
       ending.push(() => serving.#files.close());
       serving.#files.watch(filesOf(config));
       const ports = await gateway.listen();
@@ -136,7 +145,7 @@ export class Serving {
       const settings = await readSettings(this.#config.file);
       const { config } = settings;
       this.#files.watch(filesOf(config));
-      const rules = await rulesOf(settings);
+      const rules = await rulesOf(settings, this.#shadow);
       const { version } = rules.set;
       if (by === 'file change' && version === was && this.#rulesFailure === null) return;
       const changes = ruleChanges(this.#rules.sections, rules.sections);
@@ -269,9 +278,9 @@ interface RulesInForce {
 }
 
 /** With the keys of their masks; paths in references to them are as in sluice.yaml. */
-async function rulesOf({ config, rules: { sections, version } }: Settings): Promise<RulesInForce> {
+async function rulesOf({ config, rules: { sections, version } }: Settings, shadow: boolean): Promise<RulesInForce> {
   const keys = await maskKeys(sections, (reference) => resolveSecret(reference, dirname(config.file), process.env));
-  return { set: new RuleSet(sections.rules, version, sections, keys), sections };
+  return { set: new RuleSet(sections.rules, version, sections, keys, shadow), sections };
 }
 
 /** The files whose changes are looked for. */

@@ -361,6 +361,23 @@ test('shadow rules that would have changed the verdict are named, and change not
   assert.deepEqual(decide(allow, [...read, effect('drop')]), { ...plain, shadow: [] });
 });
 
+test('a rule set in shadow does nothing, and neither does the default it stands before', () => {
+  const rules = [
+    rule({ id: 'reads', match: { effects: ['read'] }, action: 'allow' }),
+    rule({ id: 'no-drops', match: { effects: ['drop'] } }),
+  ];
+  const shadow = new RuleSet(rules, 'v', undefined, undefined, true);
+  const verdict = (name: EffectName, otherwise: Subject['default']) =>
+    shadow.decide({ effects: [effect(name)] }, subject({ default: otherwise }));
+  for (const otherwise of ['allow', 'hold', 'deny'] as const) {
+    for (const name of ['read', 'drop', 'insert'] as const) assert.equal(verdict(name, otherwise).action, 'allow');
+  }
+  assert.deepEqual(verdict('read', 'deny').shadow, []);
+  assert.deepEqual(verdict('insert', 'deny').shadow, ['default']);
+  assert.deepEqual(verdict('drop', 'deny').shadow, ['default', 'no-drops']);
+  assert.deepEqual(verdict('drop', 'allow').shadow, ['no-drops']);
+});
+
 test('a refusal says in one sentence what was refused, and what to do', () => {
   const words = (one: Effect, rules = [rule({ id: 'no-unbounded-deletes' })]) => refused(decide(rules, [one])).message;
   assert.equal(

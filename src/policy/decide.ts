@@ -67,15 +67,29 @@ export class RuleSet {
   readonly masks: readonly CompiledMask[];
   readonly detectors: readonly CompiledDetector[];
   readonly #session: readonly CompiledSessionRule[];
+  readonly #isShadow: boolean;
 
-  /** @param keys of maskers; without them values become NULL where one is needed */
+  /**
+   * @param keys of maskers; without them values become NULL where one is needed
+   * @param isShadow true if nothing of it, nor the default of a connection, does anything but say what it would have done
+   */
   constructor(
     rules: readonly LoadedRule[],
     version: string,
     others: OtherSections = NO_OTHERS,
     keys: MaskKeys = new Map(),
+    isShadow = false,
   ) {
     this.version = version;
+    this.#isShadow = isShadow;
+    if (isShadow) {
+      rules = rules.map(({ rule }) => ({ rule, shadow: true }));
+      others = {
+        session: [],
+        masks: others.masks.map(({ mask }) => ({ mask, shadow: true })),
+        detectors: others.detectors.map(({ detector }) => ({ detector, shadow: true })),
+      };
+    }
     this.masks = others.masks.map(({ mask, shadow }) => compileMask(mask, shadow, keys)).sort(byId);
     this.detectors = others.detectors.map(({ detector, shadow }) => compileDetector(detector, shadow, keys)).sort(byId);
     this.#session = others.session.map(compileSessionRule).sort(byId);
@@ -152,6 +166,11 @@ export class RuleSet {
     const { masks, shadowMasks, isVolatile: masksAreVolatile } = this.#masksOf(facts, subject, moment);
     shadowStricter.push(...shadowMasks);
     const outcome = { rules: matched, stable: stable && !masksAreVolatile, limits, masks };
+    if (this.#isShadow) {
+      const isUncovered = needsCover && effects.some((effect) => !coveredWithShadow.has(effect));
+      if (isUncovered) shadowStricter.push('default');
+      return { ...outcome, action: 'allow', shadow: shadowStricter.sort() };
+    }
     if (refusing !== null && refused !== null) {
       const words = refusalOf(refused, refusing.id, wordsOf(refusing));
       return { ...outcome, action: 'deny', shadow: [], rule: refusing.id, ...words, retry: 'never' };

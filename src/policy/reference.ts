@@ -64,7 +64,8 @@ In \`unless\` it is the other way round: an exception holds only if it certainly
 
 ### Trying a rule out
 
-\`mode: shadow\` on a rule, or on a file for all of it, records what the rule would have done, and does nothing.
+\`mode: shadow\` on a rule, or on a file for all of it, records what the rule would have done, and does nothing. \`sluice serve
+--shadow\` takes all rules and defaults in that way: to look for some days at what they would refuse before they do.
 
 ### What clients see
 
@@ -177,6 +178,7 @@ detectors:
 ## What this version does not do yet
 
 * Nobody can approve yet: a statement that is held is refused.
+* Nothing is estimated yet: an expression over \`estimate\` is true for deny and hold rules.
 * What \`limit\` counts is kept in memory: a restart begins anew.
 * Values are masked in results of PostgreSQL. On MySQL and MariaDB a mask or detector **refuses** every statement that would show
   one of its columns. On both, a statement is refused if it cannot be told what it shows: those on relations that the catalogue does

@@ -9,6 +9,9 @@ import { DIALECTS, type Dialect } from './statement-reader.ts';
  * `given` says who sends them and how; a case can say parts of it differently. Relative paths are from the file's directory.
  */
 
+/** How the names of test files end. */
+export const TEST_SUFFIX = '.test.yaml';
+
 const text = z.string().min(1);
 
 const identity = z.strictObject({
