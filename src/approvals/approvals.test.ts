@@ -169,7 +169,7 @@ describe('a client that waits', () => {
     const { id, ruling } = await ask(own(), undefined, other);
     await vote(id, person('ann'));
     assert.equal((await ruling).kind, 'granted');
-    other.close();
+    await other.close();
   });
 
   test('and another that waits for the same: one of them runs', async () => {
@@ -317,5 +317,5 @@ test('a store that fails lets nothing run', async () => {
   const { ruling } = await ask(own(), undefined, broken);
   assert.equal((await ruling).kind, 'unavailable');
   assert.equal(failures.length, 1);
-  broken.close();
+  await broken.close();
 });

@@ -20,15 +20,17 @@ const LOOK_MS = 500;
 /** How often requests whose time is over are closed, milliseconds. */
 const SWEEP_MS = 5_000;
 
+/** A held statement may run now, once. */
+export interface Granted {
+  readonly kind: 'granted';
+  readonly request: number;
+  /** The most rows an update or delete may change; `null` if nobody has counted them. */
+  readonly rows: number | null;
+}
+
 /** What has become of a statement that a rule holds. `request` is the ticket. */
 export type Ruling =
-  /** It may run now, once. @see rows */
-  | {
-      readonly kind: 'granted';
-      readonly request: number;
-      /** The most rows an update or delete may change; `null` if nobody has counted them. */
-      readonly rows: number | null;
-    }
+  | Granted
   /** The client has waited as long as the rule says: approval comes later, if it does. */
   | { readonly kind: 'ticket'; readonly request: number }
   | { readonly kind: 'rejected' | 'expired'; readonly request: number; readonly reason: string }
@@ -70,18 +72,28 @@ export class Approvals {
   readonly #services: ApprovalServices;
   /** Woken when a request may have changed. */
   readonly #waiting = new Map<number, Set<() => void>>();
+  /** What is being written or read for somebody. */
+  readonly #pending = new Set<Promise<unknown>>();
   readonly #looking: NodeJS.Timeout;
   readonly #sweeping: NodeJS.Timeout;
 
   constructor(services: ApprovalServices) {
     this.#services = services;
-    this.#looking = setInterval(() => void this.#look(), LOOK_MS).unref();
-    this.#sweeping = setInterval(() => void this.#sweep(), SWEEP_MS).unref();
+    this.#looking = setInterval(() => void this.#tracked(this.#look()), LOOK_MS).unref();
+    this.#sweeping = setInterval(() => void this.#tracked(this.#sweep()), SWEEP_MS).unref();
   }
 
-  close(): void {
+  /** Resolves when nothing of the store is needed any more. Whoever waits has to stop waiting first. */
+  async close(): Promise<void> {
     clearInterval(this.#looking);
     clearInterval(this.#sweeping);
+    while (this.#pending.size > 0) await Promise.all(this.#pending);
+  }
+
+  #tracked<T>(work: Promise<T>): Promise<T> {
+    this.#pending.add(work);
+    void work.finally(() => this.#pending.delete(work));
+    return work;
   }
 
   /**
@@ -91,7 +103,11 @@ export class Approvals {
    * @param asked is told which request it waits for
    * @param stop says that it need not wait any more; its reason is a {@link StopWaiting}
    */
-  async rule(question: Question, asked: (request: ApprovalRequest) => void, stop: AbortSignal): Promise<Ruling> {
+  rule(question: Question, asked: (request: ApprovalRequest) => void, stop: AbortSignal): Promise<Ruling> {
+    return this.#tracked(this.#rule(question, asked, stop));
+  }
+
+  async #rule(question: Question, asked: (request: ApprovalRequest) => void, stop: AbortSignal): Promise<Ruling> {
     try {
       const until = Date.now() + mergedApprovals(question.approvals).waitMs;
       const found = await this.#collectOrAsk(question);
@@ -279,7 +295,7 @@ export class Approvals {
       } else if (found.kind === 'expired') this.events.emit('change', { event: 'decided', request });
     } else if (found.createdAt === now && found.question.session === question.session) {
       this.events.emit('change', { event: 'requested', request: found });
-      void this.#estimate(found);
+      void this.#tracked(this.#estimate(found));
     }
     return found;
   }

@@ -1,5 +1,7 @@
 import { dirname } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import { Approvals } from '../approvals/approvals.ts';
+import { recordOf } from '../approvals/records.ts';
 import { formatAddress } from '../config/address.ts';
 import type { Address, Config, Protocol } from '../config/config.ts';
 import { resolveSecret } from '../config/secrets.ts';
@@ -88,6 +90,14 @@ export class Serving {
       ending.push(() => store.destroy());
       const access = await Access.open(store);
       ending.push(() => access.close());
+      const approvals = new Approvals({
+        store,
+        ended: ({ issuer, subject }) =>
+          access.refusal({ identity: { kind: 'human', groups: [], subject, ...(issuer && { issuer }) } }),
+        preview: null,
+        failed: (what, error) => log.error({ reason: error.message }, what),
+      });
+      ending.push(() => approvals.close());
       const credentials = new Credentials(store);
       const users = new Users(config.users);
       const tokens = await tokenVerifier(config, users);
@@ -95,6 +105,7 @@ export class Serving {
         config,
         accounts: new Accounts(users, credentials),
         access,
+        approvals,
         tokens,
         rules: rules.set,
         journal,
@@ -105,6 +116,12 @@ export class Serving {
       ending.push(() => gateway.end());
       const identities = { users, tokens, access, credentials, logins: new Logins(store) };
       const serving = new Serving(config, log, shadow, rules, journal, identities, gateway, ending);
+      approvals.events.on('change', (event) => {
+        const record = recordOf(event);
+        if (record === null) return;
+        journal.append(record, true);
+        gateway.services.turn.wake();
+      });
       ending.push(() => serving.#files.close());
       serving.#files.watch(filesOf(config));
       const ports = await gateway.listen();

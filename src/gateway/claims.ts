@@ -22,3 +22,10 @@ export function claimsInComment(text: string): ReadonlyMap<string, string> | nul
   }
   return claims;
 }
+
+/** The text without a comment of that kind, and without white space and semicolons at its ends: what it says is the same. */
+export function withoutClaims(text: string): string {
+  const claims = claimsInComment(text);
+  const bare = claims === null ? text : text.slice(0, text.lastIndexOf('/*', text.lastIndexOf('*/')));
+  return bare.replace(/^\s+|[\s;]+$/g, '');
+}

@@ -27,6 +27,7 @@ export interface GatewayOptions {
   readonly config: Config;
   readonly accounts: Accounts;
   readonly access: Access;
+  readonly approvals: SessionServices['approvals'];
   /** `null` where no tokens are accepted. */
   readonly tokens: TokenVerifier | null;
   readonly rules: RuleSet;
@@ -106,6 +107,7 @@ export class Gateway implements Inside {
       counters: this.counters,
       log,
       budgets: new Budgets(),
+      approvals: options.approvals,
       now: () => performance.now(),
       ended: (session) => this.#ended(session),
     };

@@ -297,6 +297,23 @@ export function isRefused({ verdict, facts }: JudgedStatement): boolean {
   return facts.refuses !== null || verdict.action !== 'allow';
 }
 
+/** True if it waits for people: it is not refused, and may run once they have approved it. */
+export function isHeld({ verdict, facts }: JudgedStatement): boolean {
+  return facts.refuses === null && verdict.action === 'hold';
+}
+
+/** True if nobody can make it pass. */
+export function isDenied({ verdict, facts }: JudgedStatement): boolean {
+  return facts.refuses !== null || verdict.action === 'deny';
+}
+
+/** A held statement once it has been approved: what its rules limit and mask, they limit and mask. */
+export function approved(statement: JudgedStatement): JudgedStatement {
+  if (!isHeld(statement)) return statement;
+  const { rules, shadow, stable, limits, masks } = statement.verdict;
+  return { ...statement, verdict: { action: 'allow', rules, shadow, stable, limits, masks } };
+}
+
 /** True if no values and no moment can make the statement pass: then it need not reach the server to be parsed. */
 export function isRefusedAlways({ verdict, facts }: JudgedStatement): boolean {
   return facts.refuses !== null || (verdict.action === 'deny' && verdict.stable);
@@ -324,7 +341,7 @@ function recordOf(facts: StatementFacts, verdict: Verdict, rulesVersion: string)
 
 /** The masks, and the positions of the columns they are for, from 1. */
 function masksOf({ action, masks }: Verdict): string {
-  if (action !== 'allow' || masks === null || masks.ids.length === 0) return '';
+  if (action === 'deny' || masks === null || masks.ids.length === 0) return '';
   const columns = (masks.columns ?? []).flatMap((column, index) =>
     column !== null && (column.mask !== null || column.paths.length > 0) ? [index + 1] : [],
   );
@@ -332,7 +349,7 @@ function masksOf({ action, masks }: Verdict): string {
 }
 
 /** One effect in words: `delete public.orders (none)`, `opaque: anonymous code`. */
-function describeEffect(effect: Effect): string {
+export function describeEffect(effect: Effect): string {
   if (effect.effect === 'opaque') return `opaque: ${effect.via ?? 'unknown'}`;
   const object =
     effect.object === null

@@ -1,3 +1,4 @@
+import type { Ruling } from '../approvals/approvals.ts';
 import type { OverLimit } from '../policy/budgets.ts';
 import type { DenyVerdict, HoldVerdict, Retry } from '../policy/verdict.ts';
 import { isRefused, type JudgedStatement } from './judge.ts';
@@ -42,7 +43,74 @@ export function refusalOf(
   return null;
 }
 
-/** A hold is a refusal as long as nobody can approve it. */
+/** What became of a statement that a rule holds, where it may not run. @param held the first that is held */
+export function refusedByRuling(ruling: Exclude<Ruling, { kind: 'granted' }>, held: JudgedStatement): Refusal {
+  const verdict = held.verdict as HoldVerdict;
+  const { kind } = held.facts;
+  const say = (message: string, hint: string, retry: Retry | 'later', code = '42501') =>
+    refusal(code, message, hint, verdict.rule, kind, retry, 'request' in ruling ? ruling.request : null);
+  switch (ruling.kind) {
+    case 'ticket':
+      return say(
+        verdict.message,
+        `It waits for approval as request ${ruling.request}. Once that is approved, send the same statement again.`,
+        'after_approval',
+      );
+    case 'rejected':
+      return say(
+        `Request ${ruling.request} was rejected: ${ruling.reason}`,
+        'Do not send it again. Do what the reason says, or ask whoever gave it.',
+        'never',
+      );
+    case 'expired':
+      return say(
+        `Request ${ruling.request} has ended without approval: ${ruling.reason}`,
+        'Send the statement again if it is still wanted: that asks anew.',
+        'after_approval',
+      );
+    case 'withdrawn':
+      return say(
+        'canceling statement due to user request',
+        'Its request for approval is withdrawn.',
+        'after_approval',
+        '57014',
+      );
+    case 'unavailable':
+      return say(
+        `${verdict.message} Nobody can be asked now.`,
+        'Nothing reached the database. Try again later; whoever runs Sluice can see why.',
+        'later',
+      );
+  }
+}
+
+/** It did more than was approved, and was undone. */
+export function overApproved(request: number, approved: number, changed: number, kind: string): Refusal {
+  return refusal(
+    '42501',
+    `The statement changed ${changed} rows where ${approved} were approved (request ${request}): it was rolled back.`,
+    'Send it again: that asks for approval of what it would do now.',
+    'approval',
+    kind,
+    'after_approval',
+    request,
+  );
+}
+
+/** A held statement whose meaning cannot be pinned down for whoever would approve it. */
+export function unholdable(held: JudgedStatement, why: string): Refusal {
+  const { message, rule } = held.verdict as HoldVerdict;
+  return refusal(
+    '42501',
+    `${message} It cannot wait for it here: ${why}.`,
+    'Send it alone, outside of a pipeline.',
+    rule,
+    held.facts.kind,
+    'later',
+  );
+}
+
+/** Without anybody to ask, a hold is a refusal. */
 function refusedByRule(verdict: DenyVerdict | HoldVerdict, kind: string): Refusal {
   return refusal('42501', verdict.message, verdict.hint, verdict.rule, kind, 'never');
 }
@@ -114,7 +182,11 @@ function refusal(
   by: string,
   kind: string,
   retry: Retry | 'later',
+  request: number | null = null,
 ): Refusal {
-  const detail = JSON.stringify({ sluice: { verdict: 'deny', rule: by, retry, statement: kind } });
+  const verdict = request === null ? 'deny' : 'hold';
+  const detail = JSON.stringify({
+    sluice: { verdict, rule: by, ...(request !== null && { request }), retry, statement: kind },
+  });
   return { code, message, hint, detail, by: by.replace(/[^A-Za-z0-9_.-]/g, '_') };
 }

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { Approvals } from '../approvals/approvals.ts';
 import type { ConnectionConfig } from '../config/config.ts';
 import type { CredentialUse, Identity } from '../identity/identity.ts';
 import type { Budgets } from '../policy/budgets.ts';
@@ -14,6 +15,8 @@ export class Counters {
   authenticationFailures = 0;
   allowed = 0;
   refused = 0;
+  /** Statements that wait for a person now. */
+  waiting = 0;
   violations = 0;
   cancelRequests = 0;
   upstreamFailures = 0;
@@ -33,6 +36,8 @@ export interface SessionServices {
   readonly counters: Counters;
   readonly log: Logger;
   readonly budgets: Budgets;
+  /** Asks people about what rules hold. */
+  readonly approvals: Pick<Approvals, 'rule'>;
   /** Milliseconds on the monotonic clock. */
   now(): number;
   /** The session has sent its last byte. */

@@ -1,5 +1,7 @@
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Ruling, StopWaiting } from '../approvals/approvals.ts';
+import { hashOfBinding, type Question } from '../approvals/request.ts';
 import { endSocket } from './end-socket.ts';
 import type { Judgement, Lexing } from './judge.ts';
 import { Metering } from './metering.ts';
@@ -14,6 +16,16 @@ import type { UpstreamReader } from './upstream-reads.ts';
 /** How often, and after how many milliseconds each, a server is asked to end what a session runs until it has gone. */
 const MOST_KILLS = 20;
 const KILL_AGAIN_MS = 250;
+/** What a client may send behind a statement that waits for a person, and still be noticed when it goes away, bytes. */
+const MOST_BEHIND = 64 * 1024;
+
+/** A statement that waits for people. */
+interface Hold {
+  /** Of what was asked; see `hashOfBinding`. */
+  readonly key: string;
+  readonly stop: AbortController;
+  ruling: Ruling | null;
+}
 
 /**
  * One client, one upstream connection, between login and close: what is the same whichever protocol they speak.
@@ -41,13 +53,17 @@ export abstract class Session implements TurnMember, UpstreamReader {
   /** Answers of our own. They are made only while the server has nothing in hand, and wait for the records of the turn. */
   protected readonly answers = new Outbox();
 
-  /** What the client's next message waits for: an answer of the server, or something that Sluice itself is finding out. */
-  #waiting: 'nothing' | 'server' | 'sluice' = 'nothing';
+  /** What the client's next message waits for: an answer of the server, something that Sluice itself is finding out, people. */
+  #waiting: 'nothing' | 'server' | 'sluice' | 'approval' = 'nothing';
   /** Input that waits with it. */
   #rest: Buffer | null = null;
   #restAt = 0;
   /** The judgement that was waited for. */
   #analysed: Judgement | null = null;
+  /** The statement that waits for approval, or has just got a ruling. */
+  #hold: Hold | null = null;
+  /** Tells the client that it waits; sent as soon as nothing of the server's is under way. */
+  #notice: Buffer | null = null;
 
   #inTurn = false;
   /** True from the first recorded message of this turn on: what follows may have to be taken back. */
@@ -120,6 +136,8 @@ export abstract class Session implements TurnMember, UpstreamReader {
   protected abstract encodeFatal(code: string, message: string): Buffer;
   /** The code for {@link encodeFatal} by which clients know that the identity of the session has ended. */
   protected abstract readonly identityEnded: string;
+  /** Tells a client that its statement waits for approval, and under which number; `null` where the protocol has no such message. */
+  protected abstract encodeWaiting(request: number, message: string): Buffer | null;
   /** What says to the server that the session is over. */
   protected abstract readonly farewell: Buffer;
   /** The session is over: settles what has no answer. */
@@ -134,6 +152,7 @@ export abstract class Session implements TurnMember, UpstreamReader {
     if (this.#rest !== null) {
       this.#rest = Buffer.concat([this.#rest.subarray(this.#restAt), chunk]);
       this.#restAt = 0;
+      if (this.#rest.length > MOST_BEHIND) this.#client.pause();
       return;
     }
     this.#read(chunk, 0);
@@ -145,7 +164,8 @@ export abstract class Session implements TurnMember, UpstreamReader {
       if (this.#waiting !== 'nothing' && !this.#closed) {
         this.#rest = chunk;
         this.#restAt = at;
-        this.#client.pause();
+        // Whose statement waits for a person may go away meanwhile: only who is read from is noticed.
+        if (this.#waiting !== 'approval' || chunk.length - at > MOST_BEHIND) this.#client.pause();
       }
     } catch (error) {
       this.#clientFailed(error);
@@ -186,6 +206,63 @@ export abstract class Session implements TurnMember, UpstreamReader {
     if (this.#waiting === 'nothing' && !this.#upstreamFull && !this.#clientFull && !this.#closed) this.#client.resume();
   }
 
+  // --- Approval ----------------------------------------------------------------------------------------------------
+
+  /**
+   * What people say to statements that a rule holds, at this execution of them; `null` while that is waited for. A grant is
+   * used up by returning it here.
+   */
+  protected rulingOn(question: Question): Ruling | null {
+    const key = hashOfBinding(question.binding);
+    const hold = this.#hold;
+    this.#hold = null;
+    // What was judged again while it waited may be another question by now: then the answer is not for it.
+    if (hold?.ruling != null && hold.key === key) return hold.ruling;
+    this.#ask(question, key);
+    return null;
+  }
+
+  #ask(question: Question, key: string): void {
+    const hold: Hold = { key, stop: new AbortController(), ruling: null };
+    this.#hold = hold;
+    this.#waiting = 'approval';
+    const { approvals, counters } = this.services;
+    counters.waiting++;
+    const asked = ({ id }: { readonly id: number }): void => {
+      if (this.#closed || this.#hold !== hold) return;
+      this.#notice = this.encodeWaiting(id, question.message);
+      this.#sendNotice();
+    };
+    void approvals.rule(question, asked, hold.stop.signal).then((ruling) => {
+      counters.waiting--;
+      if (this.#closed || this.#hold !== hold) return;
+      this.#notice = null;
+      hold.ruling = ruling;
+      this.lastActivity = this.services.now();
+      this.#resume();
+      if (this.#draining && this.isIdle) this.#drainNow();
+    });
+  }
+
+  #sendNotice(): void {
+    if (this.#notice === null || !this.upstreamAtBoundary) return;
+    this.toClient.addMessage(this.#notice);
+    this.#notice = null;
+    this.#join();
+  }
+
+  /** True while a statement waits for a person. */
+  get isHeld(): boolean {
+    return this.#waiting === 'approval';
+  }
+
+  /** A held statement waits no longer: its client wants it no more, or cannot wait. @returns false if none waits */
+  stopWaiting(why: StopWaiting): boolean {
+    if (!this.isHeld) return false;
+    this.#hold?.stop.abort(why);
+    return true;
+  }
+
   // --- Judging -----------------------------------------------------------------------------------------------------
 
   /** The judgement of a text, or `null` if it has to be waited for. */
@@ -222,6 +299,11 @@ export abstract class Session implements TurnMember, UpstreamReader {
   }
 
   // --- The end of a turn -------------------------------------------------------------------------------------------
+
+  /** Has what is staged sent at the end of this turn. */
+  protected joinTurn(): void {
+    this.#join();
+  }
 
   #join(): void {
     if (this.#inTurn) return;
@@ -312,6 +394,7 @@ export abstract class Session implements TurnMember, UpstreamReader {
       );
       this.fatal('08006', `The upstream of connection "${name}" broke the protocol.`, 'upstream broke the protocol');
     }
+    this.#sendNotice();
     if (!this.toClient.isEmpty && !this.toClient.writeTo(this.#client)) this.#upstream.pause();
     this.#serverSpoke();
     if (this.#draining && this.isIdle) this.#drainNow();
@@ -352,12 +435,16 @@ export abstract class Session implements TurnMember, UpstreamReader {
 
   /** True while the server owes nothing and the client says nothing, in a transaction or not. */
   isSilentSince(time: number): boolean {
-    return !this.owesAnswers && this.lastActivity < time;
+    return !this.owesAnswers && !this.isHeld && this.lastActivity < time;
   }
 
   /** The client sent its last byte. The server answers what it has in hand and ends the session, as it would without us. */
   clientEnded(): void {
     if (this.#closed) return;
+    if (this.isHeld) {
+      this.clientClosed('client closed');
+      return;
+    }
     this.#clientGone = true;
     this.#join();
   }
@@ -379,6 +466,7 @@ export abstract class Session implements TurnMember, UpstreamReader {
 
   /** Ends the session with an error for the client. @param code SQLSTATE */
   terminate(code: string, message: string, reason: string): void {
+    this.stopWaiting('leave');
     this.fatal(code, message, reason);
   }
 
@@ -407,6 +495,8 @@ export abstract class Session implements TurnMember, UpstreamReader {
   /** Ends the session as soon as no transaction is open. */
   drain(): void {
     this.#draining = true;
+    // Its request stays open: sent again elsewhere, the statement collects what is decided.
+    if (this.stopWaiting('leave')) return;
     if (this.isIdle) this.#drainNow();
   }
 
@@ -458,6 +548,7 @@ export abstract class Session implements TurnMember, UpstreamReader {
   protected end(reason: string): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#hold?.stop.abort('withdraw' satisfies StopWaiting);
     this.#endReason ||= reason;
   }
 

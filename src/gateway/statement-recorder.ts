@@ -73,9 +73,18 @@ export class StatementRecorder {
       `"connection":${JSON.stringify(start.connection.name)}`;
   }
 
-  /** Statements that are about to be forwarded. @param binds JSON text, `null` where there are none */
-  attempted(via: Via, statements: readonly JudgedStatement[], binds: string | null): Execution {
-    for (let i = 0; i < statements.length; i++) this.#attempt(via, statements[i]!, binds);
+  /**
+   * Statements that are about to be forwarded.
+   * @param binds JSON text, `null` where there are none
+   * @param request for approval by which they may run, if they were held
+   */
+  attempted(
+    via: Via,
+    statements: readonly JudgedStatement[],
+    binds: string | null,
+    request: number | null = null,
+  ): Execution {
+    for (let i = 0; i < statements.length; i++) this.#attempt(via, statements[i]!, binds, request);
     this.#services.counters.allowed += statements.length;
     return new Execution(statements, this.statements - statements.length + 1, this.#services.now());
   }
@@ -128,10 +137,11 @@ export class StatementRecorder {
     this.#services.turn.wake();
   }
 
-  #attempt(via: Via, statement: JudgedStatement, binds: string | null): void {
+  #attempt(via: Via, statement: JudgedStatement, binds: string | null, request: number | null = null): void {
     this.statements++;
     const head = `"statement.attempt",${this.#session},"statement":${this.statements},"via":"${via}",${statement.record}`;
-    this.#journal.append(binds === null ? head : `${head},"binds":${binds}`, false);
+    const fields = request === null ? head : `${head},"approval":${request}`;
+    this.#journal.append(binds === null ? fields : `${fields},"binds":${binds}`, false);
   }
 }
 

@@ -126,6 +126,7 @@ function startSession() {
     counters: new Counters(),
     log: pino({ level: 'silent' }),
     budgets: new Budgets(),
+    approvals: { rule: async () => ({ kind: 'unavailable' as const, reason: 'nobody is there' }) },
     now: () => performance.now(),
     ended: () => undefined,
   };

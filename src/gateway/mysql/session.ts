@@ -189,6 +189,10 @@ export class MysqlSession extends Session implements PacketSink {
   }
 
   /** ER_CLIENT_INTERACTION_TIMEOUT: what a client finds instead of an answer when the server has ended the connection. */
+  protected encodeWaiting(): null {
+    return null;
+  }
+
   protected get identityEnded(): string {
     return '57P05';
   }

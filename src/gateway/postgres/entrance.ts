@@ -27,6 +27,7 @@ import { cancelUpstream, connectUpstream, type Upstream, UpstreamError } from '.
 
 /** Who may cancel what: the key the client was given, and the one the upstream gave us. */
 interface CancelKey {
+  readonly session: Session;
   readonly secretKey: Buffer;
   readonly upstream: UpstreamConfig;
   readonly upstreamKey: Buffer;
@@ -126,7 +127,7 @@ export class PostgresEntrance implements Entrance {
         claimed,
       },
       this.#shared(upstream.parameters),
-      upstream.searchPath,
+      upstream.roleAndPath,
     );
     const record =
       `"upstream":{"pid":${upstream.processId}},"claimed":${JSON.stringify({ application_name: application ?? null })},` +
@@ -159,7 +160,7 @@ export class PostgresEntrance implements Entrance {
   // --- Cancel ------------------------------------------------------------------------------------------------------
 
   #addCancelKey(session: Session, { processId, secretKey: upstreamKey }: Upstream, secretKey: Buffer): void {
-    const key = { secretKey, upstream: session.start.connection.upstream, upstreamKey };
+    const key = { secretKey, session, upstream: session.start.connection.upstream, upstreamKey };
     const keys = this.#cancelKeys.get(processId);
     if (keys === undefined) this.#cancelKeys.set(processId, [key]);
     else keys.push(key);
@@ -181,6 +182,8 @@ export class PostgresEntrance implements Entrance {
     counters.cancelRequests++;
     for (const key of this.#cancelKeys.get(processId) ?? []) {
       if (key.secretKey.length !== secretKey.length || !timingSafeEqual(key.secretKey, secretKey)) continue;
+      // What waits for a person has not reached the server.
+      if (key.session.stopWaiting('withdraw')) return;
       try {
         await cancelUpstream(key.upstream, processId, key.upstreamKey);
       } catch (error) {

@@ -22,6 +22,8 @@ export const EXPECT = {
   maybeSync: 11,
   /** Messages of our own: everything up to ReadyForQuery. */
   own: 12,
+  /** One message of our own in the place of a part of the client's. */
+  hidden: 13,
 } as const;
 
 export type Expectation = (typeof EXPECT)[keyof typeof EXPECT];

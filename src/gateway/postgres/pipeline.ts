@@ -1,4 +1,5 @@
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
+import type { Granted } from '../../approvals/approvals.ts';
 import type { NameChange } from '../../statements/facts.ts';
 import type { Judge, JudgedStatement, Judgement } from '../judge.ts';
 import type { Refusal } from '../refusal.ts';
@@ -10,6 +11,8 @@ import { confirmChange, NameChangeSent, NameTable, undoChange } from './names.ts
 /** A statement the server has, or is about to have, ready by name. */
 export interface Prepared {
   judgement: Judgement;
+  /** The types its Parse declares for the parameters, as bytes. */
+  readonly types: string;
   /** True once a record holds the text. */
   recorded: boolean;
   /** The body of the RowDescription that the server gave of it, whose formats mean nothing; `null` if it gave none. */
@@ -23,6 +26,8 @@ export interface Portal {
   readonly start: number;
   readonly at: number;
   readonly end: number;
+  /** The approval by which it runs, once it does. */
+  grant: Granted | null;
   /** The body of the RowDescription that the server gave of it. */
   description: Buffer | null;
   /** The segment in which the client last asked for one; 0 if it did not. */
@@ -185,6 +190,18 @@ export class Pipeline {
     }
     this.#expected.push(EXPECT.sync, null);
     this.#endSegment();
+  }
+
+  /** One message of our own, whose answer is not for the client. @param execution what it is a part of */
+  sentHidden(execution: Execution | null): void {
+    this.#sentExtended(EXPECT.hidden, execution);
+  }
+
+  /** An answer that may be to a message of our own. @returns false if it is the client's */
+  settleHidden(): boolean {
+    if (this.#expected.kind() !== EXPECT.hidden) return false;
+    this.#expected.shift();
+    return true;
   }
 
   /** Messages of our own, that end with a Sync: their answers, up to ReadyForQuery, are not for the client. */
@@ -401,7 +418,7 @@ export class Pipeline {
     this.namesInFlight--;
     if (!succeeded) return;
     if (change.op === 'prepare' || change.op === 'declare') {
-      const made = { judgement: this.#judge.judgePrepared(statement), recorded: true, description: null };
+      const made = { judgement: this.#judge.judgePrepared(statement), types: '', recorded: true, description: null };
       if (change.op === 'prepare') this.prepared.set(nameInText(change.name), made);
       else this.cursors.set(nameInText(change.name), made);
     } else if (change.op === 'deallocate') this.prepared.set(nameInText(change.name), null);

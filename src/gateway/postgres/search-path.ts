@@ -9,17 +9,17 @@ import {
 import type { Effect, StatementFacts } from '../../statements/facts.ts';
 
 /**
- * The search path of a session, as the server has it.
+ * The role and the search path of a session, as the server has them.
  *
- * It is asked of the server itself, because what `search_path` means depends on the role, on which schemas exist and on
+ * They are asked of the server itself, because what `search_path` means depends on the role, on which schemas exist and on
  * temporary tables: when the session begins, and again after a statement that may have changed any of these.
  */
 
 /** A statement and a portal of our own, so that the client's unnamed ones stay what they are. */
 const NAME = 'sluice search path';
-const EXISTING = 'SELECT n::text FROM unnest(current_schemas(true)) AS n';
+const EXISTING = 'SELECT n::text FROM unnest(array_prepend(current_user::name, current_schemas(true))) AS n';
 
-/** Asks for the schemas that are searched; one row for each. Ends with a Sync. */
+/** Asks for the role, in the first row, and the schemas that are searched, one row for each. Ends with a Sync. */
 export const ASK_SEARCH_PATH = Buffer.concat([
   encodeParse({ statement: NAME, text: EXISTING, parameterTypes: [] }),
   encodeBind({ portal: NAME, statement: NAME, parameterFormats: [], parameters: [], resultFormats: [] }),
@@ -30,14 +30,24 @@ export const ASK_SEARCH_PATH = Buffer.concat([
   encodeSync(),
 ]);
 
-/**
- * The path as NameContext has it, from the DataRows of the answer.
- * @param rows bodies of the DataRow messages
- * @returns `[]`, which resolves no name, if the session has temporary tables: they are searched first, and no catalogue
- *   but the session's own has them
- */
-export function searchPathOf(rows: readonly Buffer[]): readonly string[] {
-  const schemas = rows.map((row) => decodeDataRow(row)[0]?.toString('utf8') ?? '');
+/** Whose rights a session has, and where it looks for unqualified names. */
+export interface RoleAndPath {
+  /** `current_user`; empty if it could not be asked. */
+  readonly role: string;
+  /**
+   * As NameContext has it: `[]`, which resolves no name, if the session has temporary tables: they are searched first, and
+   * no catalogue but the session's own has them.
+   */
+  readonly path: readonly string[];
+}
+
+/** @param rows bodies of the DataRow messages of the answer */
+export function roleAndPathOf(rows: readonly Buffer[]): RoleAndPath {
+  const [role = '', ...schemas] = rows.map((row) => decodeDataRow(row)[0]?.toString('utf8') ?? '');
+  return { role, path: pathOf(schemas) };
+}
+
+function pathOf(schemas: readonly string[]): readonly string[] {
   if (schemas.some((name) => name.startsWith('pg_temp'))) return [];
   // pg_catalog is searched first unless it is written elsewhere in search_path; only then does it count as a part of it.
   return schemas[0] === 'pg_catalog' ? schemas.slice(1) : schemas;

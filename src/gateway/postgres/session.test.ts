@@ -157,6 +157,7 @@ function startSession(ruleId = 'no-delete', Session = PostgresSession) {
       counters: new Counters(),
       log: pino({ level: 'silent' }),
       budgets: new Budgets(),
+      approvals: { rule: async () => ({ kind: 'unavailable' as const, reason: 'nobody is there' }) },
       now: () => performance.now(),
       ended: () => undefined,
     },
@@ -179,7 +180,7 @@ function startSession(ruleId = 'no-delete', Session = PostgresSession) {
       claimed: new Map(),
     },
     new Map(),
-    [],
+    { role: 'app', path: [] },
   );
   const attempts = () => journal.records.filter((record) => record.startsWith('"statement.attempt"'));
   return { session, journal, client, upstream, attempts };

@@ -7,28 +7,53 @@ import {
   decodeNotificationResponse,
   decodeParameterStatus,
   encodeErrorResponse,
+  encodeNoticeResponse,
   encodeNotificationResponse,
   encodeReadyForQuery,
 } from '../../../protocols/postgres/backend.ts';
 import { type FrameRules, Framer, type FrameSink } from '../../../protocols/postgres/framing.ts';
 import {
   decodeFunctionCall,
+  encodeBind,
   encodeExecute,
   encodeFlush,
   encodeQuery,
+  encodeSync,
   encodeTerminate,
   FRONTEND,
 } from '../../../protocols/postgres/frontend.ts';
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
+import type { Granted } from '../../approvals/approvals.ts';
+import type { Question } from '../../approvals/request.ts';
 import { isMasked, REDACTED } from '../../masking/masker.ts';
+import type { Meter } from '../../policy/budgets.ts';
+import type { HoldVerdict } from '../../policy/verdict.ts';
 import { opaqueText, type StatementFacts } from '../../statements/facts.ts';
 import { isUnsafeEncoding } from '../../statements/postgres/encodings.ts';
 import { literalsInText } from '../../statements/postgres/literals-in-text.ts';
-import { isRefused, isRefusedAlways, isStable, type JudgedStatement, type Judgement } from '../judge.ts';
-import { UNMETERED } from '../metering.ts';
+import { claimsInComment, withoutClaims } from '../claims.ts';
+import {
+  approved,
+  describeEffect,
+  isDenied,
+  isHeld,
+  isRefused,
+  isRefusedAlways,
+  isStable,
+  type JudgedStatement,
+  type Judgement,
+} from '../judge.ts';
 import { momentOf } from '../moment.ts';
 import { judgeWithNames } from '../names-in-text.ts';
-import { type Refusal, refusalOf, unmaskable, writesMaskBack } from '../refusal.ts';
+import {
+  overApproved,
+  type Refusal,
+  refusalOf,
+  refusedByRuling,
+  unholdable,
+  unmaskable,
+  writesMaskBack,
+} from '../refusal.ts';
 import { mayChangeSchema } from '../schema-changes.ts';
 import type { SessionServices, SessionStart } from '../services.ts';
 import { Session } from '../session.ts';
@@ -41,16 +66,43 @@ import { type ResultSettings, resultSettings } from './masked-results.ts';
 import { isAscii, isLatin1, nameAt, nameInText, nulAt, targetOf } from './message-names.ts';
 import { Described, Pipeline, type Portal, type Prepared, SKIP } from './pipeline.ts';
 import { ResultMasking } from './result-masking.ts';
-import { ASK_SEARCH_PATH, mayChangeSearchPath, searchPathOf } from './search-path.ts';
+import { ASK_SEARCH_PATH, mayChangeSearchPath, type RoleAndPath, roleAndPathOf } from './search-path.ts';
 import { TextReading } from './text-reading.ts';
 
 const READY_IDLE = encodeReadyForQuery('I');
 const FLUSH = encodeFlush();
+const SYNC = encodeSync();
+const BIND_UNNAMED = encodeBind({
+  portal: '',
+  statement: '',
+  parameterFormats: [],
+  parameters: [],
+  resultFormats: [],
+});
+const EXECUTE_UNNAMED = encodeExecute({ portal: '', maxRows: 0 });
 /** What a Describe is about, as its byte. */
 const PORTAL = 0x50; // P
 
 /** Begins the name of the portal that does not exist, so that nobody can make it exist; the server reads 63 bytes of it. */
 const NONCE = randomBytes(9).toString('base64url');
+
+/** What becomes of statements at one execution of them. */
+interface Decided {
+  readonly statements: readonly JudgedStatement[];
+  readonly refusal: Refusal | null;
+  readonly meter: Meter | null;
+  /** By which they run though a rule holds them. */
+  readonly grant: Granted | null;
+}
+
+/** A statement that may change so many rows and no more. */
+interface Guard {
+  readonly execution: Execution;
+  readonly request: number;
+  readonly rows: number;
+  /** True if the client sent a Query, and waits for its ReadyForQuery. */
+  readonly isQuery: boolean;
+}
 
 /**
  * A session in PostgreSQL's protocol: what each message means for what is judged, staged and settled.
@@ -81,6 +133,10 @@ export class PostgresSession extends Session implements FrameSink {
   /** Rows of the answer to our own question for it, and what has come so far of a message of that answer. */
   #pathRows: Buffer[] = [];
   #ownPieces: Buffer[] = [];
+  /** The role it acts as, when that was last asked. */
+  #role: string;
+  /** What runs with an approved number of rows: nothing else is sent before it has ended. */
+  #guard: Guard | null = null;
   /** The prepared statement that was bound last. */
   #lastBound = '';
   /** The tag that came last. */
@@ -91,7 +147,7 @@ export class PostgresSession extends Session implements FrameSink {
   /**
    * @param frontendRules bounds of what a client may send
    * @param parameters the upstream's, as ParameterStatus messages gave them during its start
-   * @param path the schemas it searches; empty if that does not matter or is not known
+   * @param roleAndPath as the server says; empty if that does not matter
    */
   constructor(
     services: SessionServices,
@@ -100,9 +156,10 @@ export class PostgresSession extends Session implements FrameSink {
     upstream: Socket,
     start: SessionStart,
     parameters: ReadonlyMap<string, string>,
-    path: readonly string[],
+    { role, path }: RoleAndPath,
   ) {
     super(services, client, upstream, start, path);
+    this.#role = role;
     this.#pipeline = new Pipeline(this.recorder, start.judge);
     this.#reading = new TextReading(parameters);
     this.#fromClient = new Framer(this, frontendRules);
@@ -134,6 +191,15 @@ export class PostgresSession extends Session implements FrameSink {
 
   protected isViolation(error: unknown): error is Error {
     return error instanceof ProtocolViolation;
+  }
+
+  protected encodeWaiting(request: number, message: string): Buffer {
+    return encodeNoticeResponse({
+      severity: 'NOTICE',
+      severityNonLocalized: 'NOTICE',
+      code: '00000',
+      message: `${message} Waiting for it as request ${request}.`,
+    });
   }
 
   protected get identityEnded(): string {
@@ -169,7 +235,8 @@ export class PostgresSession extends Session implements FrameSink {
       return true;
     }
     // What is sent before the upstream has been told to cancel could be what it cancels.
-    if (this.metering.isCancelling && type !== FRONTEND.terminate) return this.waitForServer();
+    if ((this.metering.isCancelling || this.#guard !== null) && type !== FRONTEND.terminate)
+      return this.waitForServer();
     switch (type) {
       case FRONTEND.bind:
         return this.#bind(bytes, start, end);
@@ -233,23 +300,29 @@ export class PostgresSession extends Session implements FrameSink {
     const judgement = this.#judge(bytes, start + 5, end - 1);
     if (judgement === null) return false;
     if (judgement.usesNames && this.#namesUnsettled()) return this.waitForServer();
+    const decided = this.#passes(judgement) ? null : this.#decide(judgement, null, true);
+    if (decided === 'wait') return false;
     this.keepForAgain(bytes, start, end);
 
-    const passes = this.#passes(judgement);
-    const statements = passes ? judgement.statements : this.#atMoment(judgement, null);
-    const meter = passes ? UNMETERED : this.metering.begin(statements);
-    const refusal =
-      (passes ? null : (this.#refusalOf(statements) ?? meter.refusal)) ?? this.#writesBack(statements, null);
+    const statements = decided?.statements ?? judgement.statements;
+    const refusal = decided?.refusal ?? this.#writesBack(statements, null);
     if (refusal !== null) {
       this.recorder.refused('query', statements, null, refusal);
       this.#refuseSimple(refusal);
       return true;
     }
-    this.toUpstream.add(bytes, start, end);
-    const execution = statements.length === 0 ? null : this.recorder.attempted('query', statements, null);
+    const grant = decided?.grant ?? null;
+    const execution =
+      statements.length === 0 ? null : this.recorder.attempted('query', statements, null, grant?.request ?? null);
     if (execution !== null) execution.masking = ResultMasking.of(statements, null, this.toClient);
-    if (meter.meter !== null) this.metering.attach(execution!, meter.meter);
+    if (decided?.meter != null) this.metering.attach(execution!, decided.meter);
     this.#noteSent(judgement, statements);
+    if (grant?.rows != null && isGuarded(statements, true)) {
+      this.#sendGuarded(bytes.subarray(start + 5, end), execution!);
+      this.#guard = { execution: execution!, request: grant.request, rows: grant.rows, isQuery: true };
+      return true;
+    }
+    this.toUpstream.add(bytes, start, end);
     this.#pipeline.sentQuery(execution);
     return true;
   }
@@ -294,7 +367,8 @@ export class PostgresSession extends Session implements FrameSink {
       this.#refuseExtended(refusal);
       return true;
     }
-    const prepared: Prepared = { judgement, recorded: statements.length === 0, description: null };
+    const types = textEnd + 3 === end ? '' : bytes.toString('latin1', textEnd + 1, end);
+    const prepared: Prepared = { judgement, types, recorded: statements.length === 0, description: null };
     this.#parsed.push(prepared);
     this.toUpstream.add(bytes, start, end);
     this.#pipeline.sentParse(name, prepared);
@@ -317,6 +391,7 @@ export class PostgresSession extends Session implements FrameSink {
       start,
       at: nameEnd + 1,
       end,
+      grant: null,
       description: null,
       describedIn: 0,
     });
@@ -351,13 +426,12 @@ export class PostgresSession extends Session implements FrameSink {
     if (judgement === null) return false;
     prepared.judgement = judgement;
     if (judgement.usesNames && this.#namesUnsettled()) return this.waitForServer();
+    const decided = this.#passes(judgement) ? null : this.#decide(judgement, portal, bytes.readInt32BE(end - 4) === 0);
+    if (decided === 'wait') return false;
     this.keepForAgain(bytes, start, end);
 
-    const passes = this.#passes(judgement);
-    const statements = passes ? judgement.statements : this.#atMoment(judgement, portal);
-    const meter = passes ? UNMETERED : this.metering.begin(statements);
-    const refusal =
-      (passes ? null : (this.#refusalOf(statements) ?? meter.refusal)) ?? this.#writesBack(statements, portal);
+    const statements = decided?.statements ?? judgement.statements;
+    const refusal = decided?.refusal ?? this.#writesBack(statements, portal);
     const binds = portal === null || statements.length === 0 ? null : bindsOf(portal, statements);
     prepared.recorded = true;
     if (refusal !== null) {
@@ -365,12 +439,18 @@ export class PostgresSession extends Session implements FrameSink {
       this.#refuseExtended(refusal);
       return true;
     }
-    const execution = statements.length === 0 ? null : this.recorder.attempted('execute', statements, binds);
+    const grant = decided?.grant ?? null;
+    const execution =
+      statements.length === 0 ? null : this.recorder.attempted('execute', statements, binds, grant?.request ?? null);
     if (execution !== null) this.#maskExecute(execution, portal, bytes, start, nameEnd);
     this.toUpstream.add(bytes, start, end);
-    if (meter.meter !== null) this.metering.attach(execution!, meter.meter);
+    if (decided?.meter != null) this.metering.attach(execution!, decided.meter);
     this.#noteSent(judgement, statements);
     this.#pipeline.sentExecute(execution);
+    if (grant?.rows != null && isGuarded(statements, false)) {
+      this.toUpstream.addMessage(FLUSH);
+      this.#guard = { execution: execution!, request: grant.request, rows: grant.rows, isQuery: false };
+    }
     return true;
   }
 
@@ -432,7 +512,7 @@ export class PostgresSession extends Session implements FrameSink {
 
   /** Something the server may know by a name that Sluice has not seen defined. */
   #unknown(what: string): Prepared {
-    return { judgement: this.#opaque('', `unknown ${what}`), recorded: true, description: null };
+    return { judgement: this.#opaque('', `unknown ${what}`), types: '', recorded: true, description: null };
   }
 
   /** True while a statement is in flight, or a name undecided, that a statement with names depends on. */
@@ -474,6 +554,77 @@ export class PostgresSession extends Session implements FrameSink {
       settings: this.#reading.settings,
     });
     return statements.map((statement) => this.start.judge.atMoment(statement, moment));
+  }
+
+  /**
+   * What is done about statements that do not just pass; `'wait'` if people are asked.
+   * @param wantsAllRows false if the client will ask for the rest of the rows later
+   */
+  #decide(judgement: Judgement, portal: Portal | null, wantsAllRows: boolean): Decided | 'wait' {
+    const statements = this.#atMoment(judgement, portal);
+    const refusal = this.#refusalOf(statements, isDenied) ?? this.#writesBack(statements, portal);
+    if (refusal !== null) return { statements, refusal, meter: null, grant: null };
+    const held = statements.find(isHeld);
+    if (held === undefined) return { statements, ...this.metering.begin(statements), grant: null };
+    if (portal !== null && portal.grant !== null) {
+      // More of its rows: the statement itself does not run again.
+      return { statements: statements.map(approved), refusal: null, meter: null, grant: portal.grant };
+    }
+    const why = wantsAllRows || !isGuarded(statements, false) ? this.#whyNotHeld() : 'its rows are asked for in parts';
+    if (why !== null) return { statements, refusal: unholdable(held, why), meter: null, grant: null };
+    const ruling = this.rulingOn(this.#questionAbout(judgement, statements, held, portal));
+    if (ruling === null) return 'wait';
+    if (ruling.kind !== 'granted')
+      return { statements, refusal: refusedByRuling(ruling, held), meter: null, grant: null };
+    if (portal !== null) portal.grant = { ...ruling, rows: null };
+    const granted = statements.map(approved);
+    return { statements: granted, ...this.metering.begin(granted), grant: ruling };
+  }
+
+  /** Why nobody can be asked now: what they would approve could be something else for the server. */
+  #whyNotHeld(): string | null {
+    if (this.#pipeline.hasFailed) return 'its transaction has failed';
+    if (this.names.isPathUnsure) return 'a statement before it may have changed what its names mean';
+    return null;
+  }
+
+  #questionAbout(
+    judgement: Judgement,
+    statements: readonly JudgedStatement[],
+    held: JudgedStatement,
+    portal: Portal | null,
+  ): Question {
+    const { identity, connection, claimed } = this.start;
+    const verdict = held.verdict as HoldVerdict;
+    // What runs by a name is what the name stands for now.
+    const named = statements.flatMap(({ facts }) => [
+      ...facts.executes.map((name) => this.#preparedNamed(nameInText(name))?.judgement.text ?? ''),
+      ...(facts.fetches === undefined ? [] : [this.#cursorNamed(nameInText(facts.fetches))?.judgement.text ?? '']),
+    ]);
+    return {
+      binding: {
+        issuer: identity.issuer ?? '',
+        subject: identity.subject,
+        connection: connection.name,
+        database: connection.upstream.database,
+        role: this.#role,
+        path: this.names.current.searchPath,
+        rules: judgement.rules.version,
+        statement: [withoutClaims(judgement.text), ...named].join('\n-- runs: '),
+        binds: portal === null ? null : typedBinds(portal),
+      },
+      identity,
+      session: this.id,
+      kind: held.facts.kind,
+      fingerprint: held.facts.fingerprint,
+      rule: verdict.rule,
+      message: verdict.message,
+      effects: statements.flatMap(({ facts }) => facts.effects.map(describeEffect)),
+      approvals: statements.flatMap((one) => (isHeld(one) ? (one.verdict as HoldVerdict).approvals : [])),
+      claimed: Object.fromEntries([...claimed, ...(claimsInComment(judgement.text) ?? [])]),
+      inTransaction: this.#pipeline.isInTransaction,
+      isGuarded: isGuarded(statements, portal === null),
+    };
   }
 
   /** Why these statements may not run, or `null`. */
@@ -521,6 +672,46 @@ export class PostgresSession extends Session implements FrameSink {
     }
     this.toUpstream.addMessage(encodeExecute({ portal: `${NONCE} sluice refused this by ${refusal.by}`, maxRows: 0 }));
     this.#pipeline.sentRefusedExecute(refusal);
+  }
+
+  // --- Guarding a number of rows -----------------------------------------------------------------------------------
+
+  /**
+   * Sends the text of a Query in the extended protocol, where the work is not committed before its Sync: so that what
+   * changes too many rows can still be undone, with or without a transaction of the client's. A Query as well leaves
+   * nothing behind of what was unnamed before it.
+   *
+   * @param text with the NUL at its end
+   */
+  #sendGuarded(text: Buffer, execution: Execution): void {
+    this.toUpstream.addMessage(Buffer.concat([unnamedParse(text), BIND_UNNAMED, EXECUTE_UNNAMED, FLUSH]));
+    this.#pipeline.prepared.set('', null);
+    this.#pipeline.portals.set('', null);
+    this.#pipeline.sentHidden(execution);
+    this.#pipeline.sentHidden(execution);
+    this.#pipeline.sentExecute(execution);
+  }
+
+  /** The guarded statement is complete. @returns true if it has changed too much, and its completion is not for the client */
+  #isOverApproved(guard: Guard, tag: string): boolean {
+    const changed = Number(tag.slice(tag.lastIndexOf(' ') + 1));
+    if (changed <= guard.rows) return false;
+    const refusal = overApproved(guard.request, guard.rows, changed, guard.execution.statements[0]!.facts.kind);
+    this.#pipeline.settleCut(refusal.code);
+    // The server itself is made to fail: so it undoes the work, and the state of its transaction is its own doing.
+    this.#refuseExtended(refusal);
+    if (guard.isQuery) this.#endGuardedQuery();
+    else this.toUpstream.addMessage(FLUSH);
+    this.joinTurn();
+    return true;
+  }
+
+  /** What was sent in the place of a Query has ended: now the Query gets its ReadyForQuery. */
+  #endGuardedQuery(): void {
+    this.#pipeline.skip = SKIP.none;
+    this.toUpstream.addMessage(SYNC);
+    this.#pipeline.sentSync();
+    this.joinTurn();
   }
 
   // --- Masking ---------------------------------------------------------------------------------------------------
@@ -655,6 +846,7 @@ export class PostgresSession extends Session implements FrameSink {
     this.#parsed = [];
     // Copy data that is still coming began after the mark: its beginning has just been dropped.
     this.#pieceForwarded = false;
+    this.#guard = null;
     this.#pipeline.takeBack();
     this.#reading.unsureUntil = this.#markUnsureUntil;
   }
@@ -766,12 +958,26 @@ export class PostgresSession extends Session implements FrameSink {
       case BACKEND.notificationResponse:
         this.#notification(bytes, start, end);
         return true;
-      case BACKEND.commandComplete:
-        if (this.#completedOver()) return true;
+      case BACKEND.commandComplete: {
+        const guard = this.#guard;
+        this.#guard = null;
+        if (this.#completedOver()) {
+          if (guard?.isQuery === true) this.#endGuardedQuery();
+          return true;
+        }
         this.#resultCompleted();
         if (!isLatin1(bytes, start + 5, end - 1, this.#lastTag))
           this.#lastTag = bytes.toString('latin1', start + 5, end - 1);
+        if (guard !== null && this.#isOverApproved(guard, this.#lastTag)) return true;
         this.#pipeline.settleCommandComplete(this.#lastTag);
+        if (guard?.isQuery === true) this.#endGuardedQuery();
+        break;
+      }
+      case BACKEND.parseComplete:
+      case BACKEND.bindComplete:
+      case BACKEND.closeComplete:
+        if (this.#pipeline.settleHidden()) return true;
+        this.#completed(type);
         break;
       case BACKEND.readyForQuery:
         this.#dropToReady = false;
@@ -805,7 +1011,11 @@ export class PostgresSession extends Session implements FrameSink {
         return true;
       case BACKEND.readyForQuery:
         this.#pipeline.settleOwn(bytes[start + 5]!);
-        this.names.setPath(searchPathOf(this.#pathRows));
+        {
+          const { role, path } = roleAndPathOf(this.#pathRows);
+          this.#role = role;
+          this.names.setPath(path);
+        }
         this.#pathRows = [];
         if (!this.#pipeline.isInTransaction) this.#pathTouched = false;
         return true;
@@ -879,6 +1089,9 @@ export class PostgresSession extends Session implements FrameSink {
     }
     const withholds = this.#pipeline.withholdsMessages;
     const refusal = this.#pipeline.settleError(code);
+    const guard = this.#guard;
+    this.#guard = null;
+    if (guard?.isQuery === true) this.#endGuardedQuery();
     if (this.#dropToReady) return;
     if (refusal === null && withholds) this.toClient.addMessage(withheldError(fields));
     else if (refusal === null) this.toClient.add(bytes, start, end);
@@ -917,6 +1130,31 @@ export class PostgresSession extends Session implements FrameSink {
       this.fatal('22023', `client_encoding ${value} cannot be used through Sluice.`, 'unsafe client_encoding');
     }
   }
+}
+
+/**
+ * True if what it changes is counted by the server and can be undone before it is committed. In the place of a Query, only
+ * what returns no rows: how these are described differs.
+ */
+function isGuarded(statements: readonly JudgedStatement[], isQuery: boolean): boolean {
+  const [first, second] = statements;
+  if (first === undefined || second !== undefined) return false;
+  const { kind, outputs } = first.facts;
+  return (kind === 'UPDATE' || kind === 'DELETE') && !(isQuery && outputs?.length !== 0);
+}
+
+/** A Parse of the unnamed statement. @param text with the NUL at its end, in whatever encoding */
+function unnamedParse(text: Buffer): Buffer {
+  const parse = Buffer.alloc(6 + text.length + 2);
+  parse[0] = FRONTEND.parse;
+  parse.writeInt32BE(parse.length - 1, 1);
+  text.copy(parse, 6);
+  return parse;
+}
+
+/** Bind values with the types that were declared for them. */
+function typedBinds({ bytes, at, end, prepared }: Portal): string {
+  return `${bindsAsJson(bytes, at, end)} as ${Buffer.from(prepared.types, 'latin1').toString('hex')}`;
 }
 
 function maskingOf({ masking }: Execution): ResultMasking | null {

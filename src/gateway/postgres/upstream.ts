@@ -23,7 +23,7 @@ import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import type { UpstreamConfig } from '../../config/config.ts';
 import { isLoopback, Link } from '../link.ts';
 import { KEEPS_ALL, type UpstreamReader } from '../upstream-reads.ts';
-import { ASK_SEARCH_PATH, searchPathOf } from './search-path.ts';
+import { ASK_SEARCH_PATH, type RoleAndPath, roleAndPathOf } from './search-path.ts';
 
 /** The upstream could not be had. `fields` is what the client may be told. */
 export class UpstreamError extends Error {
@@ -43,7 +43,7 @@ export interface Upstream {
   readonly secretKey: Buffer;
   readonly parameters: ReadonlyMap<string, string>;
   /** The schemas it searches; empty if it was not asked for them. */
-  readonly searchPath: readonly string[];
+  readonly roleAndPath: RoleAndPath;
   /** ParameterStatus and NoticeResponse messages of the start, as they came. */
   readonly greeting: Buffer;
   /** Gives what is read from now on to `reader`, and what has been read already at once. */
@@ -183,7 +183,7 @@ class UpstreamLogin {
       processId: this.#processId,
       secretKey: this.#secretKey,
       parameters: this.#parameters,
-      searchPath: this.#pathRows === null ? [] : searchPathOf(this.#pathRows),
+      roleAndPath: roleAndPathOf(this.#pathRows ?? []),
       greeting: Buffer.concat(this.#greeting),
       readBy: (reader) => {
         // What the server said behind its ReadyForQuery, unasked.

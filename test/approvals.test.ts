@@ -1,0 +1,442 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import {
+  encodeBind,
+  encodeCancelRequest,
+  encodeExecute,
+  encodeParse,
+  encodeQuery,
+  encodeSync,
+} from '../protocols/postgres/frontend.ts';
+import { Approvals } from '../src/approvals/approvals.ts';
+import type { ApprovalRequest } from '../src/approvals/request.ts';
+import type { Voter } from '../src/approvals/voting.ts';
+import { Access } from '../src/identity/access.ts';
+import { openStore, type Store } from '../src/store/store.ts';
+import { RawClient, shapeOf } from './raw-client.ts';
+import { type PostgresServer, startPostgres } from './servers/postgres.ts';
+import { type Sluice, type SluiceOptions, startSluice } from './sluice.ts';
+
+/**
+ * Statements that wait for a person, on a real server. This process takes the votes as another node would: through the
+ * store. What reached the server is asked of its log.
+ */
+
+const rulesYaml = (within = '1h') => `version: 1
+rules:
+  - id: deletes-wait
+    match: { effects: [delete, update], tables: [public.orders] }
+    action: hold
+    approval: { from: { groups: [dba] }, wait: 8s, within: ${within} }
+  - id: drops-get-a-ticket
+    match: { effects: [drop] }
+    action: hold
+    approval: { from: { groups: [dba] }, wait: 0s }
+  - id: never
+    match: { effects: [truncate] }
+    action: deny
+`;
+
+const DBA: Voter = {
+  identity: { subject: 'dana', kind: 'human', groups: ['dba'] },
+  isApprover: true,
+  mayBreakGlass: false,
+  inPlaceOf: [],
+};
+
+const directory = mkdtempSync(join(tmpdir(), 'sluice-approvals-'));
+const storeFile = join(directory, 'store.db');
+let server: PostgresServer;
+let sluice: Sluice;
+let store: Store;
+let access: Access;
+let approvals: Approvals;
+const login = () => ({ host: sluice.host, port: sluice.port, user: 'bot', password: 'secret', database: 'shop' });
+
+before(async () => {
+  server = await startPostgres({ config: { log_statement: 'all' } });
+  sluice = await startSluice(settings());
+  store = await openStore({ kind: 'sqlite', file: storeFile });
+  access = await Access.open(store);
+  approvals = new Approvals({
+    store,
+    ended: () => null,
+    preview: null,
+    failed: (what, error) => assert.fail(`${what}: ${error.message}`),
+  });
+});
+function settings(within?: string): SluiceOptions {
+  const { host, port, database, superuser: user, password } = server;
+  return {
+    connections: [{ name: 'shop', upstream: { host, port, database, user, password } }],
+    users: [
+      { name: 'bot', password: 'secret' },
+      { name: 'bob', password: 'secret' },
+    ],
+    rulesYaml: rulesYaml(within),
+    store: `sqlite:${storeFile}`,
+  };
+}
+
+after(async () => {
+  await approvals?.close();
+  await access?.close();
+  await store?.destroy();
+  await sluice?.stop();
+  await server?.stop();
+  rmSync(directory, { recursive: true });
+});
+
+beforeEach(async () => {
+  seen = (await approvals.list([], 1))[0]?.id ?? 0;
+  await server.query(`DROP TABLE IF EXISTS orders; CREATE TABLE orders (id int PRIMARY KEY, state text);
+    INSERT INTO orders SELECT n, 'open' FROM generate_series(1, 10) AS n`);
+});
+
+const ids = async () => (await server.query('SELECT id FROM orders ORDER BY id')).map(({ id }) => id as number);
+/** Comments tell the texts of different tests apart: a no stands for the same text. */
+let texts = 0;
+const mark = () => `/* ${++texts} */`;
+
+async function connected(user = 'bot'): Promise<pg.Client> {
+  const client = new pg.Client({ ...login(), user });
+  client.on('error', () => undefined);
+  await client.connect();
+  return client;
+}
+
+let seen = 0;
+/** The request that is asked next. */
+async function nextRequest(): Promise<ApprovalRequest> {
+  for (let tries = 0; tries < 200; tries++) {
+    const [newest] = await approvals.list([], 1);
+    if (newest !== undefined && newest.id > seen) {
+      seen = newest.id;
+      return newest;
+    }
+    await sleep(25);
+  }
+  return assert.fail('nobody asks for approval');
+}
+
+const approve = (id: number) => approvals.vote(id, DBA, 'approve', { reason: '', channel: 'api' });
+const reached = (text: string) => server.log().includes(text);
+
+interface Refused {
+  readonly code: string;
+  readonly detail: { readonly verdict: string; readonly request?: number; readonly retry: string };
+  readonly hint: string;
+  readonly message: string;
+}
+
+async function refused(work: Promise<unknown>): Promise<Refused> {
+  const error = await work.then(
+    () => assert.fail('it ran'),
+    (reason: pg.DatabaseError) => reason,
+  );
+  assert.ok(error.detail !== undefined, error.message);
+  const { code, message, hint } = error as { code: string; message: string; hint: string };
+  return { code, message, hint, detail: JSON.parse(error.detail!).sluice };
+}
+
+describe('a held statement', () => {
+  for (const [form, run] of Object.entries({
+    'by Query': (client: pg.Client, sql: string) => client.query(sql.replace('$1', '3')),
+    'with bind values': (client: pg.Client, sql: string) => client.query(sql, [3]),
+  })) {
+    test(`waits, tells its client so, and runs once it is approved (${form})`, async () => {
+      const client = await connected();
+      const notices: string[] = [];
+      client.on('notice', ({ message }) => notices.push(message ?? ''));
+      const text = `DELETE FROM orders WHERE id = $1 ${mark()}`;
+      const result = run(client, text);
+      const { id, question } = await nextRequest();
+      assert.equal(question.binding.role, server.superuser);
+      assert.deepEqual(question.effects, ['delete public.orders (keyed)']);
+      assert.equal((await ids()).length, 10);
+      await approve(id);
+      assert.equal((await result).rowCount, 1);
+      assert.deepEqual(await ids(), [1, 2, 4, 5, 6, 7, 8, 9, 10]);
+      assert.match(notices.join(), new RegExp(`Waiting for it as request ${id}`));
+      assert.equal((await approvals.request(id)).state, 'used');
+      const attempts = sluice
+        .journal()
+        .filter(({ event, approval }) => event === 'statement.attempt' && approval === id);
+      assert.equal(attempts.length, 1);
+      await client.end();
+    });
+  }
+
+  test('gives a ticket where the rule does not let it wait; sent again elsewhere, it collects the grant, once', async () => {
+    const [first, second] = [await connected(), await connected()];
+    const sql = `DROP TABLE orders ${mark()}`;
+    const { code, detail, hint } = await refused(first.query(sql));
+    assert.equal(code, '42501');
+    assert.deepEqual([detail.verdict, detail.retry], ['hold', 'after_approval']);
+    assert.match(hint, /send the same statement again/);
+    await approve(detail.request!);
+    await second.query(`  ${sql} ; /*traceparent='00-1-2-01'*/`);
+    assert.notEqual((await refused(second.query(sql))).detail.request, detail.request);
+    await Promise.all([first.end(), second.end()]);
+  });
+
+  test('is not run for another identity, other values or another search path', async () => {
+    const [bot, bob] = [await connected(), await connected('bob')];
+    await server.query('CREATE SCHEMA IF NOT EXISTS other');
+    const sql = `DROP TABLE orders ${mark()}`;
+    const { detail } = await refused(bot.query(sql));
+    await approve(detail.request!);
+    assert.notEqual((await refused(bob.query(sql))).detail.request, detail.request);
+    await bot.query('SET search_path = other, public');
+    assert.notEqual((await refused(bot.query(sql))).detail.request, detail.request);
+    await bot.query('RESET search_path');
+    await bot.query(sql);
+    await Promise.all([bot.end(), bob.end()]);
+  });
+
+  test('is refused with the reason of the rejection, and the session goes on', async () => {
+    const client = await connected();
+    const text = `DELETE FROM orders ${mark()}`;
+    const result = refused(client.query(text));
+    const { id } = await nextRequest();
+    await approvals.vote(id, DBA, 'reject', { reason: 'use the archive job', channel: 'api' });
+    const { message, detail } = await result;
+    assert.match(message, /was rejected: use the archive job/);
+    assert.equal(detail.retry, 'never');
+    assert.equal((await client.query('SELECT 1 AS one')).rows[0].one, 1);
+    assert.ok(!reached(text));
+    await client.end();
+  });
+
+  test('in a transaction leaves it as a failed statement would', async () => {
+    const client = await connected();
+    const text = `DELETE FROM orders ${mark()}`;
+    await client.query('BEGIN');
+    const result = refused(client.query(text));
+    const { id, question } = await nextRequest();
+    assert.ok(question.inTransaction);
+    await approvals.vote(id, DBA, 'reject', { reason: 'no', channel: 'api' });
+    await result;
+    await assert.rejects(client.query('SELECT 1'), { code: '25P02' });
+    await client.query('ROLLBACK');
+    assert.ok(!reached(text));
+    await client.end();
+  });
+
+  test('is withdrawn when its client cancels it', async () => {
+    const client = await connected();
+    const text = `DELETE FROM orders ${mark()}`;
+    const result = refused(client.query(text));
+    const { id } = await nextRequest();
+    const { processID, secretKey } = client as unknown as { processID: number; secretKey: number };
+    const key = Buffer.alloc(4);
+    key.writeInt32BE(secretKey);
+    connect(sluice.port, sluice.host).end(encodeCancelRequest({ processId: processID, secretKey: key }));
+    assert.equal((await result).code, '57014');
+    assert.equal((await approvals.request(id)).state, 'withdrawn');
+    await client.query('SELECT 1');
+    assert.ok(!reached(text));
+    await client.end();
+  });
+
+  test('is withdrawn when its client goes away', async () => {
+    const text = `DELETE FROM orders ${mark()}`;
+    for (const leave of ['destroy', 'end'] as const) {
+      const raw = await RawClient.login(login());
+      raw.send(encodeQuery(`${text} /* ${leave} */`));
+      const { id } = await nextRequest();
+      raw.socket[leave]();
+      for (let tries = 0; (await approvals.request(id)).state === 'pending' && tries < 100; tries++) await sleep(20);
+      assert.equal((await approvals.request(id)).state, 'withdrawn', leave);
+    }
+    assert.ok(!reached(text));
+  });
+
+  test('ends with the identity of its client', async () => {
+    const client = await connected('bob');
+    const text = `DELETE FROM orders ${mark()}`;
+    const result = client.query(text).catch((error) => error);
+    const { id } = await nextRequest();
+    await store
+      .insertInto('kills')
+      .values({ session: (await approvals.request(id)).question.session, reason: 'gone', by: 'dana', at: Date.now() })
+      .execute();
+    await store
+      .updateTable('versions')
+      .set((eb) => ({ version: eb('version', '+', 1) }))
+      .where('name', '=', 'access')
+      .execute();
+    assert.equal((await result).code, '57P01');
+    for (let tries = 0; (await approvals.request(id)).state === 'pending' && tries < 100; tries++) await sleep(20);
+    await assert.rejects(approve(id), /withdrawn already/);
+    assert.ok(!reached(text));
+  });
+
+  test('asks anew when the rules have changed while it waited', async () => {
+    const client = await connected();
+    const text = `DELETE FROM orders WHERE id = 1 ${mark()}`;
+    const result = client.query(text);
+    const first = await nextRequest();
+    writeFileSync(sluice.rulesFile, rulesYaml('2h'));
+    sluice.signal('SIGHUP');
+    while (sluice.journal().filter(({ event }) => event === 'rules.loaded').length < 2) await sleep(25);
+    await approve(first.id);
+    const second = await nextRequest();
+    assert.notEqual(second.id, first.id);
+    assert.equal((await ids()).length, 10);
+    await approve(second.id);
+    assert.equal((await result).rowCount, 1);
+    writeFileSync(sluice.rulesFile, rulesYaml());
+    sluice.signal('SIGHUP');
+    await client.end();
+  });
+
+  test('keeps the order of a pipeline: nothing behind it runs before it', async () => {
+    const raw = await RawClient.login(login());
+    const text = `DELETE FROM orders WHERE id = $1 ${mark()}`;
+    const bound = (statement: string, sql: string, value: string | null) => [
+      encodeParse({ statement, text: sql, parameterTypes: [] }),
+      encodeBind({
+        portal: '',
+        statement,
+        parameterFormats: [],
+        parameters: value === null ? [] : [Buffer.from(value)],
+        resultFormats: [],
+      }),
+      encodeExecute({ portal: '', maxRows: 0 }),
+    ];
+    raw.send(
+      ...bound('a', 'SELECT 1', null),
+      ...bound('b', text, '5'),
+      ...bound('c', `INSERT INTO orders VALUES (11, 'behind')`, null),
+      encodeSync(),
+    );
+    const { id } = await nextRequest();
+    await sleep(100);
+    assert.ok(!reached('behind'));
+    await approve(id);
+    const answers = await raw.take('Z', 1, 8000);
+    assert.equal(
+      shapeOf(answers.filter(({ type }) => type !== 'N')),
+      '1 2 D(1) C(SELECT 1) 1 2 C(DELETE 1) 1 2 C(INSERT 0 1) Z(I)',
+    );
+    assert.deepEqual(await ids(), [1, 2, 3, 4, 6, 7, 8, 9, 10, 11]);
+    raw.destroy();
+  });
+
+  test('that a rule denies as well is refused at once', async () => {
+    const client = await connected();
+    const { detail } = await refused(client.query(`DELETE FROM orders; TRUNCATE orders ${mark()}`));
+    assert.equal(detail.verdict, 'deny');
+    await client.end();
+  });
+
+  test('is not asked about where a statement before it in the pipeline may have changed what its names mean', async () => {
+    const raw = await RawClient.login(login());
+    const one = (sql: string) => [
+      encodeParse({ statement: '', text: sql, parameterTypes: [] }),
+      encodeBind({ portal: '', statement: '', parameterFormats: [], parameters: [], resultFormats: [] }),
+      encodeExecute({ portal: '', maxRows: 0 }),
+    ];
+    const text = `DELETE FROM public.orders ${mark()}`;
+    raw.send(...one('SET search_path = other, public'), ...one(text), encodeSync());
+    const answers = await raw.take('Z', 1, 8000);
+    assert.equal(shapeOf(answers), '1 2 C(SET) 1 2 E Z(I)');
+    assert.equal((await approvals.list([], 1))[0]!.id, seen);
+    assert.equal((await ids()).length, 10);
+    raw.destroy();
+  });
+});
+
+describe('the approved number of rows', () => {
+  /** What a preview would have counted. */
+  const counted = (id: number, rows: number) =>
+    store
+      .updateTable('approval_requests')
+      .set({
+        impact: JSON.stringify({ rows, estimatedRows: null, cascades: [], triggers: [], sample: null, gaps: [] }),
+      })
+      .where('id', '=', id)
+      .execute();
+
+  const forms: Record<string, (client: pg.Client, sql: string) => Promise<pg.QueryResult>> = {
+    'by Query': (client, sql) => client.query(sql.replace('$1', '4')),
+    'with bind values': (client, sql) => client.query(sql, [4]),
+  };
+  for (const [form, run] of Object.entries(forms)) {
+    for (const inTransaction of [false, true]) {
+      const where = `${form}${inTransaction ? ', in a transaction' : ''}`;
+
+      test(`is not exceeded: what changes more is undone before its client sees it done (${where})`, async () => {
+        const client = await connected();
+        if (inTransaction) await client.query('BEGIN');
+        const result = refused(run(client, `UPDATE orders SET state = 'shut' WHERE id <= $1 ${mark()}`));
+        const { id, question } = await nextRequest();
+        assert.ok(question.isGuarded);
+        await counted(id, 3);
+        await approve(id);
+        const { message, code } = await result;
+        assert.equal(code, '42501');
+        assert.match(message, /changed 4 rows where 3 were approved/);
+        if (inTransaction) {
+          await assert.rejects(client.query('SELECT 1'), { code: '25P02' });
+          await client.query('ROLLBACK');
+        }
+        assert.deepEqual(await server.query(`SELECT id FROM orders WHERE state = 'shut'`), []);
+        assert.equal((await client.query('SELECT 1 AS one')).rows[0].one, 1);
+        await client.end();
+      });
+
+      test(`lets pass what changes as many (${where})`, async () => {
+        const client = await connected();
+        if (inTransaction) await client.query('BEGIN');
+        const result = run(client, `UPDATE orders SET state = 'shut' WHERE id <= $1 ${mark()}`);
+        const { id } = await nextRequest();
+        await counted(id, 4);
+        await approve(id);
+        assert.equal((await result).rowCount, 4);
+        if (inTransaction) await client.query('COMMIT');
+        assert.equal((await server.query(`SELECT id FROM orders WHERE state = 'shut'`)).length, 4);
+        await client.query('SELECT 1');
+        await client.end();
+      });
+    }
+  }
+
+  test('an error of the server itself is what the client gets', async () => {
+    const client = await connected();
+    const result = client.query(`UPDATE orders SET id = 1 WHERE id = 2 ${mark()}`).catch((error) => error);
+    const { id } = await nextRequest();
+    await counted(id, 1);
+    await approve(id);
+    assert.equal((await result).code, '23505');
+    assert.equal((await client.query('SELECT 1 AS one')).rows[0].one, 1);
+    await client.end();
+  });
+});
+
+test('a shutdown loses no request: another node collects what is approved', async () => {
+  const client = await connected();
+  const text = `DELETE FROM orders WHERE id = 9 ${mark()}`;
+  const result = refused(client.query(text));
+  const { id } = await nextRequest();
+  // Last: nothing comes after this to this one.
+  sluice.signal('SIGTERM');
+  assert.equal((await result).detail.request, id);
+  await sluice.exited;
+  assert.equal((await approvals.request(id)).state, 'pending');
+  await approve(id);
+  const other = await startSluice(settings());
+  const there = new pg.Client({ ...login(), port: other.port });
+  await there.connect();
+  assert.equal((await there.query(text)).rowCount, 1);
+  assert.equal((await approvals.request(id)).state, 'used');
+  await there.end();
+  await other.stop();
+});
