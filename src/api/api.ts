@@ -1,5 +1,4 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import rateLimit from '@fastify/rate-limit';
 import swagger from '@fastify/swagger';
@@ -19,9 +18,6 @@ import { AccessUnknown } from '../identity/access-unknown.ts';
 import type { Credentials } from '../identity/credentials.ts';
 import { ApiError } from './api-error.ts';
 import { type AuthenticationSources, authenticate, type Caller, NotAuthenticated } from './authentication.ts';
-import { createListener } from './listener.ts';
-import type { Metrics } from './metrics.ts';
-import type { ReadinessProbe } from './readiness.ts';
 import { type Audience, mayUse } from './roles.ts';
 import { addCredentialRoutes } from './routes/credentials.ts';
 import { addMeRoutes } from './routes/me.ts';
@@ -48,8 +44,6 @@ export interface ApiServices extends AuthenticationSources {
   /** Where each protocol is listened on, with the ports that the system chose. */
   readonly listening: { readonly [Protocol in Config['connections'][number]['protocol']]: Address | null };
   readonly credentials: Credentials;
-  readonly probe: ReadinessProbe;
-  readonly metrics: Metrics;
   readonly log: Logger;
   /** The sessions of this node. */
   sessions(): LiveSession[];
@@ -59,51 +53,24 @@ export interface ApiServices extends AuthenticationSources {
   record(event: string, fields: object): void;
 }
 
-export interface Api {
-  /** With the port the system chose, if port 0 was asked for. */
-  readonly address: Address;
-  close(): Promise<void>;
-}
-
-/** Serves the API over HTTP, and over HTTPS where there is a certificate. Rejects if it cannot listen on `listen`. */
-export async function startApi(listen: Address, services: ApiServices): Promise<Api> {
-  const server = await createApi(services);
-  await server.listen({ host: listen.host, port: listen.port });
-  const address = server.server.address() as AddressInfo;
-  return { address: { host: address.address, port: address.port }, close: () => server.close() };
-}
-
 /** Requests a minute from one address; somebody who tries passwords is slowed down much earlier. */
 const MOST_REQUESTS = 1200;
 const MOST_BODY_BYTES = 256 * 1024;
 
+/** Everything under /api/v1, with nothing that listens. */
 export async function createApi(services: ApiServices): Promise<FastifyInstance> {
-  const server = fastify({
-    forceCloseConnections: true,
-    bodyLimit: MOST_BODY_BYTES,
-    serverFactory: (handler) => createListener(handler, services.config.tls),
-  });
+  const server = fastify({ bodyLimit: MOST_BODY_BYTES });
   server.addHook('onRequest', async (_, reply) => {
     reply.header('cache-control', 'no-store');
   });
-  // Alive: the event loop turns. Whether statements can be served is /readyz.
-  server.get('/healthz', async () => ({ alive: true }));
-  server.get('/readyz', async (_, reply) => {
-    const readiness = await services.probe.run();
-    return reply.code(readiness.ready ? 200 : 503).send(readiness);
-  });
-  server.get('/metrics', async (request, reply) => {
-    const { contentType, body } = await services.metrics.scrape(request.headers.accept ?? '');
-    return reply.header('content-type', contentType).send(body);
-  });
-  await server.register(async (scope) => addApi(scope.withTypeProvider<ZodTypeProvider>(), services), {
+  await server.register(async (scope) => addRoutes(scope.withTypeProvider<ZodTypeProvider>(), services), {
     prefix: '/api/v1',
   });
+  await server.ready();
   return server;
 }
 
-/** Everything under /api/v1. */
-async function addApi(api: ApiServer, services: ApiServices): Promise<void> {
+async function addRoutes(api: ApiServer, services: ApiServices): Promise<void> {
   api.setValidatorCompiler(validatorCompiler);
   api.setSerializerCompiler(serializerCompiler);
   // Whoever forgets to say who may use a route has made none.

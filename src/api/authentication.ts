@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify';
 import type { Role } from '../config/config.ts';
 import type { Access } from '../identity/access.ts';
+import type { Backoff } from '../identity/backoff.ts';
 import type { Authenticated } from '../identity/identity.ts';
 import { isLoginToken, type Logins } from '../identity/logins.ts';
 import type { PasswordCheck } from '../identity/password-check.ts';
@@ -23,6 +24,8 @@ export interface AuthenticationSources {
   /** `null` where no tokens of providers are accepted. */
   readonly tokens: TokenVerifier | null;
   readonly access: Access;
+  /** The same as for logins to databases: what is guessed here counts there. */
+  readonly backoff: Backoff;
   readonly roles: { readonly [Name in Role]: readonly string[] };
 }
 
@@ -49,8 +52,19 @@ export async function authenticate(request: FastifyRequest, sources: Authenticat
   const { authorization } = request.headers;
   if (authorization === undefined) throw new ApiError(401, 'unauthenticated', 'Log in first.');
   const [, scheme = '', value = ''] = /^(\S+) +(\S+) *$/.exec(authorization) ?? [];
-  const { authenticated, login } = await proved(scheme.toLowerCase(), value, sources);
-  const { access, roles } = sources;
+  const { access, roles, backoff } = sources;
+  const basic = scheme.toLowerCase() === 'basic' ? basicOf(value) : null;
+  const attempt = { source: request.ip, user: basic?.user ?? null };
+  const wait = Math.ceil(backoff.waitFor(attempt) / 1000);
+  if (wait > 0) throw new ApiError(429, 'too_many_failures', `Too many failed logins: try again in ${wait} s.`);
+  const { authenticated, login } = await (basic === null
+    ? byToken(scheme.toLowerCase(), value, sources)
+    : byPassword(basic, sources)
+  ).catch((error) => {
+    if (error instanceof NotAuthenticated) backoff.failed(attempt);
+    throw error;
+  });
+  backoff.succeeded(attempt);
   access.check();
   const { identity, expiresAt } = authenticated;
   const refusal =
@@ -59,17 +73,26 @@ export async function authenticate(request: FastifyRequest, sources: Authenticat
   return { authenticated, login, roles: rolesOf(identity, roles) };
 }
 
-async function proved(
-  scheme: string,
-  value: string,
-  { passwords, logins, tokens }: AuthenticationSources,
-): Promise<Pick<Caller, 'authenticated' | 'login'>> {
-  if (scheme === 'basic') {
-    const [, user = '', password = ''] = /^([^:]*):(.*)$/s.exec(Buffer.from(value, 'base64').toString()) ?? [];
-    const authenticated = await passwords.check(user, password);
-    if (authenticated === null) throw new NotAuthenticated('wrong user or password', user);
-    return { authenticated, login: null };
-  }
+interface UserAndPassword {
+  readonly user: string;
+  readonly password: string;
+}
+
+/** RFC 7617 */
+function basicOf(value: string): UserAndPassword {
+  const [, user = '', password = ''] = /^([^:]*):(.*)$/s.exec(Buffer.from(value, 'base64').toString()) ?? [];
+  return { user, password };
+}
+
+type Proof = Pick<Caller, 'authenticated' | 'login'>;
+
+async function byPassword({ user, password }: UserAndPassword, { passwords }: AuthenticationSources): Promise<Proof> {
+  const authenticated = await passwords.check(user, password);
+  if (authenticated === null) throw new NotAuthenticated('wrong user or password', user);
+  return { authenticated, login: null };
+}
+
+async function byToken(scheme: string, value: string, { logins, tokens }: AuthenticationSources): Promise<Proof> {
   if (scheme !== 'bearer') throw new ApiError(401, 'unauthenticated', 'The Authorization has to be Bearer or Basic.');
   if (isLoginToken(value)) {
     const login = await logins.find(value);

@@ -1,15 +1,17 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify';
+import { Backoff } from '../identity/backoff.ts';
 import { createApi } from './api.ts';
 import { type TestServices, testServices } from './test-services.ts';
 
 let own: TestServices;
 let api: FastifyInstance;
+let backoffClock = 0;
 let reloadFailure: string | null = null;
 
 before(async () => {
-  own = await testServices({ reload: async () => reloadFailure });
+  own = await testServices({ reload: async () => reloadFailure, backoff: new Backoff(() => backoffClock) });
   api = await createApi(own.services);
 });
 after(async () => {
@@ -75,6 +77,7 @@ describe('every route of the OpenAPI document', () => {
   test('answers nobody who has not logged in', async () => {
     for (const { method, path, audience } of await operations()) {
       if (audience === 'public') continue;
+      backoffClock += 600_000;
       for (const authorization of [
         null,
         basic('admin', 'wrong'),
@@ -106,6 +109,7 @@ describe('every route of the OpenAPI document', () => {
     const { credential, secret } = made.json<{ credential: { credential: string }; secret: string }>();
     for (const { method, path, audience } of await operations()) {
       if (audience === 'public') continue;
+      backoffClock += 600_000;
       for (const authorization of [basic(credential.credential, secret), `Bearer ${secret}`]) {
         assert.equal((await ask(method, path, authorization)).statusCode, 401, `${method} ${path}`);
       }
@@ -119,6 +123,18 @@ describe('every route of the OpenAPI document', () => {
       assert.match(body, /HTTPS only/);
     }
   });
+});
+
+test('who guesses passwords is not heard for a while', async () => {
+  const from = '127.0.0.9';
+  for (let tries = 0; tries < 10; tries++) {
+    assert.equal((await ask('GET', '/me', basic('viewer', `guess ${tries}`), undefined, from)).statusCode, 401);
+  }
+  const { statusCode, body } = await ask('GET', '/me', basic('viewer'), undefined, from);
+  assert.equal(statusCode, 429);
+  assert.match(body, /try again in \d+ s/);
+  backoffClock += 600_000;
+  assert.equal((await ask('GET', '/me', basic('viewer'), undefined, from)).statusCode, 200);
 });
 
 test('a login has a token that ends with it', async () => {

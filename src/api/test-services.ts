@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createNativeVerifier, formatNativeVerifier } from '../../protocols/mysql/native-password.ts';
 import type { UserConfig } from '../config/config.ts';
-import { Counters } from '../gateway/services.ts';
 import { Access } from '../identity/access.ts';
+import { Backoff } from '../identity/backoff.ts';
 import { Credentials } from '../identity/credentials.ts';
 import { Logins } from '../identity/logins.ts';
 import { PasswordCheck } from '../identity/password-check.ts';
@@ -12,8 +12,6 @@ import { Users } from '../identity/users.ts';
 import { openStore } from '../store/store.ts';
 import { createLog } from '../telemetry/log.ts';
 import type { ApiServices } from './api.ts';
-import { Metrics } from './metrics.ts';
-import { ReadinessProbe } from './readiness.ts';
 
 /** What tests of the API work with: a store of their own, and a user for every role. Their passwords are `secret`. */
 export interface TestServices {
@@ -37,21 +35,6 @@ export async function testServices(changes: Partial<ApiServices> = {}): Promise<
   const store = await openStore({ kind: 'sqlite', file: join(directory, 'sluice.db') });
   const access = await Access.open(store);
   const records: Record<string, unknown>[] = [];
-  const metrics = new Metrics({
-    counters: new Counters(),
-    journal: { counters: { records: 0, bytes: 0, failures: 0, lost: 0 }, failure: null },
-    openSessions: () => 0,
-    parses: () => ({ hits1: 0, hits2: 0, misses: 0 }),
-    catalogues: () => new Map(),
-    rules: () => ({ version: 'abc', reloadFailed: false }),
-  });
-  const probe = new ReadinessProbe([], {
-    journalFailure: () => null,
-    rulesFailure: () => null,
-    storeFailure: () => access.failure,
-    catalogues: () => new Map(),
-    draining: () => false,
-  });
   const upstream = { host: 'db', port: 1, database: 'd', user: 'u', password: null, tls: 'disable', ca: null } as const;
   const services: ApiServices = {
     config: {
@@ -68,9 +51,8 @@ export async function testServices(changes: Partial<ApiServices> = {}): Promise<
     logins: new Logins(store),
     tokens: null,
     access,
+    backoff: new Backoff(),
     credentials: new Credentials(store),
-    probe,
-    metrics,
     log: createLog('fatal'),
     sessions: () => [],
     reload: async () => null,
@@ -81,7 +63,6 @@ export async function testServices(changes: Partial<ApiServices> = {}): Promise<
     services,
     records,
     close: async () => {
-      metrics.close();
       await access.close();
       await store.destroy();
       rmSync(directory, { recursive: true });

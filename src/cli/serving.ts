@@ -1,5 +1,6 @@
 import { dirname } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import type { FastifyInstance } from 'fastify';
 import { Approvals } from '../approvals/approvals.ts';
 import { recordOf } from '../approvals/records.ts';
 import { formatAddress } from '../config/address.ts';
@@ -208,11 +209,10 @@ export class Serving {
     mysqlAnalyzers: MysqlAnalyzers,
   ): Promise<string> {
     // Not loaded where nobody asks for it: the HTTP server and the metrics take some MB.
-    const [{ startApi }, { Metrics }, { ReadinessProbe }, { PasswordCheck }] = await Promise.all([
-      import('../api/api.ts'),
+    const [{ startServer }, { Metrics }, { ReadinessProbe }] = await Promise.all([
+      import('../api/server.ts'),
       import('../api/metrics.ts'),
       import('../api/readiness.ts'),
-      import('../identity/password-check.ts'),
     ]);
     const gateway = this.#gateway;
     const metrics = new Metrics({
@@ -231,28 +231,37 @@ export class Serving {
       catalogues: () => gateway.catalogues(),
       draining: () => gateway.status().draining,
     });
+    const { tls } = this.#config;
+    const createApi = () => this.#createApi(ports);
+    const server = await startServer(listen, { tls, probe, metrics, createApi });
+    this.#ending.push(() => server.close());
+    return formatAddress(server.address);
+  }
+
+  async #createApi(ports: Ports): Promise<FastifyInstance> {
+    const [{ createApi }, { PasswordCheck }] = await Promise.all([
+      import('../api/api.ts'),
+      import('../identity/password-check.ts'),
+    ]);
     const { users, ...identities } = this.#identities;
-    const api = await startApi(listen, {
+    return createApi({
       ...identities,
       passwords: new PasswordCheck(users),
+      backoff: this.#gateway.conditions.backoff,
       roles: this.#config.roles,
       config: this.#config,
       listening: {
         postgres: listeningOn('postgres', this.#config, ports),
         mysql: listeningOn('mysql', this.#config, ports),
       },
-      probe,
-      metrics,
       log: this.log,
-      sessions: () => gateway.sessions(),
+      sessions: () => this.#gateway.sessions(),
       reload: async () => {
         await this.reload('administrator');
         return this.#rulesFailure;
       },
       record: (event, fields) => this.#record(event, fields),
     });
-    this.#ending.push(() => api.close());
-    return formatAddress(api.address);
   }
 }
 

@@ -67,7 +67,7 @@ for (const [name, config] of Object.entries(stores)) {
       const twice = { session: 'twice', reason: '', by: '', at: 1 };
       await store.insertInto('kills').values(twice).execute();
       await assert.rejects(store.insertInto('kills').values(twice).execute(), /unique/i);
-      assert.equal((await store.selectFrom('versions').selectAll().execute()).length, 1);
+      assert.equal((await store.selectFrom('kills').where('session', '=', 'twice').selectAll().execute()).length, 1);
       await store.destroy();
     });
   });

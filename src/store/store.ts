@@ -4,8 +4,6 @@ import { type Dialect, Kysely } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import type { StoreConfig } from '../config/config.ts';
 import { migrations } from './migrations.ts';
-import { postgresDialect } from './postgres-dialect.ts';
-import { sqliteDialect } from './sqlite-dialect.ts';
 import type { Tables } from './tables.ts';
 
 /** What outlives the process and is shared by all nodes: credentials, revocations, the inventory of identities. */
@@ -23,7 +21,7 @@ export async function openStore(config: StoreConfig): Promise<Store> {
   const where = describeStore(config);
   let store: Store | null = null;
   try {
-    store = new Kysely<Tables>({ dialect: dialectOf(config) });
+    store = new Kysely<Tables>({ dialect: await dialectOf(config) });
     const { error } = await new Migrator({ db: store, provider: migrations }).migrateToLatest();
     if (error !== undefined) throw error;
     return store;
@@ -40,10 +38,11 @@ export function describeStore(config: StoreConfig): string {
   return `postgres://${host}${pathname}`;
 }
 
-function dialectOf(config: StoreConfig): Dialect {
-  if (config.kind === 'postgres') return postgresDialect(config.url);
+/** Each is loaded only where it is used. */
+async function dialectOf(config: StoreConfig): Promise<Dialect> {
+  if (config.kind === 'postgres') return (await import('./postgres-dialect.ts')).postgresDialect(config.url);
   mkdirSync(dirname(config.file), { recursive: true, mode: 0o700 });
   // SQLite would make it readable for all; the files beside it get the mode of this one.
   closeSync(openSync(config.file, 'a', 0o600));
-  return sqliteDialect(config.file);
+  return (await import('./sqlite-dialect.ts')).sqliteDialect(config.file);
 }

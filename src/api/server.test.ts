@@ -4,9 +4,10 @@ import { type AddressInfo, createServer } from 'node:net';
 import { afterEach, beforeEach, test } from 'node:test';
 import type { ConnectionConfig } from '../config/config.ts';
 import { Counters } from '../gateway/services.ts';
-import { type Api, startApi } from './api.ts';
+import { createApi } from './api.ts';
 import { Metrics } from './metrics.ts';
 import { ReadinessProbe } from './readiness.ts';
+import { type ApiListener, startServer } from './server.ts';
 import { type TestServices, testServices } from './test-services.ts';
 
 const failures: {
@@ -27,7 +28,7 @@ const counters = new Counters();
 const journal = { counters: { records: 12, bytes: 3400, failures: 1, lost: 0 }, failure: null };
 let upstream: ReturnType<typeof createServer>;
 let metrics: Metrics;
-let api: Api;
+let api: ApiListener;
 let services: TestServices;
 
 beforeEach(async () => {
@@ -49,8 +50,11 @@ beforeEach(async () => {
     catalogues,
     draining: () => failures.draining,
   });
-  services = await testServices({ probe, metrics });
-  api = await startApi({ host: '127.0.0.1', port: 0 }, services.services);
+  services = await testServices();
+  api = await startServer(
+    { host: '127.0.0.1', port: 0 },
+    { tls: null, probe, metrics, createApi: () => createApi(services.services) },
+  );
 });
 
 afterEach(async () => {
