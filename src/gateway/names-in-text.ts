@@ -1,5 +1,6 @@
 import type { NameContext } from '../statements/catalogue.ts';
 import { type ColumnUse, opaqueText, type StatementFacts } from '../statements/facts.ts';
+import { changesSearchPath } from '../statements/postgres/search-path.ts';
 import type { Judge, JudgedStatement, Judgement } from './judge.ts';
 
 /** Deeper than prepared statements run each other without a circle. */
@@ -29,14 +30,21 @@ export function judgeWithNames(
   const defined = new Map<string, readonly StatementFacts[]>();
   const declared = new Map<string, readonly StatementFacts[]>();
 
+  // A statement of the text may have changed where names are looked for: that of the text itself, or one that it runs by name.
+  let pathChanged = false;
+  let pathChangedWithin = false;
+
   const factsOf = (name: string): readonly StatementFacts[] => {
     const here = defined.get(name);
-    if (here !== undefined) return here;
+    if (here !== undefined) return pathChanged ? [] : here;
     return factsNow(named(name));
   };
   const factsNow = (prepared: NamedStatement | null): readonly StatementFacts[] => {
     if (prepared === null) return [];
-    const current = judge.again(prepared.judgement, prepared.names ?? names);
+    const current = judge.again(
+      prepared.judgement,
+      prepared.names ?? (pathChanged ? { ...names, searchPath: [] } : names),
+    );
     // A long text that has to be read anew takes another thread, and the statement is needed now.
     return current instanceof Promise ? [] : current.statements.map(({ facts }) => facts);
   };
@@ -51,9 +59,13 @@ export function judgeWithNames(
     });
 
   return judgement.statements.map((statement) => {
-    const { facts, reading, text } = statement;
+    const { reading, text } = statement;
+    const facts = pathChangedWithin ? unsure(statement.facts) : statement.facts;
     const inner = [...runBy(facts, 0), ...fetchedBy(facts)];
-    const judged = inner.length === 0 ? statement : judge.judgeStatement(text, together(facts, inner), reading);
+    pathChangedWithin ||= inner.some(changesSearchPath);
+    pathChanged ||= pathChangedWithin || changesSearchPath(facts);
+    const isAsRead = inner.length === 0 && facts === statement.facts;
+    const judged = isAsRead ? statement : judge.judgeStatement(text, together(facts, inner), reading);
     const change = facts.nameChange;
     if (change?.op === 'prepare') defined.set(change.name, [change.inner]);
     else if (change?.op === 'declare') declared.set(change.name, [change.inner]);
@@ -62,16 +74,23 @@ export function judgeWithNames(
   });
 }
 
+/** What follows on a statement that has changed the search path unseen: the names in it were read with the one before. */
+function unsure(facts: StatementFacts): StatementFacts {
+  const { uses: _uses, outputs: _outputs, ...rest } = facts;
+  const [opaque] = opaqueText(0, 'names after a change of the search path').statements;
+  return { ...rest, executes: [], effects: [...facts.effects, ...opaque!.effects] };
+}
+
 /** The facts of a statement with those of what it runs by name. What cannot be told of one cannot be told of all. */
 export function together(facts: StatementFacts, inner: readonly StatementFacts[]): StatementFacts {
-  const { uses: _uses, outputs: _outputs, ...rest } = facts;
+  const { uses: own, outputs: _outputs, ...rest } = facts;
   const uses: ColumnUse[] = [];
-  for (const f of inner) if (f.uses !== undefined) uses.push(...f.uses);
+  for (const f of [facts, ...inner]) if (f.uses !== undefined) uses.push(...f.uses);
   const outputs = inner.length === 1 ? inner[0]!.outputs : undefined;
   return {
     ...rest,
     effects: [...facts.effects, ...inner.flatMap(({ effects }) => effects)],
-    ...(inner.every((f) => f.uses !== undefined) && { uses }),
+    ...(own !== undefined && inner.every((f) => f.uses !== undefined) && { uses }),
     ...(outputs !== undefined && { outputs }),
   };
 }

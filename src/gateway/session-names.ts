@@ -40,7 +40,8 @@ export class SessionNames {
 
   /** What unqualified names mean to those who search other schemas: to a statement that was prepared with them. */
   of(path: readonly string[]): NameContext {
-    return this.#inForce?.context(path) ?? NO_NAMES;
+    const { current } = this;
+    return path === current.searchPath ? current : (this.#inForce?.context(path) ?? NO_NAMES);
   }
 
   /** Other rules are in force, and with them names may have begun to matter. */

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Ruling, StopWaiting } from '../approvals/approvals.ts';
 import { hashOfBinding, type Question } from '../approvals/request.ts';
+import type { NameContext } from '../statements/catalogue.ts';
 import { endSocket } from './end-socket.ts';
 import type { Judgement, Lexing } from './judge.ts';
 import { Metering } from './metering.ts';
@@ -267,21 +268,27 @@ export abstract class Session implements TurnMember, UpstreamReader {
 
   /** The judgement of a text, or `null` if it has to be waited for. */
   protected judgeText(text: string, lexing: Lexing): Judgement | null {
-    return this.#takeAnalysed(text) ?? this.#now(this.start.judge.judge(text, { lexing, names: this.names.current }));
+    return (
+      this.#takeAnalysed(text, this.names.current) ??
+      this.#now(this.start.judge.judge(text, { lexing, names: this.names.current }))
+    );
   }
 
-  /** The judgement of what was judged before, under the rules and names in force now, or `null` if it has to be waited for. */
-  protected judgeAgain(before: Judgement): Judgement | null {
-    const analysed = before.reading === null ? null : this.#takeAnalysed(before.text);
-    return analysed ?? this.#now(this.start.judge.again(before, this.names.current));
+  /**
+   * The judgement of what was judged before, under the rules in force now, or `null` if it has to be waited for.
+   * @param names what names mean to it
+   */
+  protected judgeAgain(before: Judgement, names: NameContext = this.names.current): Judgement | null {
+    const analysed = before.reading === null ? null : this.#takeAnalysed(before.text, names);
+    return analysed ?? this.#now(this.start.judge.again(before, names));
   }
 
   /** The judgement that was waited for, if it still holds. */
-  #takeAnalysed(text: string): Judgement | null {
+  #takeAnalysed(text: string, names: NameContext): Judgement | null {
     const analysed = this.#analysed;
     this.#analysed = null;
-    if (analysed?.text !== text || analysed.reading?.names !== this.names.current) return null;
-    const again = this.start.judge.again(analysed, analysed.reading.names);
+    if (analysed?.text !== text || analysed.reading?.names !== names) return null;
+    const again = this.start.judge.again(analysed, names);
     return again instanceof Promise ? null : again;
   }
 

@@ -41,6 +41,11 @@ export class Execution {
     return false;
   }
 
+  /** True if a statement ends a transaction, or has it check what was left for its end. */
+  get endsTransaction(): boolean {
+    return this.statements.some(({ facts }) => facts.effects.some(({ effect }) => effect === 'transaction'));
+  }
+
   get isDone(): boolean {
     return this.done >= this.statements.length;
   }

@@ -33,6 +33,8 @@ export interface MaskPlan {
   finds(text: string | null): boolean;
   /** True if values in the statement may be values of masked columns: then they are none for a record. */
   readonly touchesMasked: boolean;
+  /** True if it reads relations that may have masked columns. */
+  readonly readsMasked: boolean;
 }
 
 /** @param masks those that apply @returns `null` if none applies: then nothing has to be looked at */
@@ -57,7 +59,7 @@ export function planOf(
     hasMasks: masks.length > 0,
     outputs,
     isMasked: (names) =>
-      masks.some(({ columns }) => columns.some(({ pattern }) => names.some((name) => mayBe([pattern], name)))),
+      masks.some(({ columns }) => columns.some(({ pattern }) => names.some((name) => mayBe([pattern], name, [])))),
     writes: masks.filter((mask) => writes(facts, mask)).map(({ id, masker }) => ({ id, masker })),
     detects: detectors.length > 0,
     finds: (text) => {
@@ -66,6 +68,7 @@ export function planOf(
       return detectors.some(({ detector }) => detector.finds(bytes, 0, bytes.length));
     },
     touchesMasked: touches(facts, masks),
+    readsMasked: masks.some((mask) => mayRead(facts, mask)),
   };
 }
 
@@ -104,7 +107,9 @@ function columnPlan(
   const whole: CompiledMask[] = [];
   const paths: PathMask[] = [];
   for (const mask of masks) {
-    const hits = mask.columns.filter(({ pattern }) => output.columns.some((column) => mayBe([pattern], column)));
+    const hits = mask.columns.filter(({ pattern }) =>
+      output.columns.some((column) => mayBe([pattern], column, facts.effects)),
+    );
     // What cannot be told may be any column of what the statement reads.
     const isHit = hits.length > 0 || (from === 'unknown' && mayRead(facts, mask));
     if (!isHit || (from !== 'plain' && mask.derived === 'allow' && hits.length > 0)) continue;
@@ -139,7 +144,7 @@ function detecting(
   for (const { id, columns, detector, masker } of detectors) {
     const looks =
       columns.some(({ table, column }) => table.matchesAll && column.matchesAll) ||
-      sources.some((source) => mayBe(columns, source));
+      sources.some((source) => mayBe(columns, source, []));
     if (!looks) continue;
     ids.add(id);
     looking.push({ detector, masker });
@@ -156,7 +161,7 @@ function touches(facts: DecidableFacts, masks: readonly CompiledMask[]): boolean
   return masks.some(
     (mask) =>
       writes(facts, mask) ||
-      facts.uses?.some((use) => mayBe(patternsOf(mask), use)) === true ||
+      facts.uses?.some((use) => mayBe(patternsOf(mask), use, facts.effects)) === true ||
       (facts.uses === undefined &&
         facts.effects.some((effect) => areColumns(patternsOf(mask), effect, undefined, true))),
   );

@@ -8,6 +8,7 @@ import { areColumns, type ColumnPattern, compileColumnPattern, mayBeColumn } fro
 import type { CompiledRule } from './compiled-rule.ts';
 import { type CompiledCondition, compileWhen, compileWho, type DecidableFacts, type Subject } from './condition.ts';
 import type { Moment } from './moment.ts';
+import { matchesName } from './object-pattern.ts';
 import type { DetectorSource, MaskerSource, MaskSource, SecretReference } from './rule-schema.ts';
 
 /**
@@ -168,22 +169,24 @@ export function maskAsRules(source: MaskSource, shadow: boolean): CompiledRule[]
   });
   const refused = new Set<ColumnUse['use']>();
   if (mask.predicates !== 'allow') refused.add('condition');
-  if (mask.predicates === 'deny') refused.add('equality');
+  if (mask.predicates === 'deny') refused.add('equality').add('join');
   if (copies === 'deny') refused.add('copy');
   const refusing = rule(
     'deny',
     (effect, facts) =>
       mayEscape(patterns, effect, facts) ||
-      (SHOWING.has(effect.effect) &&
+      (USING.has(effect.effect) &&
         !isOfCatalogue(effect) &&
-        (uses(patterns, facts, refused) || (mask.derived === 'deny' && derives(patterns, facts)))),
+        (uses(patterns, facts, refused) ||
+          (mask.predicates === 'equality' && joins(columns, facts)) ||
+          (mask.derived === 'deny' && derives(patterns, facts)))),
     'Use that column in the select list only, where its values are masked: in no condition, order, group or copy.',
   );
   if (copies !== 'hold') return [refusing];
   const copied = new Set<ColumnUse['use']>(['copy']);
   const holding = rule(
     'hold',
-    (effect, facts) => SHOWING.has(effect.effect) && uses(patterns, facts, copied),
+    (effect, facts) => USING.has(effect.effect) && uses(patterns, facts, copied),
     'It runs once it is approved: send the same statement again then.',
   );
   return [refusing, holding];
@@ -195,22 +198,34 @@ const SHOWING: ReadonlySet<EffectName> = new Set(
   ),
 );
 
+/** Effects that masked columns can have a part in besides being shown: changes of the schema show them by other names. */
+const CHANGING: ReadonlySet<EffectName> = new Set(['create', 'alter', 'rename']);
+const USING: ReadonlySet<EffectName> = new Set([...SHOWING, ...CHANGING, 'execute', 'set-session']);
+
 /** Effects that can hand out anything. */
 const UNTOLD: ReadonlySet<EffectName> = new Set(['opaque', 'call-procedure']);
 
 const CATALOGUES = new Set(['pg_catalog', 'information_schema', 'performance_schema']);
 
-/** Values of columns in catalogues: histograms, most common values, texts of running statements. */
-const CATALOGUES_WITH_VALUES = new Set([
-  'pg_stats',
-  'pg_stats_ext',
-  'pg_stats_ext_exprs',
-  'pg_statistic',
-  'pg_statistic_ext_data',
-  'pg_largeobject',
-  'column_statistics',
-  'column_stats',
+/** Columns of catalogues with values of columns: histograms, most common values, texts of statements; `null`: all of them. */
+const CATALOGUES_WITH_VALUES: ReadonlyMap<string, string | null> = new Map([
+  ['pg_stats', null],
+  ['pg_stats_ext', null],
+  ['pg_stats_ext_exprs', null],
+  ['pg_statistic', null],
+  ['pg_statistic_ext_data', null],
+  ['pg_largeobject', null],
+  ['pg_stat_activity', 'query'],
+  ['pg_stat_statements', 'query'],
+  ['column_statistics', null],
+  ['column_stats', null],
 ]);
+
+function showsValues({ object, columns }: Effect): boolean {
+  const column = CATALOGUES_WITH_VALUES.get(object!.name);
+  if (column === undefined) return false;
+  return column === null || columns === undefined || columns.includes(column);
+}
 
 /** True if it is about a relation of the server's own. A masked column in the same statement has an effect of its own. */
 function isOfCatalogue({ object }: Effect): boolean {
@@ -227,6 +242,7 @@ function mayEscape(patterns: readonly ColumnPattern[], effect: Effect, facts: De
       facts.uses === undefined || facts.outputs === undefined || facts.outputs.some(({ from }) => from === 'unknown')
     );
   }
+  if (CHANGING.has(effect.effect)) return facts.uses === undefined;
   // The rows of a cursor that the session does not know.
   if (effect.effect === 'cursor') return facts.fetches !== undefined && facts.outputs === undefined;
   if (!SHOWING.has(effect.effect)) return false;
@@ -234,7 +250,7 @@ function mayEscape(patterns: readonly ColumnPattern[], effect: Effect, facts: De
   if (object === null) return true;
   // COPY of a query: what the query reads are effects of their own.
   if (object.kind !== 'relation') return object.kind !== 'setting' && !['read', 'copy-out'].includes(effect.effect);
-  if (CATALOGUES_WITH_VALUES.has(object.name)) return true;
+  if (showsValues(effect)) return true;
   if (isOfCatalogue(effect)) return false;
   if (object.catalogued !== true || facts.uses === undefined) return true;
   return facts.outputs === undefined && areColumns(patterns, effect, facts.uses, true);
@@ -245,18 +261,48 @@ function uses(
   facts: DecidableFacts,
   kinds: ReadonlySet<ColumnUse['use']>,
 ): boolean {
-  return facts.uses?.some((use) => kinds.has(use.use) && mayBe(patterns, use)) === true;
+  return facts.uses?.some((use) => kinds.has(use.use) && mayBe(patterns, use, facts.effects)) === true;
 }
 
-function derives(patterns: readonly ColumnPattern[], { outputs }: DecidableFacts): boolean {
+/** True if one of the columns is joined with a column that is not one of them: with a list of guesses, say. */
+function joins(masked: readonly MaskedColumn[], { uses: all = [], effects }: DecidableFacts): boolean {
+  const patterns = masked.map(({ pattern }) => pattern);
+  return all.some(
+    (use) =>
+      use.use === 'join' &&
+      mayBe(patterns, use, effects) &&
+      use.with?.some((other) => masked.some((one) => is(one, other))) !== true,
+  );
+}
+
+function is(
+  { pattern: { table, column: glob }, path }: MaskedColumn,
+  { schema, relation, column }: ColumnName,
+): boolean {
+  return path === null && matchesName(table, relation, schema, false) && glob.matches(column);
+}
+
+function derives(patterns: readonly ColumnPattern[], { outputs, effects }: DecidableFacts): boolean {
   return (
     outputs?.some(
       ({ from, columns }) =>
-        from === 'unknown' || (from === 'derived' && columns.some((column) => mayBe(patterns, column))),
+        from === 'unknown' || (from === 'derived' && columns.some((column) => mayBe(patterns, column, effects))),
     ) === true
   );
 }
 
-export function mayBe(patterns: readonly ColumnPattern[], { schema, relation, column }: ColumnName): boolean {
-  return patterns.some((pattern) => mayBeColumn(pattern, schema, relation, column));
+/** Whether a column of a result, or one that is used, may be one of these; the rows of a relation can be those of its children. */
+export function mayBe(
+  patterns: readonly ColumnPattern[],
+  { schema, relation, column }: ColumnName,
+  effects: readonly Effect[],
+): boolean {
+  if (patterns.some((pattern) => mayBeColumn(pattern, schema, relation, column))) return true;
+  return effects.some(
+    ({ object, also = [] }) =>
+      also.length > 0 &&
+      object!.name === relation &&
+      object!.schema === schema &&
+      also.some((other) => patterns.some((pattern) => mayBeColumn(pattern, other.schema, other.name, column))),
+  );
 }

@@ -387,7 +387,9 @@ const mask = z.strictObject({
   predicates: z
     .enum(['equality', 'deny', 'allow'])
     .optional()
-    .describe('Masked columns in WHERE, JOIN, ORDER BY, GROUP BY: only compared for equality, not at all, or freely.')
+    .describe(
+      'Masked columns in WHERE, JOIN, ORDER BY, GROUP BY: only compared for equality (joined with columns of the same mask), not at all, or freely.',
+    )
     .meta({ default: 'equality' }),
   copies: z
     .enum(['deny', 'hold', 'allow'])

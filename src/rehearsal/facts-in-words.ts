@@ -95,6 +95,7 @@ function usesInWords({ uses }: StatementFacts): string[] {
   const lines: string[] = [];
   for (const [use, words] of [
     ['equality', 'compared with given values'],
+    ['join', 'joined with another column'],
     ['condition', 'decides which rows, how many or in which order'],
     ['copy', 'goes elsewhere than to the client'],
   ] as const) {

@@ -130,11 +130,13 @@ export interface OutputColumn extends Lineage {
  * A stored column that has an influence other than by being shown.
  *
  * - `equality`: compared with constants or binds by `=` or IN.
+ * - `join`: compared by `=` with another stored column, which has the names `with`.
  * - `condition`: anything else that decides which rows, how many, in which order or groups, or which of several values.
  * - `copy`: its value goes somewhere else than to the client: into a relation, a setting, a function that does something.
  */
 export interface ColumnUse extends ColumnName {
-  readonly use: 'equality' | 'condition' | 'copy';
+  readonly use: 'equality' | 'join' | 'condition' | 'copy';
+  readonly with?: readonly ColumnName[];
 }
 
 /** A change made by SQL text to the session's prepared statements or cursors, in the order of the text. */

@@ -56,7 +56,8 @@ export class CopyMasker {
   #masked(cell: Cell, field: Buffer): Buffer {
     const { format, delimiter } = this.#format;
     const nullText = Buffer.from(this.#format.null, 'utf8');
-    const isNull = field.equals(nullText);
+    // In text format a value can look like any marker but the one with a backslash: then it is taken for a value.
+    const isNull = field.equals(nullText) && (format === 'csv' || this.#format.null === '\\N');
     if (isNull && !cell.coversNull) return field;
     const value = isNull ? Buffer.alloc(0) : format === 'csv' ? this.#unquoted(field) : unescaped(field);
     const masked = maskedValue(cell, value);

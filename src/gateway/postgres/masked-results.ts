@@ -80,7 +80,7 @@ function compile(
 ): CompiledResult {
   const { columns } = plan;
   const fits = columns !== null && columns.length === fields.length;
-  if (!fits && (plan.ids.length > 0 || (columns !== null && plan.touchesMasked))) {
+  if (!fits && (plan.ids.length > 0 || (columns !== null && (plan.touchesMasked || plan.readsMasked)))) {
     return mismatch(`the result has ${fields.length} columns, ${columns?.length ?? 'unknown'} were expected`);
   }
   for (const [index, { tableOid, columnNumber, name }] of fields.entries()) {
@@ -133,7 +133,7 @@ export function compileCopy(
 ): CompiledResult {
   const { columns, outputs } = plan;
   if (columns === null || columns.length !== columnCount) {
-    if (plan.ids.length > 0 || plan.touchesMasked) {
+    if (plan.ids.length > 0 || plan.touchesMasked || plan.readsMasked) {
       return mismatch(`the copy has ${columnCount} columns, ${columns?.length ?? 'unknown'} were expected`);
     }
   }

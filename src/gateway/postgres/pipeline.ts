@@ -1,6 +1,6 @@
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import type { Granted } from '../../approvals/approvals.ts';
-import type { NameChange } from '../../statements/facts.ts';
+import { EFFECT_CLASSES, type EffectName, type NameChange } from '../../statements/facts.ts';
 import type { Judge, JudgedStatement, Judgement } from '../judge.ts';
 import type { Refusal } from '../refusal.ts';
 import { Execution, type OutcomeStatus, type StatementRecorder } from '../statement-recorder.ts';
@@ -28,6 +28,8 @@ export interface Portal {
   readonly end: number;
   /** The approval by which it runs, once it does. */
   grant: Granted | null;
+  /** The schemas that were searched then: its plan was made with them, and stays. */
+  readonly path: readonly string[];
   /** The body of the RowDescription that the server gave of it. */
   description: Buffer | null;
   /** The segment in which the client last asked for one; 0 if it did not. */
@@ -91,6 +93,11 @@ export class Pipeline {
   skip: Skip = SKIP.none;
   /** True while the server takes CopyData for COPY FROM STDIN. */
   #copyIn = false;
+  /**
+   * True if a statement since the session was idle may have the server speak of masked values when none runs: deferred
+   * constraints and triggers at the end of the transaction, functions that it calls when a portal is planned.
+   */
+  #leavesWords = false;
   /** Statements in flight that change names of prepared statements by SQL text. */
   namesInFlight = 0;
   #mark: {
@@ -136,6 +143,7 @@ export class Pipeline {
 
   sentQuery(execution: Execution | null): void {
     this.#expected.push(EXPECT.query, execution);
+    this.#leavesWords ||= execution?.statements.some(mayDefer) === true;
     this.#countNames(execution, 1);
     this.#endSegment();
   }
@@ -146,6 +154,7 @@ export class Pipeline {
 
   sentBind(name: string, portal: Portal): void {
     this.#sentExtended(EXPECT.bind, this.portals.change(name, portal, this.segment));
+    this.#leavesWords ||= portal.prepared.judgement.statements.some(mayCallInPlan);
   }
 
   /** @param described `null` if nothing depends on the answer */
@@ -166,6 +175,7 @@ export class Pipeline {
 
   sentExecute(execution: Execution | null): void {
     this.#sentExtended(EXPECT.execute, execution);
+    this.#leavesWords ||= execution?.statements.some(mayDefer) === true;
     this.#countNames(execution, 1);
   }
 
@@ -253,7 +263,9 @@ export class Pipeline {
 
   /** True if what the server says now may quote values that are masked for this client. */
   get withholdsMessages(): boolean {
-    return this.running?.withholdsMessages ?? false;
+    const { running } = this;
+    if (running === null) return this.#leavesWords;
+    return running.withholdsMessages || (this.#leavesWords && running.endsTransaction);
   }
 
   /** @throws ProtocolViolation if the server answers what it was not asked */
@@ -317,7 +329,9 @@ export class Pipeline {
     this.#status = status;
     this.#copyIn = false;
     // The end of a transaction destroys its portals (Message Flow, Extended Query); so an idle session keeps no bytes of Binds.
-    if (status === IDLE && this.#expected.length === 0) this.portals.clear();
+    if (status !== IDLE || this.#expected.length > 0) return;
+    this.portals.clear();
+    this.#leavesWords = false;
   }
 
   /**
@@ -458,6 +472,18 @@ export class Pipeline {
     this.#copyIn = mark.copyIn;
     this.#isMarked = false;
   }
+}
+
+const WRITES: ReadonlySet<EffectName> = new Set([...EFFECT_CLASSES.write, 'opaque', 'call-procedure', 'call-function']);
+
+/** Writes of rows, whose constraints and triggers can wait for the end of the transaction. */
+function mayDefer({ withholdsMessages, facts }: JudgedStatement): boolean {
+  return withholdsMessages && facts.effects.some(({ effect }) => WRITES.has(effect));
+}
+
+/** Functions of users, which the server may call when it plans. */
+function mayCallInPlan({ withholdsMessages, facts }: JudgedStatement): boolean {
+  return withholdsMessages && facts.effects.some(({ via }) => via?.startsWith('function ') === true);
 }
 
 function isSync(expectation: Expectation | 0): boolean {

@@ -44,7 +44,7 @@ import {
   type Judgement,
 } from '../judge.ts';
 import { momentOf } from '../moment.ts';
-import { judgeWithNames } from '../names-in-text.ts';
+import { judgeWithNames, type NamedStatement } from '../names-in-text.ts';
 import {
   overApproved,
   type Refusal,
@@ -392,6 +392,7 @@ export class PostgresSession extends Session implements FrameSink {
       at: nameEnd + 1,
       end,
       grant: null,
+      path: this.names.current.searchPath,
       description: null,
       describedIn: 0,
     });
@@ -422,7 +423,7 @@ export class PostgresSession extends Session implements FrameSink {
     if (this.#pipeline.portals.isAmbiguous(name, this.#pipeline.segment)) return this.waitForServer();
     const portal = isAscii(name) ? this.#pipeline.portals.get(name) : null;
     const prepared = portal?.prepared ?? this.#unknown(`portal ${JSON.stringify(name)}`);
-    const judgement = this.judgeAgain(prepared.judgement);
+    const judgement = this.judgeAgain(prepared.judgement, portal === null ? undefined : this.names.of(portal.path));
     if (judgement === null) return false;
     prepared.judgement = judgement;
     if (judgement.usesNames && this.#namesUnsettled()) return this.waitForServer();
@@ -537,11 +538,14 @@ export class PostgresSession extends Session implements FrameSink {
   }
 
   /** Cursors share their names with the protocol's portals: of two nobody knows which one is still there. */
-  #cursorNamed(name: string): Prepared | null {
+  #cursorNamed(name: string): NamedStatement | null {
     if (!isAscii(name)) return null;
-    const declared = this.#pipeline.cursors.get(name) ?? null;
-    const bound = this.#pipeline.portals.get(name)?.prepared ?? null;
-    return declared !== null && bound !== null ? null : (declared ?? bound);
+    const declared = this.#pipeline.cursors.get(name)?.judgement ?? null;
+    const bound = this.#pipeline.portals.get(name);
+    if (declared === null) return bound && { judgement: bound.prepared.judgement, names: this.names.of(bound.path) };
+    if (bound !== null) return null;
+    const path = declared.reading?.names.searchPath;
+    return path === undefined ? { judgement: declared } : { judgement: declared, names: this.names.of(path) };
   }
 
   /** The statements of a text as they are judged at this execution of it. @param portal holds its bind values */

@@ -4,7 +4,7 @@ import { type EffectWalk, isQuery } from './effects.ts';
 import { computedFrom, NONE } from './lineage.ts';
 import type { Names } from './names.ts';
 import type { TreeNode } from './parser.ts';
-import { type Column, column } from './scope.ts';
+import { type Column, column, type Shape } from './scope.ts';
 import { listOf, nameParts, nodesIn, only, text } from './tree.ts';
 
 /** What code that the catalogue holds does: functions, triggers, actions of rules, expressions of relations. */
@@ -81,11 +81,9 @@ export function triggerCode(walk: EffectWalk, trigger: CatalogueTrigger): readon
   }).effects;
 }
 
-export function ruleCode(walk: EffectWalk, definition: string): readonly Effect[] {
-  return once(walk, definition, walk.names.withoutPath(), (inner) => {
-    readRule(inner, definition);
-    return undefined;
-  }).effects;
+/** What the actions of a rule do; `rows` is `null` if they may have rows, which are the client's. */
+export function ruleCode(walk: EffectWalk, definition: string): CodeReading {
+  return once(walk, definition, walk.names.withoutPath(), (inner) => readRule(inner, definition));
 }
 
 /** What a function does and returns; aggregates do what the functions they are made of do. */
@@ -93,6 +91,53 @@ export function functionCode(walk: EffectWalk, called: CatalogueFunction): CodeR
   const { schema, name } = called;
   const key = underPath(walk, `function ${schema}.${name}(${called.arguments.join()}) ${called.body ?? ''}`);
   return once(walk, key, namesIn(walk, called), (inner) => readFunction(inner, called));
+}
+
+/** What a function that is being created will make its result of, or do something with; unknown if its code cannot be read. */
+export function createdCode(walk: EffectWalk, body: TreeNode): Lineage {
+  const options = new Map(nodesIn(body.options, 'DefElem').map((one) => [text(one.defname), one.arg]));
+  const [code = null] = nameParts(options.get('as'));
+  if (code === null && body.sql_body !== undefined) {
+    const inner = walk.another(walk.names);
+    inner.hasVariables = true;
+    return computedFrom(flattened(body.sql_body).map((statement) => returnedBy(inner, statement).wholeRow));
+  }
+  const parameters = nodesIn(body.parameters, 'FunctionParameter');
+  const out = parameters.filter(({ mode }) => GIVES_OUT.has(text(mode)));
+  const returns = body.returnType as TreeNode | undefined;
+  const setof = returns?.setof === true ? 'SETOF ' : '';
+  const [single, ...others] = out;
+  const created: CatalogueFunction = {
+    ...{ schema: '', name: nameParts(body.funcname).join('.'), arguments: [], volatility: 'volatile' },
+    kind: body.is_procedure === true ? 'procedure' : 'function',
+    signature: parameters.map(parameterText).join(', '),
+    returns:
+      single === undefined
+        ? typeText(returns)
+        : `${setof}${others.length > 0 ? 'record' : typeText(single.argType as TreeNode)}`,
+    language: text((only(options.get('language'))[1] as TreeNode).sval).toLowerCase() || 'sql',
+    ...{ securityDefiner: false, calls: [], body: code, extension: null },
+  };
+  const { effects, uses, result } = functionCode(walk, created);
+  if (uses === null || effects.some(({ effect }) => effect === 'opaque')) return { from: 'unknown', columns: [] };
+  return computedFrom([result, ...uses.map((one): Lineage => ({ from: 'derived', columns: [one] }))]);
+}
+
+const GIVES_OUT = new Set(['FUNC_PARAM_OUT', 'FUNC_PARAM_INOUT', 'FUNC_PARAM_TABLE']);
+
+function parameterText({ name, mode, argType }: TreeNode): string {
+  const written = mode === 'FUNC_PARAM_INOUT' ? 'INOUT ' : GIVES_OUT.has(text(mode)) ? 'OUT ' : '';
+  return `${written}${name === undefined ? '' : quoted(text(name))} ${typeText(argType as TreeNode | undefined)}`;
+}
+
+function typeText(type: TreeNode | undefined): string {
+  if (type === undefined) return 'void';
+  const setof = type.setof === true ? 'SETOF ' : '';
+  return `${setof}${nameParts(type.names).map(quoted).join('.')}${listOf(type.arrayBounds).length > 0 ? '[]' : ''}`;
+}
+
+function quoted(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
 }
 
 /** The code of an expression of a relation, without what it reads: that shows to nobody. */
@@ -137,14 +182,20 @@ const BEFORE_PARENTHESES = new Set(
    character varchar bit time timestamp interval`.split(/\s+/),
 );
 
-function readRule(walk: EffectWalk, definition: string): void {
+function readRule(walk: EffectWalk, definition: string): Found | undefined {
   const statement = walk.parse(definition);
   const [type, rule] = only(statement);
   if (type !== 'RuleStmt') {
     walk.opaque('unread rule');
-    return;
+    return undefined;
   }
-  for (const action of listOf(rule.actions)) walk.node(action, walk.top);
+  const actions = listOf(rule.actions);
+  for (const action of actions) walk.node(action, walk.top);
+  const hasRows = actions.some((action) => {
+    const [kind, body] = only(action);
+    return kind === 'SelectStmt' || body.returningClause !== undefined;
+  });
+  return { result: NONE, rows: hasRows ? null : [] };
 }
 
 function readTrigger(walk: EffectWalk, trigger: CatalogueTrigger): void {
@@ -202,15 +253,18 @@ function readFunction(walk: EffectWalk, called: CatalogueFunction): Found | unde
   let last: readonly Column[] | null = null;
   let result: Lineage = NONE;
   for (const statement of statements) {
-    const [type, select] = only(statement);
-    const shape =
-      type === 'ReturnStmt'
-        ? walk.query({ SelectStmt: { targetList: [{ ResTarget: { val: select.returnval } }] } }, walk.top)
-        : walk.query(statement, walk.top);
+    const shape = returnedBy(walk, statement);
     last = shape.rest === null ? shape.columns : null;
     result = shape.wholeRow;
   }
   return { result, rows: last === null ? null : returnedRows(walk, returns, parameters, last) };
+}
+
+/** The rows of a statement of a body, or of the one value of RETURN. */
+function returnedBy(walk: EffectWalk, statement: unknown): Shape {
+  const [type, body] = only(statement);
+  if (type !== 'ReturnStmt') return walk.query(statement, walk.top);
+  return walk.query({ SelectStmt: { targetList: [{ ResTarget: { val: body.returnval } }] } }, walk.top);
 }
 
 /** The statements of a body: text, or `BEGIN ATOMIC ... END` and `RETURN ...` as the server prints them. */

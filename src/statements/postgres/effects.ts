@@ -1,5 +1,6 @@
 import type { CatalogueFunction, CatalogueName } from '../catalogue.ts';
 import type {
+  ColumnName,
   ColumnUse,
   CopyFormat,
   Effect,
@@ -14,10 +15,11 @@ import type {
 import { deleteFrom, insert, merge, update } from './changes.ts';
 import { type CodeReading, functionCode } from './code.ts';
 import { isSafeEncoding } from './encodings.ts';
+import { exposes } from './exposes.ts';
 import { evaluate, typedValue } from './expressions.ts';
 import { fingerprint } from './fingerprint.ts';
 import { statementKind } from './kinds.ts';
-import { NONE } from './lineage.ts';
+import { computedFrom, NONE } from './lineage.ts';
 import type { Names } from './names.ts';
 import { FIXED_TYPES, NODE_DECISIONS } from './nodes.ts';
 import type { TreeNode } from './parser.ts';
@@ -126,8 +128,14 @@ export class EffectWalk {
   hasVariables = false;
   /** Where relations that are named are noted, while a condition is read. */
   mentions: Set<Source> | null = null;
+  /** What the results of functions are computed from that the server may call when it plans. */
+  readonly folded: Lineage[] = [];
+  /** True if a rule adds rows of its own to the result, or puts others in their place. */
+  hasRowsOfRules = false;
   /** Decimal logarithm of the rows of the query that was read last. */
   magnitude = 0;
+  /** How many things have been read that can fail by the values they are given. */
+  canFail = 0;
   #effects = new Map<string, Effect>();
   #uses: Map<string, ColumnUse> | null = new Map();
   #done = new Set<string>();
@@ -154,7 +162,7 @@ export class EffectWalk {
       ...(this.copyOut === null ? {} : { copyOut: this.copyOut }),
       changesLexing: this.changesLexing,
       refuses: this.refuses,
-      ...(this.outputs === null ? {} : { outputs: this.outputs }),
+      ...(this.outputs === null || this.hasRowsOfRules ? {} : { outputs: this.outputs }),
       ...(this.#uses === null ? {} : { uses: [...this.#uses.values()] }),
     };
   }
@@ -239,13 +247,23 @@ export class EffectWalk {
   }
 
   /** Notes that stored columns are used other than for output. */
-  use(lineage: Lineage, use: ColumnUse['use']): void {
+  use(lineage: Lineage, use: ColumnUse['use'], joinedWith?: readonly ColumnName[]): void {
     if (lineage.from === 'unknown') this.#uses = null;
     if (this.#uses === null) return;
     for (const column of lineage.columns) {
-      const key = `${use}\0${column.schema}\0${column.relation}\0${column.column}`;
-      if (!this.#uses.has(key)) this.#uses.set(key, { ...column, use });
+      const [other] = joinedWith ?? [];
+      const key = `${use}\0${column.schema}\0${column.relation}\0${column.column}\0${other?.schema}\0${other?.relation}\0${other?.column}`;
+      if (this.#uses.has(key)) continue;
+      this.#uses.set(key, joinedWith === undefined ? { ...column, use } : { ...column, use, with: joinedWith });
     }
+  }
+
+  /** Notes that two values are compared by `=`. */
+  joins(one: Lineage, other: Lineage): void {
+    if (one.from === 'plain' && other.from === 'plain') {
+      this.use(one, 'join', other.columns);
+      this.use(other, 'join', one.columns);
+    } else for (const lineage of [one, other]) this.use(lineage, 'condition');
   }
 
   mention(source: Source): void {
@@ -317,11 +335,16 @@ export class EffectWalk {
       // What it does with its arguments is its own affair.
       this.use(given, 'copy');
     }
-    if (!isRead && volatility === 'immutable') return { result: UNKNOWN, rows: null };
+    if (!isRead && volatility === 'immutable') {
+      this.folded.push(UNKNOWN);
+      return { result: UNKNOWN, rows: null };
+    }
     this.takesCode(code.effects, `function ${name}`, object);
     if (code.uses === null) this.#uses = null;
     else for (const used of code.uses) this.use({ from: 'derived', columns: [used] }, used.use);
-    return isRead ? code : { result: UNKNOWN, rows: null };
+    const read = isRead ? code : { result: UNKNOWN, rows: null };
+    if (volatility === 'immutable' && read.result.from !== 'none') this.folded.push(read.result);
+    return read;
   }
 
   /** Extensions of which it is known that their functions only compute. */
@@ -458,9 +481,9 @@ export class EffectWalk {
 
   explain(body: TreeNode, place: Place): void {
     this.add('explain', null, place);
-    this.outputs = [{ name: 'QUERY PLAN', from: 'none', columns: [] }];
     if (explainExecutes(body.options)) {
       this.node(body.query, { ...place, via: place.via ?? 'explain analyze' });
+      this.#showsPlan(this);
       return;
     }
     // Planning does not run the statement, but it reads the relations' statistics and evaluates stable functions.
@@ -474,6 +497,12 @@ export class EffectWalk {
       } else if (!NOT_DONE_BY_EXPLAIN.has(one.effect)) this.addEffect(one);
     }
     this.#take(inner);
+    this.#showsPlan(inner);
+  }
+
+  /** A plan shows constants of the text, and the results of immutable functions in their place. */
+  #showsPlan({ folded }: EffectWalk): void {
+    this.outputs = [{ name: 'QUERY PLAN', ...computedFrom(folded) }];
   }
 
   prepare(body: TreeNode, place: Place): void {
@@ -622,7 +651,13 @@ function copy(walk: EffectWalk, body: TreeNode, place: Place): void {
         ...(also.length === 0 ? {} : { also }),
       });
       const copied = names.flatMap((name) => shape.column(name) ?? shape.unlisted(name) ?? []);
-      copiesOut(walk, body, columns === null ? shape : new Shape(copied, null));
+      // Generated columns are copied where they are named only.
+      const generated = new Set(found?.columns.flatMap(({ name, generated: by }) => (by === null ? [] : [name])));
+      const all = new Shape(
+        shape.columns.filter(({ name }) => !generated.has(name)),
+        shape.rest,
+      );
+      copiesOut(walk, body, columns === null ? all : new Shape(copied, null));
     }
   }
   if (body.is_program === true) walk.add('program', null, place);
@@ -738,6 +773,7 @@ const OWN_OBJECT = [
 function does(effect: EffectName, object: (body: TreeNode) => ObjectName | null, via: string | null = null): Handler {
   return (walk, body, place, type) => {
     walk.add(effect, object(body), place);
+    exposes(walk, type, body);
     walk.inside(type, body, via === null ? place : { ...place, via: place.via ?? via }, OWN_OBJECT);
   };
 }
@@ -815,7 +851,8 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   ...Object.fromEntries(
     ['FuncCall', 'A_Expr', 'TypeCast', 'SubLink'].map((type): [string, Handler] => [
       type,
-      (walk, body, place) => void typedValue(walk, type, body, place),
+      // Outside of queries: a parameter, a default. It goes somewhere.
+      (walk, body, place) => walk.use(typedValue(walk, type, body, place).lineage, 'copy'),
     ]),
   ),
   RangeVar: (walk, body, place) => {

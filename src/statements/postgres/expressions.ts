@@ -1,5 +1,6 @@
 import type { Lineage } from '../facts.ts';
 import type { EffectWalk, Place } from './effects.ts';
+import { decidingOperands } from './failing.ts';
 import { callFunction } from './function-calls.ts';
 import { computedFrom, NONE, oneOf } from './lineage.ts';
 import { FIXED_TYPES, NODE_DECISIONS } from './nodes.ts';
@@ -44,14 +45,24 @@ export function typedValue(walk: EffectWalk, type: string, body: TreeNode, place
   const evaluator = EVALUATED[type];
   if (evaluator !== undefined) return evaluator(walk, body, place);
   switch (NODE_DECISIONS.get(type)) {
-    case 'contains':
-      return computed(computedFrom(partsOf(walk, type, body, place)));
+    case 'contains': {
+      const value = computed(computedFrom(partsOf(walk, type, body, place)));
+      if (canFail(type, body)) fails(walk, [value]);
+      return value;
+    }
     case 'inert':
       return NO_VALUE;
     default:
       walk.typed(type, body, place);
       return computed({ from: 'unknown', columns: [] });
   }
+}
+
+/** What reads a text as JSON or XML, or was told to do other than NULL with what it does not find. */
+function canFail(type: string, body: TreeNode): boolean {
+  if (type === 'JsonFuncExpr') return body.on_error !== undefined || body.on_empty !== undefined;
+  if (type === 'XmlExpr') return !['IS_XMLELEMENT', 'IS_XMLFOREST', 'IS_XMLCONCAT'].includes(text(body.op));
+  return type === 'JsonParseExpr' || type === 'JsonTable' || type === 'RangeTableFunc';
 }
 
 /** The lineages of all that is inside a node whatever it is: JSON and XML constructors, sort keys, window definitions. */
@@ -71,6 +82,28 @@ function partsOf(walk: EffectWalk, type: string, body: TreeNode, place: Place): 
   return found;
 }
 
+/** What is computed can fail, and whether it does shows something of these values. */
+export function fails(walk: EffectWalk, deciding: readonly Value[]): void {
+  walk.canFail += 1;
+  for (const { lineage } of deciding) walk.use(lineage, 'condition');
+}
+
+/**
+ * Evaluates what the server computes only until it knows the result: whether it comes to what can fail, behind it, shows
+ * something of what comes before. That a stored value is NULL is no secret.
+ */
+function inTurn(walk: EffectWalk, nodes: unknown, place: Place): Value[] {
+  const values: { readonly value: Value; readonly canFail: number }[] = [];
+  for (const node of listOf(nodes)) {
+    const value = evaluate(walk, node, place);
+    values.push({ value, canFail: walk.canFail });
+  }
+  for (const { value, canFail } of values) {
+    if (canFail < walk.canFail && value.lineage.from !== 'plain') walk.use(value.lineage, 'condition');
+  }
+  return values.map(({ value }) => value);
+}
+
 type Evaluator = (walk: EffectWalk, body: TreeNode, place: Place) => Value;
 
 const EVALUATED: Readonly<Record<string, Evaluator>> = {
@@ -86,8 +119,7 @@ const EVALUATED: Readonly<Record<string, Evaluator>> = {
     const type = body.typeName as TreeNode | undefined;
     const from = typeOf(body.arg, argument);
     const builtIn = useType(walk, type, from, place);
-    // That a value cannot be converted shows something of it.
-    if (!convertsAll(from, type)) walk.use(argument.lineage, 'condition');
+    if (!convertsAll(from, type)) fails(walk, [argument]);
     return computed(computedFrom([argument.lineage]), argument.constant && builtIn);
   },
   CollateClause: (walk, body, place) => computed(evaluate(walk, body.arg, place).lineage),
@@ -116,7 +148,16 @@ const EVALUATED: Readonly<Record<string, Evaluator>> = {
     for (const lineage of decides) walk.use(lineage, 'condition');
     return computed(computedFrom([...decides, ...results]));
   },
-  CoalesceExpr: (walk, body, place) => computed(oneOf(evaluateAll(walk, body.args, place).map((one) => one.lineage))),
+  CoalesceExpr: (walk, body, place) => {
+    const values = inTurn(walk, body.args, place);
+    return computed(oneOf(values.map((one) => one.lineage)));
+  },
+  BoolExpr: (walk, body, place) => computed(computedFrom(inTurn(walk, body.args, place).map((one) => one.lineage))),
+  JsonKeyValue: (walk, body, place) => {
+    const name = evaluate(walk, body.key, place);
+    fails(walk, [name]);
+    return computed(computedFrom([name.lineage, ...partsOf(walk, 'JsonKeyValue', { ...body, key: undefined }, place)]));
+  },
   A_Indirection: indirection,
   SubLink: subLink,
   MultiAssignRef: (walk, body, place) => evaluate(walk, body.source, place),
@@ -225,8 +266,10 @@ function subLink(walk: EffectWalk, body: TreeNode, place: Place): Value {
     if (body.operName !== undefined) checkOperator(walk, nameParts(body.operName), [null, null], place);
     lineages.push(evaluate(walk, body.testexpr, place).lineage);
     for (const lineage of lineages) walk.use(lineage, 'condition');
-  } else if (body.subLinkType === 'EXPR_SUBLINK' && lineages.length === 1) {
-    return computed(lineages[0]!);
+  } else if (body.subLinkType === 'EXPR_SUBLINK') {
+    // Of more than one row.
+    fails(walk, []);
+    if (lineages.length === 1) return computed(lineages[0]!);
   }
   return computed(computedFrom(lineages));
 }
@@ -244,6 +287,13 @@ function operandsOf(walk: EffectWalk, body: TreeNode, place: Place): Operands {
   const name = nameParts(body.name);
   const rightType = right.length === 1 ? typeOf(body.rexpr, right[0]!) : null;
   checkOperator(walk, name, [left === null ? null : typeOf(body.lexpr, left), rightType], place, body);
+  const deciding = decidingOperands(
+    name.at(-1) ?? '',
+    text(body.kind),
+    left === null ? null : { node: body.lexpr, value: left },
+    right.map((value) => ({ node: body.rexpr, value })),
+  );
+  if (deciding.length > 0) fails(walk, deciding);
   return { left, right };
 }
 
@@ -258,13 +308,9 @@ function typeOf(node: unknown, value: Value): string | null {
 function operatorExpression(walk: EffectWalk, body: TreeNode, place: Place): Value {
   const { left, right } = operandsOf(walk, body, place);
   const all = left === null ? right : [left, ...right];
-  // So does division by zero.
-  if (DIVISIONS.has(nameParts(body.name).at(-1) ?? '')) for (const one of right) walk.use(one.lineage, 'condition');
   const constant = body.kind === 'AEXPR_OP' && all.every((one) => one.constant) && isBuiltIn(nameParts(body.name));
   return computed(computedFrom(all.map((one) => one.lineage)), constant);
 }
-
-const DIVISIONS = new Set(['/', '%']);
 
 function isBuiltIn(name: readonly string[]): boolean {
   return name.length === 1 || name[0] === 'pg_catalog';
@@ -330,14 +376,16 @@ function compared(
   for (const [value, constants] of pairs) {
     if (value.column === null || value.constant || !exact) continue;
     if (constants.length === 0 || !constants.every((one) => one.constant)) continue;
-    walk.use(value.lineage, 'equality');
+    // Of a value that is computed, equality can be any condition on what it is computed from.
+    walk.use(value.lineage, value.lineage.from === 'plain' ? 'equality' : 'condition');
     for (const one of constants) walk.use(one.lineage, 'condition');
     const bound = boundColumns(walk, value.column);
     return bound.length === 0 ? constrains(mentions) : binds(bound, mentions);
   }
-  walk.use(left.lineage, 'condition');
-  for (const one of right) walk.use(one.lineage, 'condition');
   const same = left.column !== null && right.length === 1 && isSameColumn(left.column, right[0]!.column);
+  const isJoin = body.kind === 'AEXPR_OP' && right.length === 1 && left.column !== null && right[0]!.column !== null;
+  if (isJoin && !same) walk.joins(left.lineage, right[0]!.lineage);
+  else for (const one of [left, ...right]) walk.use(one.lineage, 'condition');
   return same ? PROVES_NOTHING : constrains(mentions);
 }
 

@@ -2,7 +2,8 @@ import type { CatalogueFunction } from '../catalogue.ts';
 import type { Lineage, ObjectName } from '../facts.ts';
 import type { EffectWalk, Place } from './effects.ts';
 import { isUnsafeEncoding } from './encodings.ts';
-import { computed, evaluate, evaluateAll, typedValue, type Value } from './expressions.ts';
+import { computed, evaluate, evaluateAll, fails, typedValue, type Value } from './expressions.ts';
+import { decidingArguments } from './failing.ts';
 import { effectsOfFunction, type FunctionClass, TELLS_NO_STORED_VALUES } from './functions.ts';
 import { computedFrom, NONE } from './lineage.ts';
 import { checkPattern } from './operators.ts';
@@ -45,15 +46,20 @@ export function callFunction(walk: EffectWalk, body: TreeNode, place: Place): Ca
   const found = judge(walk, call, place);
   if (found === null) return rowField(walk, call, place) ?? unknownFunction(walk, call, place);
   if (found.class === 'user') {
+    // Whether it fails, how long it takes, how many rows it has.
+    fails(walk, values);
     const value = computed(computedFrom([call.lineage, found.result]));
     return found.rows === null ? value : { ...value, rows: found.rows };
   }
   if (found.class === 'other') {
     // What such a function does with its arguments is its own affair.
     walk.use(call.lineage, 'copy');
+    fails(walk, []);
     if (TELLS_NO_STORED_VALUES.has(name)) return computed(call.lineage);
     return computed({ from: 'unknown', columns: call.lineage.columns });
   }
+  const deciding = decidingArguments(name, values).filter((one) => literal(nodes[values.indexOf(one)]) === null);
+  if (deciding.length > 0) fails(walk, deciding);
   // How many rows there are shows something of the values they are made of.
   if (walk.names.known?.setFunctions.has(name) && !isListed(nodes)) walk.use(lineage, 'condition');
   if (name === 'count' && decides.length === 0 && values[0]?.lineage.from === 'plain' && values[0].column !== null) {
@@ -150,6 +156,7 @@ function unknownFunction(walk: EffectWalk, call: Call, place: Place): Value {
   knownEffects(walk, call, place);
   walk.opaque(`unknown function ${call.name}`, call.object);
   walk.use(call.lineage, 'copy');
+  fails(walk, []);
   return computed({ from: 'unknown', columns: call.lineage.columns });
 }
 

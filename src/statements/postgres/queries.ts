@@ -499,8 +499,7 @@ function mergedColumns(
   }
   const shared = common.map((name): Column => {
     const [left, right] = sides.map((side) => resolveColumn({ columns: [...side], named: [], outer: null }, name));
-    walk.use(left!.lineage, 'condition');
-    walk.use(right!.lineage, 'condition');
+    walk.joins(left!.lineage, right!.lineage);
     const kept = type === 'JOIN_RIGHT' ? [right!] : type === 'JOIN_FULL' ? [left!, right!] : [left!];
     const origins = type === 'JOIN_INNER' ? [left!, right!] : kept.length === 1 ? kept : [];
     return {

@@ -3,6 +3,7 @@ import { withoutCommentsInStrings } from './continued-strings.ts';
 import { analyseStatement, TooComplex } from './effects.ts';
 import type { Names } from './names.ts';
 import { tooDeep } from './nesting.ts';
+import { changesSearchPath } from './search-path.ts';
 
 export interface AnalysedText {
   readonly facts: TextFacts;
@@ -14,13 +15,13 @@ export interface AnalysedText {
 const LITERALS_ARE_VALUES = new Set(['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt']);
 
 /** Parses and analyses a text, whatever it is. Never throws; what cannot be read is opaque. */
-export function analyseText(names: Names, text: string): AnalysedText {
+export function analyseText(namesBefore: Names, text: string): AnalysedText {
   if (tooDeep(text)) return opaque(text, 'too deep');
-  let parsed = names.parser.parse(text);
+  let parsed = namesBefore.parser.parse(text);
   if (parsed.outcome === 'rejected') {
     // As long as the text itself, so that places in it are the same.
     const joined = withoutCommentsInStrings(text);
-    const again = joined === null ? parsed : names.parser.parse(joined);
+    const again = joined === null ? parsed : namesBefore.parser.parse(joined);
     if (again.outcome !== 'rejected') parsed = again;
   }
   if (parsed.outcome === 'failed') return opaque(text, 'parser failed');
@@ -29,10 +30,12 @@ export function analyseText(names: Names, text: string): AnalysedText {
     const places = new Places(text);
     const statements: StatementFacts[] = [];
     let literalsAreFree = parsed.statements.length === 1;
+    let names = namesBefore;
     for (const { stmt, stmt_location: location = 0, stmt_len: bytes = 0 } of parsed.statements) {
       const start = places.at(location);
       const analysed = analyseStatement(stmt, start, bytes === 0 ? text.length : places.at(location + bytes), names);
       statements.push(analysed.facts);
+      if (changesSearchPath(analysed.facts)) names = names.withoutPath();
       for (const type in stmt) literalsAreFree &&= analysed.literalsAreFree && LITERALS_ARE_VALUES.has(type);
     }
     return { facts: { statements }, literalsAreFree };

@@ -23,7 +23,7 @@ const PRINTED: Readonly<Record<string, string>> = {
 /** Kinds of types whose values come to be without code of a user. */
 const WITHOUT_CODE = new Set<CatalogueType['kind']>(['enum', 'range']);
 
-const TEXTS = new Set(['text', 'character varying', 'character', 'name', 'bpchar', 'varchar', 'bytea']);
+const TEXTS = new Set(['text', 'character varying', 'character', 'name', 'bpchar', 'varchar']);
 
 /** Types between which every value can be converted. */
 const ALIKE: readonly ReadonlySet<string>[] = [

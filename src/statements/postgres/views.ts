@@ -2,11 +2,12 @@ import type { CatalogueRelation } from '../catalogue.ts';
 import type { Lineage } from '../facts.ts';
 import { expressionCode } from './code.ts';
 import type { EffectWalk } from './effects.ts';
-import { plain } from './lineage.ts';
+import { evaluate } from './expressions.ts';
+import { computedFrom, plain } from './lineage.ts';
 import { objectOf, type ResolvedRelation, type ViewReading } from './names.ts';
 import type { TreeNode } from './parser.ts';
 import { renamed } from './queries.ts';
-import { type Column, Shape, Source } from './scope.ts';
+import { type Column, type Scope, Shape, Source } from './scope.ts';
 import { listOf, nameParts, nodesIn, only, text } from './tree.ts';
 
 /** Relations of FROM and targets of writes, with views read through to what they are made of. */
@@ -37,9 +38,13 @@ function keysOf(walk: EffectWalk, relation: CatalogueRelation | null): readonly 
 export function shapeOf(walk: EffectWalk, found: ResolvedRelation): Shape {
   const { relation } = found;
   const { readings } = walk.names;
-  if (relation === null || readings === null || !isView(relation)) return walk.names.tableShape(found);
+  if (relation === null || readings === null) return walk.names.tableShape(found);
   const known = readings.shapes.get(relation);
   if (known !== undefined) return known;
+  if (!isView(relation)) {
+    const shape = walk.names.tableShape(found);
+    return relation.columns.some((one) => one.generated !== null) ? withGenerated(walk, relation, shape) : shape;
+  }
   const read = readView(walk, relation).columns;
   const columns = relation.columns.map((one, at): Column => {
     const lineage = viewColumn(relation, one.name, read?.[at]?.lineage ?? { from: 'unknown', columns: [] });
@@ -57,6 +62,28 @@ export function shapeOf(walk: EffectWalk, found: ResolvedRelation): Shape {
   const shape = new Shape(columns, null);
   // While the view is being read, what is known of it is not all.
   if (readings.views.get(relation) !== null) readings.shapes.set(relation, shape);
+  return shape;
+}
+
+/** A generated column is computed from others of its row, besides being stored under its own name. */
+function withGenerated(walk: EffectWalk, relation: CatalogueRelation, stored: Shape): Shape {
+  const row = new Source(relation.name, stored);
+  const scope: Scope = { columns: [row], named: [row], outer: null };
+  const columns = relation.columns.map(({ generated }, at): Column => {
+    const own = stored.columns[at]!;
+    if (generated === null) return own;
+    const [, select] = only(walk.parse(`SELECT ${generated}`));
+    const [target] = nodesIn(select.targetList, 'ResTarget');
+    const inner = walk.another(walk.names.withoutPath());
+    const from: Lineage =
+      target === undefined
+        ? { from: 'unknown', columns: [] }
+        : computedFrom([evaluate(inner, target.val, { ...inner.top, scope }).lineage]);
+    if (from.from === 'none') return own;
+    return { ...own, lineage: { from: from.from, columns: [...own.lineage.columns, ...from.columns] } };
+  });
+  const shape = new Shape(columns, null);
+  walk.names.readings!.shapes.set(relation, shape);
   return shape;
 }
 

@@ -74,7 +74,9 @@ export function setOff(walk: EffectWalk, effect: EffectName, relation: Catalogue
     for (const rule of one.rules) {
       if (!ruleIsFor(rule.event, event)) continue;
       replaced = true;
-      walk.takesCode(ruleCode(walk, rule.definition), `rule ${rule.name}`);
+      const { effects, rows } = ruleCode(walk, rule.definition);
+      walk.takesCode(effects, `rule ${rule.name}`);
+      walk.hasRowsOfRules ||= rows === null;
     }
   }
   if (event === 'insert' || event === 'update') {
