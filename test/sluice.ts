@@ -29,7 +29,10 @@ export interface SluiceConnection {
 
 export interface SluiceUser {
   readonly name: string;
-  readonly password: string;
+  /** Left out where a certificate is enough. */
+  readonly password?: string;
+  /** Names of client certificates. */
+  readonly certificates?: readonly string[];
   /** Default `agent`. */
   readonly kind?: 'human' | 'agent' | 'service';
   readonly groups?: readonly string[];
@@ -48,6 +51,8 @@ export interface SluiceOptions {
   readonly rulesYaml?: string;
   /** Serve clients TLS too, with a certificate for `localhost` and 127.0.0.1. */
   readonly tls?: boolean;
+  /** Further keys of `tls`, as written in sluice.yaml. */
+  readonly tlsKeys?: object;
   /** Nobody gets in without TLS, from this machine neither. */
   readonly needTls?: boolean;
   /** The `limits` of sluice.yaml, as written there. */
@@ -97,7 +102,7 @@ export async function startSluice(options: SluiceOptions): Promise<Sluice> {
   writeFileSync(rulesFile, options.rulesYaml ?? '');
   const settings = {
     listen: { postgres: '127.0.0.1:0', mysql: '127.0.0.1:0', api: '127.0.0.1:0' },
-    ...(certificates && { tls: { certificate: certificates.certificate, key: certificates.key } }),
+    ...(certificates && { tls: { certificate: certificates.certificate, key: certificates.key, ...options.tlsKeys } }),
     connections: options.connections.map((connection) => configured(connection, directory)),
     identity: {
       ...(options.needTls !== true && { without_tls: 'loopback' }),
@@ -199,17 +204,18 @@ function configured(connection: SluiceConnection, directory: string) {
   };
 }
 
-async function enrolled({ name, password, kind = 'agent', groups = [], mysqlPlugin }: SluiceUser) {
+async function enrolled({ name, password, certificates, kind = 'agent', groups = [], mysqlPlugin }: SluiceUser) {
   return {
-    name,
-    kind,
-    groups,
-    scram: formatScramVerifier(await createScramVerifier(password)),
-    ...(mysqlPlugin !== 'mysql_native_password' && {
-      mysql: formatCachingSha2Verifier(await createCachingSha2Verifier(password)),
-    }),
-    ...(mysqlPlugin !== 'caching_sha2_password' && {
-      mysql_native: formatNativeVerifier(createNativeVerifier(password)),
+    ...{ name, kind, groups },
+    ...(certificates && { certificates }),
+    ...(password !== undefined && {
+      scram: formatScramVerifier(await createScramVerifier(password)),
+      ...(mysqlPlugin !== 'mysql_native_password' && {
+        mysql: formatCachingSha2Verifier(await createCachingSha2Verifier(password)),
+      }),
+      ...(mysqlPlugin !== 'caching_sha2_password' && {
+        mysql_native: formatNativeVerifier(createNativeVerifier(password)),
+      }),
     }),
   };
 }

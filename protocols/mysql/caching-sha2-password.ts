@@ -24,7 +24,8 @@ export const CACHING_SHA2_PASSWORD = 'caching_sha2_password';
 
 /** What server and client say besides the hashes. */
 const REQUEST_PUBLIC_KEY = Buffer.from([0x02]);
-const FAST_SUCCESS = Buffer.from([0x03]);
+/** What a server says that knows the client by its first answer. */
+export const FAST_SUCCESS = Buffer.from([0x03]);
 /** What a server says that wants the password itself. */
 export const FULL_AUTHENTICATION = Buffer.from([0x04]);
 

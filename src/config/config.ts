@@ -45,6 +45,8 @@ export interface UserConfig {
   readonly mysql?: string | undefined;
   /** `*` and 40 hexadecimal digits, as for mysql_native_password. */
   readonly mysql_native?: string | undefined;
+  /** Names of client certificates, as in ClientCertificate; it logs in with one of them, and its password if it has one. */
+  readonly certificates?: readonly string[] | undefined;
 }
 
 /** Who logs in by this name brings a token as the password. So which names are users of Sluice's own cannot be told apart. */
@@ -79,6 +81,16 @@ export type StoreConfig =
   /** `url` may have a password in it. */
   | { readonly kind: 'postgres'; readonly url: string };
 
+/** TLS towards clients; PEM texts. */
+export interface TlsConfig {
+  readonly certificate: string;
+  readonly key: string;
+  /** Other certificates for clients that ask for these names; `*` may stand for the first label. */
+  readonly names: readonly { readonly name: string; readonly certificate: string; readonly key: string }[];
+  /** Authorities whose certificates clients may log in with; `null` where clients are asked for none. */
+  readonly clientCa: string | null;
+}
+
 export interface Limits {
   /** Most sessions at once; further ones are refused. */
   readonly sessions: number;
@@ -99,8 +111,8 @@ export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal';
 export interface Config {
   /** `null` for what is not served. */
   readonly listen: { readonly [Served in Protocol | 'api']: Address | null };
-  /** PEM texts; `null` where clients are served without TLS. */
-  readonly tls: { readonly certificate: string; readonly key: string } | null;
+  /** `null` where clients are served without TLS. */
+  readonly tls: TlsConfig | null;
   readonly connections: readonly ConnectionConfig[];
   readonly users: readonly UserConfig[];
   readonly oidc: readonly OidcConfig[];

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
 import { formatAddress, isLoopback } from './address.ts';
-import type { Config, ConnectionConfig, StoreConfig } from './config.ts';
+import type { Config, ConnectionConfig, StoreConfig, TlsConfig } from './config.ts';
 import { outlineAt, overrideVariables } from './outline.ts';
 import { configSchema, type FileConfig } from './schema.ts';
 import { resolveSecret } from './secrets.ts';
@@ -245,17 +245,32 @@ function warningsAbout(value: FileConfig): string[] {
   return warnings;
 }
 
-async function readServerTls(
-  tls: { readonly certificate: string; readonly key: string },
+async function readServerTls(tls: NonNullable<FileConfig['tls']>, directory: string): Promise<TlsConfig> {
+  const { names, client_ca: clientCa, ...usual } = tls;
+  return {
+    ...(await readCertificate(usual, 'tls', directory)),
+    names: await Promise.all(
+      names.map(async ({ name, ...pair }, index) => ({
+        name,
+        ...(await readCertificate(pair, `tls.names[${index}]`, directory)),
+      })),
+    ),
+    clientCa: clientCa === undefined ? null : await readAuthorities(resolve(directory, clientCa)),
+  };
+}
+
+async function readCertificate(
+  pair: { readonly certificate: string; readonly key: string },
+  where: string,
   directory: string,
 ): Promise<{ certificate: string; key: string }> {
-  const certificate = await readPem(resolve(directory, tls.certificate));
-  const key = await readPem(resolve(directory, tls.key));
+  const certificate = await readPem(resolve(directory, pair.certificate));
+  const key = await readPem(resolve(directory, pair.key));
   try {
     createSecureContext({ cert: certificate, key });
   } catch (error) {
     // OpenSSL's reason ("key values mismatch", "no start line") quotes neither.
-    throw new Error(`tls.certificate and tls.key cannot be used: ${(error as Error).message}`);
+    throw new Error(`${where}.certificate and ${where}.key cannot be used: ${(error as Error).message}`);
   }
   return { certificate, key };
 }

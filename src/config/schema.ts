@@ -177,12 +177,19 @@ const user = z
     mysql_native: verifier(parseNativeVerifier).describe(
       'mysql_native_password verifier, for MySQL clients that know nothing newer and for Connector/J on MariaDB, as `sluice users hash --for mysql-native` prints it.',
     ),
+    certificates: z
+      .array(z.string().regex(/^(CN=|DNS:|URI:|email:)./, 'must begin with CN=, DNS:, URI: or email:'))
+      .min(1, 'must have at least one name')
+      .optional()
+      .describe(
+        'Names of client certificates, by `tls.client_ca`: `CN=reports`, `DNS:reports.example`, `URI:spiffe://example/reports`, `email:reports@example`. It logs in with one of them; if it has a password as well, with both.',
+      ),
   })
-  .superRefine(({ scram, mysql, mysql_native }, context) => {
-    if (scram === undefined && mysql === undefined && mysql_native === undefined) {
+  .superRefine(({ scram, mysql, mysql_native, certificates }, context) => {
+    if ([scram, mysql, mysql_native, certificates].every((proof) => proof === undefined)) {
       context.addIssue({
         code: 'custom',
-        message: 'has neither scram, mysql nor mysql_native: nobody could log in as it',
+        message: 'has neither scram, mysql, mysql_native nor certificates: nobody could log in as it',
       });
     }
   });
@@ -241,6 +248,25 @@ export const configSchema = z
       .strictObject({
         certificate: path.describe('PEM file of the certificate, followed by its chain.'),
         key: path.describe('PEM file of its private key, without a pass phrase.'),
+        names: z
+          .array(
+            z.strictObject({
+              name: z
+                .string()
+                .refine((text) => isHost(text.replace(/^\*\./, '')), 'is not a host name')
+                .describe('Name that clients ask for (SNI); `*` may stand for its first label.'),
+              certificate: path.describe('PEM file of the certificate, followed by its chain.'),
+              key: path.describe('PEM file of its private key, without a pass phrase.'),
+            }),
+          )
+          .default([])
+          .superRefine((list, context) => unique(list, context))
+          .describe('Other certificates for clients that ask for other names.'),
+        client_ca: path
+          .optional()
+          .describe(
+            'PEM file of the authorities whose certificates users may log in with; left out, clients are asked for none.',
+          ),
       })
       .optional()
       .describe('TLS towards clients. Without it only clients of this machine can log in; see `identity.without_tls`.'),
@@ -371,6 +397,11 @@ export const configSchema = z
       const message = 'needs tls: tokens are accepted over TLS only';
       context.addIssue({ code: 'custom', path: ['identity', 'oidc'], message });
     }
+    identity.users.forEach(({ certificates }, index) => {
+      if (certificates === undefined || tls?.client_ca !== undefined) return;
+      const message = 'needs tls.client_ca: nobody could vouch for them';
+      context.addIssue({ code: 'custom', path: ['identity', 'users', index, 'certificates'], message });
+    });
     connections.forEach(({ protocol }, index) => {
       if (listen[protocol] !== undefined) return;
       const message = `is ${protocol}, and there is no listen.${protocol}: nobody could ask for it`;

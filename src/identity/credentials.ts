@@ -129,6 +129,7 @@ export class Credentials {
       scram: parseScramVerifier(row.scram),
       cachingSha2,
       native: parseNativeVerifier(row.native),
+      certificates: null,
     };
   }
 

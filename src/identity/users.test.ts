@@ -12,6 +12,7 @@ test('a user is found by exactly its name, with its identity and verifier', asyn
     scram: verifier,
     cachingSha2: null,
     native: null,
+    certificates: null,
   });
   for (const name of ['Alice', 'alice ', '', '__proto__']) assert.equal(users.find(name), null);
 });

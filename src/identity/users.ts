@@ -13,6 +13,8 @@ export interface User {
   /** MySQL, by the plugins caching_sha2_password and mysql_native_password. */
   readonly cachingSha2: CachingSha2Verifier | null;
   readonly native: NativeVerifier | null;
+  /** Names of the client certificates of which it needs one; `null` if it needs none. */
+  readonly certificates: readonly string[] | null;
 }
 
 /** The users in `identity.users` of sluice.yaml. */
@@ -22,13 +24,14 @@ export class Users {
   /** Throws an Error if a verifier cannot be read or a name is there twice; a loaded configuration has neither. */
   constructor(users: readonly UserConfig[]) {
     const byName = new Map<string, User>();
-    for (const { name, kind, groups, scram, mysql, mysql_native: native } of users) {
+    for (const { name, kind, groups, scram, mysql, mysql_native: native, certificates } of users) {
       if (byName.has(name)) throw new Error(`user "${name}" is there twice`);
       byName.set(name, {
         authenticated: { identity: { subject: name, kind, groups: [...groups] }, expiresAt: null },
         scram: scram === undefined ? null : parseScramVerifier(scram),
         cachingSha2: mysql === undefined ? null : parseCachingSha2Verifier(mysql),
         native: native === undefined ? null : parseNativeVerifier(native),
+        certificates: certificates ?? null,
       });
     }
     this.#byName = byName;

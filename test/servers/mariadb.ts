@@ -51,6 +51,8 @@ CREATE DATABASE ${DATABASE} CHARACTER SET utf8mb4;
     execFileSync(binaries.install, ['--no-defaults', `--datadir=${data}`, '--skip-test-db'], {
       ...account,
       cwd: directory,
+      // Two at once would take the same names for what is temporary.
+      env: { ...process.env, TMPDIR: directory },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     const port = await freePort();
@@ -60,6 +62,7 @@ CREATE DATABASE ${DATABASE} CHARACTER SET utf8mb4;
       binaries.server,
       '--no-defaults',
       `--datadir=${data}`,
+      `--tmpdir=${directory}`,
       '--bind-address=127.0.0.1',
       `--port=${port}`,
       `--socket=${join(directory, 'socket')}`,

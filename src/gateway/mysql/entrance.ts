@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { createSecureContext } from 'node:tls';
 import { type Capabilities, CLIENT, MARIADB_CLIENT, SERVER_STATUS } from '../../../protocols/mysql/capabilities.ts';
 import { decodeComChangeUser } from '../../../protocols/mysql/commands.ts';
 import { type Err, encodeOk, RESPONSE } from '../../../protocols/mysql/responses.ts';
@@ -7,6 +6,7 @@ import { ProtocolViolation } from '../../../protocols/mysql/violation.ts';
 import type { Address, Config, ConnectionConfig } from '../../config/config.ts';
 import type { Accounts } from '../../identity/accounts.ts';
 import type { TokenVerifier } from '../../identity/token-verifier.ts';
+import { ClientTls } from '../client-tls.ts';
 import { type Arrival, type Entrance, type Inside, NotLetIn, type Reason } from '../entrance.ts';
 import type { Session } from '../session.ts';
 import type { MysqlAnalyzers } from './analyzers.ts';
@@ -92,7 +92,7 @@ export class MysqlEntrance implements Entrance {
     this.#login = {
       accounts,
       tokens,
-      tls: tls === null ? null : createSecureContext({ cert: tls.certificate, key: tls.key, minVersion: 'TLSv1.2' }),
+      tls: tls === null ? null : new ClientTls(tls, []),
       mockSecret: randomBytes(32),
       ...inside.conditions,
     };

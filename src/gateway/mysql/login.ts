@@ -1,11 +1,11 @@
 import { createHmac, generateKeyPair, type KeyObject, randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { type SecureContext, TLSSocket } from 'node:tls';
 import { promisify } from 'node:util';
 import {
   CACHING_SHA2_PASSWORD,
   CachingSha2Server,
   type CachingSha2Verifier,
+  FAST_SUCCESS,
   FULL_AUTHENTICATION,
   mockCachingSha2Verifier,
 } from '../../../protocols/mysql/caching-sha2-password.ts';
@@ -31,9 +31,11 @@ import { SCRAMBLE_BYTES } from '../../../protocols/mysql/scramble.ts';
 import { ProtocolViolation } from '../../../protocols/mysql/violation.ts';
 import { TOKEN_USER } from '../../config/config.ts';
 import type { Accounts } from '../../identity/accounts.ts';
+import { certified } from '../../identity/client-certificate.ts';
 import type { Authenticated } from '../../identity/identity.ts';
 import { TokenRefused, type TokenVerifier } from '../../identity/token-verifier.ts';
 import type { User } from '../../identity/users.ts';
+import { type ClientTls, certificateOf } from '../client-tls.ts';
 import { NotLetIn } from '../entrance.ts';
 import { type Conditions, proved } from '../proof.ts';
 import { takeBytes } from '../take-bytes.ts';
@@ -75,7 +77,7 @@ export interface LoginServices extends Conditions {
   readonly accounts: Accounts;
   /** `null` where no tokens are accepted. */
   readonly tokens: TokenVerifier | null;
-  readonly tls: SecureContext | null;
+  readonly tls: ClientTls | null;
   /** Decides how users that do not exist are asked; random for each process. */
   readonly mockSecret: Buffer;
 }
@@ -154,7 +156,7 @@ export async function login(
   if (payload.length === SSL_REQUEST_BYTES && (payload.readUInt32LE(0) & CLIENT.ssl) !== 0) {
     decodeSSLRequest(payload);
     if (services.tls === null) throw new ProtocolViolation('asks for TLS, which was not offered');
-    const secured = await startTls(channel.socket, services.tls);
+    const secured = await services.tls.secure(channel.socket);
     channel.socket = secured;
     channel.isSecure = true;
     onTls(secured);
@@ -210,19 +212,25 @@ async function byPassword(
   said: Said,
   scramble: Buffer,
 ): Promise<Proof> {
-  const known = await services.accounts.find(user);
-  const asked = methodFor(user, known, said.authPlugin, channel.isSecure, services);
-  let response = said.authResponse;
+  const { authResponse, authPlugin } = said;
+  const known = certified(await services.accounts.find(user), certificateOf(channel.socket));
+  if (known.needs === 'nothing') {
+    // What a client of this plugin waits for if it has given a password.
+    if (authPlugin === CACHING_SHA2_PASSWORD && authResponse.length > 1) channel.send(encodeAuthMoreData(FAST_SUCCESS));
+    return { authenticated: known.authenticated, scramble };
+  }
+  const asked = methodFor(user, known.user, authPlugin, channel.isSecure, services);
+  let response = authResponse;
   let current = scramble;
-  if (said.authPlugin !== asked.plugin) {
+  if (authPlugin !== asked.plugin) {
     current = newScramble();
     channel.send(encodeAuthSwitchRequest({ plugin: asked.plugin, data: Buffer.concat([current, Buffer.alloc(1)]) }));
     response = await channel.take();
   }
   const isProved = await proves(asked, response, current, channel);
-  if (!isProved || known === null) {
+  if (!isProved || known.authenticated === null) {
     const why = ` (using password: ${response.length > 0 ? 'YES' : 'NO'})`;
-    throw new NotLetIn('authentication', 'wrong user or password', accessDenied(channel, said.user, why), said.user);
+    throw new NotLetIn('authentication', known.reason, accessDenied(channel, said.user, why), said.user);
   }
   return { authenticated: known.authenticated, scramble: current };
 }
@@ -334,16 +342,4 @@ function rsaKey(): Promise<KeyObject> {
 /** Bytes that are neither zero, which would end it for some clients, nor above 127. */
 function newScramble(): Buffer {
   return randomBytes(SCRAMBLE_BYTES).map((byte) => byte & 0x7f || 1) as Buffer;
-}
-
-async function startTls(socket: Socket, secureContext: SecureContext): Promise<Socket> {
-  const tls = new TLSSocket(socket, { isServer: true, secureContext });
-  await new Promise<void>((resolve, reject) => {
-    tls.once('secure', resolve);
-    tls.once('error', (error) => reject(new NotLetIn('refused', `TLS: ${error.message}`, null)));
-    tls.once('close', () =>
-      reject(new NotLetIn('refused', 'the client closed the connection during the TLS handshake', null)),
-    );
-  });
-  return tls;
 }

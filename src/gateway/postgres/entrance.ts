@@ -1,5 +1,4 @@
-import { randomBytes, timingSafeEqual, X509Certificate } from 'node:crypto';
-import { createSecureContext } from 'node:tls';
+import { randomBytes, timingSafeEqual } from 'node:crypto';
 import {
   type ErrorFields,
   encodeAuthentication,
@@ -9,11 +8,11 @@ import {
 } from '../../../protocols/postgres/backend.ts';
 import type { FrameRules } from '../../../protocols/postgres/framing.ts';
 import type { CancelRequest } from '../../../protocols/postgres/frontend.ts';
-import { endPointBinding } from '../../../protocols/postgres/scram.ts';
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import type { Address, Config, ConnectionConfig, UpstreamConfig } from '../../config/config.ts';
 import type { Accounts } from '../../identity/accounts.ts';
 import type { TokenVerifier } from '../../identity/token-verifier.ts';
+import { ClientTls } from '../client-tls.ts';
 import { endSocket } from '../end-socket.ts';
 import { type Arrival, type Entrance, type Inside, NotLetIn, type Reason } from '../entrance.ts';
 import type { Analyzer } from '../judge.ts';
@@ -58,7 +57,13 @@ export class PostgresEntrance implements Entrance {
     this.#analyzer = analyzer;
     this.listen = listen;
     this.#inside = inside;
-    this.#login = { accounts, tokens, tls: tlsOf(config), mockSecret: randomBytes(32), ...inside.conditions };
+    this.#login = {
+      accounts,
+      tokens,
+      tls: config.tls === null ? null : new ClientTls(config.tls, ['postgresql']),
+      mockSecret: randomBytes(32),
+      ...inside.conditions,
+    };
     this.#frontendRules = frontendRules(config.limits.messageBytes);
     const own = config.connections.filter(({ protocol }) => protocol === 'postgres');
     this.#connections = new Map(own.map((connection) => [connection.name, connection]));
@@ -241,14 +246,4 @@ function notLetIn(error: unknown): unknown {
     return new NotLetIn('upstream', error.message, encodeErrorResponse(error.fields));
   }
   return error;
-}
-
-function tlsOf(config: Config): LoginServices['tls'] {
-  if (config.tls === null) return null;
-  const { certificate: cert, key } = config.tls;
-  const data = endPointBinding(new X509Certificate(cert).raw);
-  return {
-    context: createSecureContext({ cert, key, minVersion: 'TLSv1.2' }),
-    binding: data === null ? null : { type: 'tls-server-end-point', data },
-  };
 }

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { type SecureContext, TLSSocket } from 'node:tls';
+import type { TLSSocket } from 'node:tls';
 import {
   type ErrorFields,
   encodeAuthentication,
@@ -25,12 +25,14 @@ import {
   encodeOAuthBearerError,
   OAUTHBEARER,
 } from '../../../protocols/postgres/oauthbearer.ts';
-import { type ChannelBinding, mockVerifier, ScramServer } from '../../../protocols/postgres/scram.ts';
+import { mockVerifier, ScramServer } from '../../../protocols/postgres/scram.ts';
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import { BEARER_USER, TOKEN_USER } from '../../config/config.ts';
 import type { Accounts } from '../../identity/accounts.ts';
+import { certified } from '../../identity/client-certificate.ts';
 import type { Authenticated } from '../../identity/identity.ts';
 import { TokenRefused, type TokenVerifier } from '../../identity/token-verifier.ts';
+import { bindingOf, type ClientTls, certificateOf } from '../client-tls.ts';
 import { type Conditions, proved } from '../proof.ts';
 import { takeBytes } from '../take-bytes.ts';
 import { fatal } from './errors.ts';
@@ -71,7 +73,7 @@ export interface LoginServices extends Conditions {
   readonly accounts: Accounts;
   /** `null` where no tokens are accepted. */
   readonly tokens: TokenVerifier | null;
-  readonly tls: { readonly context: SecureContext; readonly binding: ChannelBinding | null } | null;
+  readonly tls: ClientTls | null;
   /** Makes the salts that unknown users are shown; random for each process. */
   readonly mockSecret: Buffer;
 }
@@ -93,7 +95,7 @@ export async function login(
   let tls = false;
   let gssAsked = false;
   const secure = async (direct: boolean): Promise<void> => {
-    socket = await startTls(socket, services.tls!.context, direct);
+    socket = await startTls(socket, services.tls!, direct);
     tls = true;
     onTls(socket);
   };
@@ -164,25 +166,21 @@ function proveIdentity(socket: Socket, tls: boolean, user: string, services: Log
   if (tokens !== null && user === BEARER_USER) {
     return proved(services, client, null, () => byOAuthBearer(socket, tls, tokens));
   }
-  return proved(services, client, user, () => byScram(socket, tls, user, services));
+  return proved(services, client, user, () => byPassword(socket, user, services));
 }
 
-async function byScram(socket: Socket, tls: boolean, user: string, services: LoginServices): Promise<Authenticated> {
-  const known = await services.accounts.find(user);
-  const binding = tls ? (services.tls?.binding ?? null) : null;
-  const scram = new ScramServer(known?.scram ?? mockVerifier(user, services.mockSecret), binding);
+async function byPassword(socket: Socket, user: string, services: LoginServices): Promise<Authenticated> {
+  const known = certified(await services.accounts.find(user), certificateOf(socket));
+  if (known.needs === 'nothing') return known.authenticated;
+  const scram = new ScramServer(known.user?.scram ?? mockVerifier(user, services.mockSecret), bindingOf(socket));
   socket.write(encodeAuthentication({ kind: 'SASL', mechanisms: scram.mechanisms }));
   const initial = decodeSASLInitialResponse(await takePassword(socket));
   if (initial.response === null) throw new ProtocolViolation('SASL without an initial response');
   socket.write(encodeAuthentication({ kind: 'SASLContinue', data: scram.start(initial.mechanism, initial.response) }));
   const outcome = scram.finish(decodeSASLResponse(await takePassword(socket)));
-  if (!outcome.ok || known?.scram == null) {
-    // The same words whether the user exists or not.
-    throw new LoginRefused(
-      'wrong user or password',
-      fatal('28P01', `password authentication failed for user "${user}"`),
-      user,
-    );
+  if (!outcome.ok || known.authenticated === null || known.user?.scram == null) {
+    // The same words whether the user exists or not, and whatever its certificate.
+    throw new LoginRefused(known.reason, fatal('28P01', `password authentication failed for user "${user}"`), user);
   }
   socket.write(encodeAuthentication({ kind: 'SASLFinal', data: outcome.serverFinal }));
   return known.authenticated;
@@ -247,15 +245,8 @@ async function takePassword(socket: Socket): Promise<Buffer> {
   return length === 4 ? Buffer.alloc(0) : takeBytes(socket, length - 4);
 }
 
-async function startTls(socket: Socket, secureContext: SecureContext, direct: boolean): Promise<Socket> {
-  const tls = new TLSSocket(socket, { isServer: true, secureContext, ALPNProtocols: ['postgresql'] });
-  await new Promise<void>((resolve, reject) => {
-    tls.once('secure', resolve);
-    tls.once('error', (error) => reject(new LoginRefused(`TLS: ${error.message}`, null)));
-    tls.once('close', () =>
-      reject(new LoginRefused('the client closed the connection during the TLS handshake', null)),
-    );
-  });
+async function startTls(socket: Socket, clientTls: ClientTls, direct: boolean): Promise<TLSSocket> {
+  const tls = await clientTls.secure(socket);
   if (direct && tls.alpnProtocol !== 'postgresql') {
     throw new LoginRefused(
       'direct TLS without ALPN',
