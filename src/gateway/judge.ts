@@ -1,12 +1,13 @@
 import type { ConnectionConfig } from '../config/config.ts';
 import type { Identity } from '../identity/identity.ts';
 import type { Moment, RuleSet, Subject } from '../policy/decide.ts';
-import { withoutMasking } from '../policy/mask-plan.ts';
 import type { Verdict } from '../policy/verdict.ts';
 import type { NameContext } from '../statements/catalogue.ts';
 import { type Effect, type LexingState, opaqueText, type StatementFacts, type TextFacts } from '../statements/facts.ts';
+import { type LiteralInText, withoutLiterals } from '../statements/literals.ts';
+import { literalsInText as literalsInMysqlText } from '../statements/mysql/literals-in-text.ts';
 import type { MysqlModes } from '../statements/mysql/server.ts';
-import { withoutLiterals } from '../statements/postgres/literals-in-text.ts';
+import { literalsInText as literalsInPostgresText } from '../statements/postgres/literals-in-text.ts';
 
 /** How a session's text is read, in the terms of its dialect. States that are the same are one object. */
 export type Lexing = LexingState | MysqlModes;
@@ -218,7 +219,7 @@ export class Judge {
       this.#byEffects.set(effects, decided);
     }
     const { verdict, withholdsMessages } = decided;
-    return { text, facts, reading, verdict, withholdsMessages, record: recordWithText(text, decided) };
+    return { text, facts, reading, verdict, withholdsMessages, record: this.#recordWithText(text, reading, decided) };
   }
 
   /** The statement as it is judged at one execution. */
@@ -226,16 +227,14 @@ export class Judge {
     if (statement.verdict.stable) return statement;
     const { text, facts, reading } = statement;
     const { verdict, withholdsMessages, record } = this.#decide(facts, moment);
-    const withText = recordWithText(text, { verdict, record });
+    const withText = this.#recordWithText(text, reading, { verdict, record });
     return { text, facts, reading, verdict, withholdsMessages, record: withText };
   }
 
   #decide(facts: StatementFacts, moment: Moment | null): Decided {
     const subject = this.#subject();
     const rules = this.#rulesInForce();
-    const decided = rules.decide(facts, subject, moment);
-    // Results are masked in PostgreSQL's protocol only.
-    const verdict = this.#connection.protocol === 'postgres' ? decided : withoutMasking(decided, facts.kind);
+    const verdict = rules.decide(facts, subject, moment);
     const withholdsMessages = rules.mayQuoteMasked(facts, subject);
     return {
       kind: facts.kind,
@@ -249,6 +248,23 @@ export class Judge {
   /** True if a detector for this identity finds something in what is not the result of any statement. */
   detects(bytes: Buffer, from: number, to: number): boolean {
     return this.#rulesInForce().detects(this.#subject(), bytes, from, to);
+  }
+
+  /** Values of masked columns, and what detectors find, are not for the record: then no literal of the text is. */
+  #recordWithText(
+    text: string,
+    reading: Reading | null,
+    { verdict: { masks }, record }: Pick<Decided, 'verdict' | 'record'>,
+  ): string {
+    const hides = masks !== null && (masks.touchesMasked || masks.finds(text));
+    const shown = hides ? withoutLiterals(text, this.literalsIn(text, reading)) : text;
+    return `"text":${JSON.stringify(shown)},${record}`;
+  }
+
+  /** The literals of a text, as it was read. */
+  literalsIn(text: string, reading: Reading | null): readonly LiteralInText[] {
+    if (this.#connection.protocol === 'postgres') return literalsInPostgresText(text);
+    return literalsInMysqlText(text, (reading?.lexing as MysqlModes | undefined) ?? null);
   }
 
   #subject(): Subject {
@@ -322,12 +338,6 @@ export function isRefusedAlways({ verdict, facts }: JudgedStatement): boolean {
 function mayChangePortals(facts: StatementFacts): boolean {
   if (facts.executes.length > 0) return true;
   return facts.kind !== 'FETCH' && facts.effects.some(({ effect }) => effect === 'cursor' || effect === 'opaque');
-}
-
-/** Values of masked columns, and what detectors find, are not for the record: then no literal of the text is. */
-function recordWithText(text: string, { verdict: { masks }, record }: Pick<Decided, 'verdict' | 'record'>): string {
-  const hides = masks !== null && (masks.touchesMasked || masks.finds(text));
-  return `"text":${JSON.stringify(hides ? withoutLiterals(text) : text)},${record}`;
 }
 
 function recordOf(facts: StatementFacts, verdict: Verdict, rulesVersion: string): string {

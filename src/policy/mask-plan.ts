@@ -6,7 +6,6 @@ import { areColumns, type ColumnPattern } from './column-pattern.ts';
 import type { DecidableFacts } from './condition.ts';
 import { type CompiledDetector, type CompiledMask, mayBe } from './masks.ts';
 import { isTable } from './object-pattern.ts';
-import type { Verdict } from './verdict.ts';
 
 /** What happens to the result of one statement: it holds for one subject under one set of rules. */
 export interface MaskPlan {
@@ -69,23 +68,6 @@ export function planOf(
     },
     touchesMasked: touches(facts, masks),
     readsMasked: masks.some((mask) => mayRead(facts, mask)),
-  };
-}
-
-/** The verdict where nobody can mask results: what would have to be masked, or looked at, is refused. */
-export function withoutMasking(verdict: Verdict, kind: string): Verdict {
-  const { masks, action } = verdict;
-  if (action === 'deny' || masks === null || masks.isEmpty) return verdict;
-  const rule = masks.ids[0] ?? masks.detectorIds[0];
-  if (rule === undefined) return verdict;
-  const { rules, shadow, stable, limits } = verdict;
-  return {
-    ...{ rules: [...new Set([...rules, ...masks.ids])].sort(), shadow, stable, limits, masks: null },
-    action: 'deny',
-    rule,
-    message: `${kind} is refused by rule ${rule}: it shows values that are masked.`,
-    hint: 'Leave that column out: name the columns you need instead of *.',
-    retry: 'never',
   };
 }
 

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ColumnUse, Effect, OutputColumn } from '../statements/facts.ts';
 import { type DecidableFacts, type Moment, RuleSet, type Subject } from './decide.ts';
-import { withoutMasking } from './mask-plan.ts';
 import type { DetectorSource, MaskSource } from './rule-schema.ts';
 
 const AGENT: Subject = {
@@ -100,18 +99,6 @@ test('a masked column that decides or is copied is refused as the mask says', ()
   assert.equal(decide('copy', { predicates: 'allow' }), 'deny');
   assert.equal(decide('copy', { copies: 'hold' }), 'hold');
   assert.equal(decide('copy', { copies: 'allow' }), 'allow');
-});
-
-test('where results cannot be masked, what shows a masked column is refused', () => {
-  const facts = { effects: [read('customers', ['email'])], uses: [], outputs: [PLAIN] };
-  const verdict = withoutMasking(masked().decide(facts, AGENT, MOMENT), 'SELECT');
-  assert.ok(verdict.action === 'deny');
-  assert.equal(verdict.rule, 'pii');
-  const count: OutputColumn = { name: 'count', from: 'none', columns: [] };
-  assert.equal(
-    withoutMasking(masked().decide({ ...facts, outputs: [count] }, AGENT, MOMENT), 'SELECT').action,
-    'allow',
-  );
 });
 
 test('a statement of which it cannot be told is refused', () => {

@@ -180,10 +180,10 @@ detectors:
 * Nobody can approve yet: a statement that is held is refused.
 * Nothing is estimated yet: an expression over \`estimate\` is true for deny and hold rules.
 * What \`limit\` counts is kept in memory: a restart begins anew.
-* Values are masked in results of PostgreSQL. On MySQL and MariaDB a mask or detector **refuses** every statement that would show
-  one of its columns. On both, a statement is refused if it cannot be told what it shows: those on relations that the catalogue does
-  not have, opaque ones, those that call functions that are not known to be pure, and reads of the statistics the server keeps of
-  values (\`pg_stats\`).
+* A mask refuses a statement of which it cannot be told what it shows: those on relations that the catalogue does not have, opaque
+  ones, those that call functions that are not known to be pure or procedures, and reads of the statistics the server keeps of
+  values (\`pg_stats\`). On MySQL and MariaDB that includes \`CALL\`, \`HANDLER\` and joins by \`USING\` whose columns come in an order that
+  the text does not tell.
 * What depends on the moment (\`during\`, \`outside\`, \`missing\`, \`until\`, and expressions over \`now\`, \`claimed\`, \`session\`, \`estimate\`,
   \`statement.binds\`) is decided as strictly as it could ever be wherever the moment is not known.
 `;

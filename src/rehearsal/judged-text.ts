@@ -1,11 +1,9 @@
 import { claimsInComment } from '../gateway/claims.ts';
 import type { RuleSet, Subject } from '../policy/decide.ts';
 import type { ExplainedRule } from '../policy/explain.ts';
-import { withoutMasking } from '../policy/mask-plan.ts';
 import type { Moment } from '../policy/moment.ts';
 import type { Verdict } from '../policy/verdict.ts';
-import type { StatementFacts } from '../statements/facts.ts';
-import type { Dialect, ReadStatement, SessionReading, StatementReader } from './statement-reader.ts';
+import type { ReadStatement, SessionReading, StatementReader } from './statement-reader.ts';
 
 export interface JudgedStatement extends ReadStatement {
   readonly verdict: Verdict;
@@ -45,7 +43,7 @@ export async function judgeText(
 ): Promise<JudgedText> {
   const statements: JudgedStatement[] = (await reader.read(text, session)).map((statement) => ({
     ...statement,
-    ...explained(reader.dialect, rules, statement.facts, subject, moment),
+    ...rules.explain(statement.facts, subject, moment),
   }));
   const action = statements.reduce<Verdict['action']>((worst, { facts, verdict }) => {
     const own = facts.refuses === null ? verdict.action : 'deny';
@@ -61,12 +59,6 @@ export async function judgeText(
 
 function masking({ masks }: Verdict): string[] {
   return masks === null || masks.isEmpty ? [] : [...masks.ids, ...masks.detectorIds];
-}
-
-function explained(dialect: Dialect, rules: RuleSet, facts: StatementFacts, subject: Subject, moment: Moment) {
-  const explanation = rules.explain(facts, subject, moment);
-  if (dialect === 'postgres') return explanation;
-  return { ...explanation, verdict: withoutMasking(explanation.verdict, facts.kind) };
 }
 
 function decidedBy({ verdict, rules, facts }: JudgedStatement, action: Verdict['action']): string[] {

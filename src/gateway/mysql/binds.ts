@@ -5,6 +5,7 @@ import {
   type ParameterType,
 } from '../../../protocols/mysql/parameters.ts';
 import { FIELD_TYPE } from '../../../protocols/mysql/responses.ts';
+import { textOfBinary } from '../../../protocols/mysql/values.ts';
 
 /** The values of one execution of a prepared statement. */
 export interface Binds {
@@ -37,15 +38,25 @@ export function bindsOf(parameters: readonly Parameter[], long: LongValues | nul
 }
 
 /** What stands in a record for a value that the statement itself gives: `DEFAULT`, or the column as it is. */
-export function bulkBindsOf({ types, rows }: ComStmtBulkExecute): {
-  readonly binds: readonly Binds[];
-  readonly json: string;
-} {
-  const binds = rows.map((row): Binds => {
+export function bulkBindsOf({ types, rows }: ComStmtBulkExecute): readonly Binds[] {
+  return rows.map((row): Binds => {
     const values = row.map((value, i) => (typeof value === 'string' ? { use: value } : binaryValue(types[i]!, value)));
     return { json: JSON.stringify(values), values: values.map(asText), isComplete: true };
   });
-  return { binds, json: `[${binds.map(({ json }) => json).join(',')}]` };
+}
+
+/** Of all executions of one command. */
+export function togetherOf(all: readonly Binds[]): Binds {
+  return {
+    json: `[${all.map(({ json }) => json).join(',')}]`,
+    values: all.flatMap(({ values }) => values),
+    isComplete: all.every(({ isComplete }) => isComplete),
+  };
+}
+
+/** As {@link Binds.json}, each value left out. */
+export function withoutValues({ values }: Binds): string {
+  return JSON.stringify(values.map(() => ({ masked: true })));
 }
 
 type Value = string | null | { readonly hex: string } | { readonly long: number } | { readonly use: string };
@@ -55,30 +66,27 @@ function asText(value: Value): string | null {
   return 'hex' in value ? value.hex : null;
 }
 
-/** A value of the binary protocol (MySQL internals documentation, "Binary Protocol Value"). */
-function binaryValue({ type, unsigned }: ParameterType, value: Buffer | null): Value {
+/** Types whose values are not the bytes of a text. */
+const DECODED: ReadonlySet<number> = new Set([
+  FIELD_TYPE.tiny,
+  FIELD_TYPE.short,
+  FIELD_TYPE.long,
+  FIELD_TYPE.longlong,
+  FIELD_TYPE.float,
+  FIELD_TYPE.double,
+  FIELD_TYPE.date,
+  FIELD_TYPE.datetime,
+  FIELD_TYPE.timestamp,
+  FIELD_TYPE.time,
+]);
+
+function binaryValue(type: ParameterType, value: Buffer | null): Value {
   if (value === null) return null;
-  switch (type) {
-    case FIELD_TYPE.tiny:
-      return String(unsigned ? value.readUInt8() : value.readInt8());
-    case FIELD_TYPE.short:
-      return String(unsigned ? value.readUInt16LE() : value.readInt16LE());
-    case FIELD_TYPE.long:
-      return String(unsigned ? value.readUInt32LE() : value.readInt32LE());
-    case FIELD_TYPE.longlong:
-      return String(unsigned ? value.readBigUInt64LE() : value.readBigInt64LE());
-    case FIELD_TYPE.float:
-      return String(Number(value.readFloatLE().toPrecision(7)));
-    case FIELD_TYPE.double:
-      return String(value.readDoubleLE());
-    case FIELD_TYPE.date:
-    case FIELD_TYPE.datetime:
-    case FIELD_TYPE.timestamp:
-      return dateOf(value);
-    case FIELD_TYPE.time:
-      return timeOf(value);
-    default:
-      return textOf(value);
+  if (!DECODED.has(type.type)) return textOf(value);
+  try {
+    return textOfBinary(type, value);
+  } catch {
+    return { hex: value.toString('hex') };
   }
 }
 
@@ -86,27 +94,4 @@ function binaryValue({ type, unsigned }: ParameterType, value: Buffer | null): V
 function textOf(value: Buffer): Value {
   const text = value.toString('utf8');
   return text.includes('\ufffd') && !Buffer.from(text, 'utf8').equals(value) ? { hex: value.toString('hex') } : text;
-}
-
-function dateOf(value: Buffer): Value {
-  if (value.length === 0) return '0000-00-00';
-  if (value.length !== 4 && value.length !== 7 && value.length !== 11) return { hex: value.toString('hex') };
-  const date = `${padded(value.readUInt16LE(), 4)}-${padded(value[2]!)}-${padded(value[3]!)}`;
-  if (value.length === 4) return date;
-  return `${date} ${padded(value[4]!)}:${padded(value[5]!)}:${padded(value[6]!)}${fraction(value, 7)}`;
-}
-
-function timeOf(value: Buffer): Value {
-  if (value.length === 0) return '00:00:00';
-  if (value.length !== 8 && value.length !== 12) return { hex: value.toString('hex') };
-  const hours = value.readUInt32LE(1) * 24 + value[5]!;
-  return `${value[0] === 1 ? '-' : ''}${padded(hours)}:${padded(value[6]!)}:${padded(value[7]!)}${fraction(value, 8)}`;
-}
-
-function fraction(value: Buffer, at: number): string {
-  return value.length === at ? '' : `.${padded(value.readUInt32LE(at), 6)}`;
-}
-
-function padded(value: number, digits = 2): string {
-  return String(value).padStart(digits, '0');
 }

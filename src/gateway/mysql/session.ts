@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { type Capabilities, CLIENT, SERVER_STATUS } from '../../../protocols/mysql/capabilities.ts';
+import { type Capabilities, CLIENT, MARIADB_CLIENT, SERVER_STATUS } from '../../../protocols/mysql/capabilities.ts';
 import { COM, decodeComFieldList, LAST_PREPARED } from '../../../protocols/mysql/commands.ts';
 import {
   encodePackets,
@@ -27,15 +27,19 @@ import { isRefused, isRefusedAlways, isStable, type JudgedStatement, type Judgem
 import { UNMETERED } from '../metering.ts';
 import { momentOf } from '../moment.ts';
 import { judgeWithNames } from '../names-in-text.ts';
-import { type Refusal, refusalOf, unsupportedCommand, withheldMessages } from '../refusal.ts';
+import { type Refusal, refusalOf, unmaskable, unsupportedCommand, withheldMessages } from '../refusal.ts';
+import { RowTooLarge } from '../rewrite-buffer.ts';
 import { mayChangeSchema } from '../schema-changes.ts';
 import type { SessionServices, SessionStart } from '../services.ts';
 import { Session } from '../session.ts';
 import type { Execution, Via } from '../statement-recorder.ts';
-import { type Binds, bindsOf, bulkBindsOf, NO_BINDS } from './binds.ts';
+import { writesBack, writesMasked } from '../written-masks.ts';
+import { type Binds, bindsOf, bulkBindsOf, NO_BINDS, togetherOf, withoutValues } from './binds.ts';
 import { asksForDiagnostics, asksForWithheld, diagnosticsQuestion, encodeDiagnostics } from './diagnostics.ts';
 import { errorFor, errorPacket, inMysql, mayQuoteValues, unknownStatement, withheldError } from './errors.ts';
+import type { RowStream } from './masked-rows.ts';
 import { ANSWER, type Answer, PART, type Part, Response } from './response.ts';
+import { type Definitions, mayBeNull, type ResultContext, ResultMasking, renumbered } from './result-masking.ts';
 import { ASK_STATE, ownQuery, quoteName, type SessionState, setupOf, stateOf } from './session-setup.ts';
 import { REPORTED, TextReading } from './text-reading.ts';
 
@@ -69,6 +73,8 @@ interface Prepared {
   longData: Map<number, LongData> | null;
   /** What the execution whose cursor is open was given. */
   cursor: Binds;
+  /** The definitions of its columns, where they may be needed without coming again: for cursors, and if they are not sent twice. */
+  definitions: Definitions | null;
 }
 
 /** A value that comes in pieces, of which the first are kept. */
@@ -124,6 +130,10 @@ export class MysqlSession extends Session implements PacketSink {
   #rowCharged = 0;
   /** Number of the first packet that the client was not sent: after our own error in its place, nothing more is for it. */
   #droppedFrom = -1;
+  /** How its results are masked; `null` if they are not looked at. */
+  #masking: ResultMasking | null = null;
+  /** Definitions that have come of the answer to a COM_STMT_PREPARE. */
+  #preparedDefinitions = 0;
   /** True while the client sends the file that the server asked for. */
   #sendsFile = false;
 
@@ -415,6 +425,7 @@ export class MysqlSession extends Session implements PacketSink {
     this.#add(sequence, bytes, start, end);
     this.#noteSent(statements);
     this.#command = bytes[start]!;
+    if (answer === ANSWER.results) this.#masking = ResultMasking.of(statements, this.toClient);
     this.#sent(answer, sequence);
     return true;
   }
@@ -429,16 +440,22 @@ export class MysqlSession extends Session implements PacketSink {
     statements: readonly JudgedStatement[],
     binds: Binds,
     sequence: number,
+    own: Refusal | null = null,
   ): boolean {
     const passes = judgement.passes && this.services.journal.failure === null;
     const meter = passes ? UNMETERED : this.metering.begin(statements);
     const refusal =
-      (passes ? null : this.#refusalOf(statements)) ?? this.#refusalOfWithheld(statements) ?? meter.refusal;
+      (passes ? null : this.#refusalOf(statements)) ??
+      this.#refusalOfWithheld(statements) ??
+      (writesMasked(statements) ? writesBack(this.start.judge, statements, binds.values) : null) ??
+      own ??
+      meter.refusal;
     if (refusal !== null) {
       this.#refuse(via, statements, binds, refusal, sequence);
       return false;
     }
-    this.#running = statements.length === 0 ? null : this.recorder.attempted(via, statements, binds.json);
+    this.#running =
+      statements.length === 0 ? null : this.recorder.attempted(via, statements, recordedBinds(binds, statements));
     this.#isMetered = meter.meter !== null;
     if (meter.meter !== null) this.metering.attach(this.#running!, meter.meter);
     return true;
@@ -447,7 +464,7 @@ export class MysqlSession extends Session implements PacketSink {
   /** An error does not end a transaction, here or at the server: answering is all there is to a refusal. */
   #refuse(via: Via, statements: readonly JudgedStatement[], binds: Binds, refusal: Refusal, sequence: number): void {
     const told = inMysql(refusal);
-    this.recorder.refused(via, statements, binds.json, told);
+    this.recorder.refused(via, statements, recordedBinds(binds, statements), told);
     this.#refused = told;
     this.answers.addMessage(errorPacket(errorFor(refusal.code, refusal.message), (sequence + 1) & 0xff));
   }
@@ -477,7 +494,9 @@ export class MysqlSession extends Session implements PacketSink {
       serverTypes: null,
       longData: null,
       cursor: NO_BINDS,
+      definitions: null,
     };
+    this.#preparedDefinitions = 0;
     return this.#forwardAbout(ANSWER.prepared, sequence, bytes, start, end);
   }
 
@@ -511,8 +530,7 @@ export class MysqlSession extends Session implements PacketSink {
         ? this.#readExecute(prepared, bytes.subarray(start, end))
         : this.#readBulk(prepared, bytes.subarray(start, end));
     const statements = this.#atExecution(judgement, execution.binds);
-    const [first] = execution.binds;
-    const binds = execution.binds.length === 1 ? first! : { json: execution.json, values: [], isComplete: true };
+    const binds = execution.binds.length === 1 ? execution.binds[0]! : togetherOf(execution.binds);
     const hadLongData = prepared.longData !== null;
     prepared.types = execution.types;
     this.#dropLongData(prepared);
@@ -530,6 +548,7 @@ export class MysqlSession extends Session implements PacketSink {
     this.#noteSent(statements);
     this.#about = prepared;
     this.#command = command;
+    this.#masking = ResultMasking.of(statements, this.toClient);
     this.#sent(ANSWER.results, sequence);
     return true;
   }
@@ -550,7 +569,6 @@ export class MysqlSession extends Session implements PacketSink {
     const binds = bindsOf(own, longData);
     return {
       binds: [binds],
-      json: binds.json,
       types: own.length === 0 ? prepared.types : own,
       typesSent: read.typesSent || own.length === 0,
       withTypes: () => encodeComStmtExecute({ ...read, typesSent: true }, prepared.parameters, capabilities),
@@ -563,10 +581,8 @@ export class MysqlSession extends Session implements PacketSink {
       types: prepared.types,
       longData: null,
     });
-    const { binds, json } = bulkBindsOf(read);
     return {
-      binds,
-      json,
+      binds: bulkBindsOf(read),
       types: read.types,
       typesSent: read.typesSent,
       withTypes: () => encodeComStmtBulkExecute({ ...read, typesSent: true }),
@@ -581,7 +597,19 @@ export class MysqlSession extends Session implements PacketSink {
     const judgement =
       prepared === null ? this.#opaque('', `unknown prepared statement ${id}`) : this.#judgeAgain(prepared);
     const binds = prepared?.cursor ?? NO_BINDS;
-    return this.#run('fetch', judgement, binds, ANSWER.rows, sequence, bytes, start, end);
+    this.#keep(sequence, bytes, start, end);
+    const statements = this.#atMoment(judgement, binds);
+    const masking = ResultMasking.of(statements, this.toClient);
+    const mismatch =
+      masking?.fetching(prepared?.definitions ?? null, this.#resultContext(COM.stmtFetch)).mismatch ?? null;
+    const refusal = mismatch === null ? null : unmaskable(mismatch, statements[0]!.facts.kind);
+    if (!this.#mayRun('fetch', judgement, statements, binds, sequence, refusal)) return true;
+    this.#add(sequence, bytes, start, end);
+    this.#noteSent(statements);
+    this.#command = COM.stmtFetch;
+    this.#masking = masking;
+    this.#sent(ANSWER.rows, sequence);
+    return true;
   }
 
   #sendLongData(sequence: number, bytes: Buffer, start: number, end: number): boolean {
@@ -766,6 +794,63 @@ export class MysqlSession extends Session implements PacketSink {
     }
   }
 
+  // --- Masking ---------------------------------------------------------------------------------------------------
+
+  #resultContext(command: number): ResultContext {
+    return {
+      catalogue: this.names.current.catalogue,
+      capabilities: this.#own.capabilities,
+      isBinary: command !== COM.query,
+      isBulk: command === COM.stmtBulkExecute,
+    };
+  }
+
+  /** What describes a result is there as a whole: it is sent, or the result is cut. */
+  #described(masking: ResultMasking): void {
+    const running = this.#running!;
+    const sequence = masking.heldSequence;
+    const about = this.#about;
+    const result = masking.described(running.done, about?.definitions ?? null, this.#resultContext(this.#command));
+    if (result.mismatch !== null) this.#cutUnmasked(running, result.mismatch, sequence);
+    else if (about !== null) about.definitions = result.described;
+  }
+
+  /** The result is not what was expected: nothing of it is sent, and somebody has to know. @param sequence of what is not sent */
+  #cutUnmasked(running: Execution, why: string, sequence: number): void {
+    this.services.log.error(
+      { session: this.id, statement: running.number + running.done, why },
+      'a result cannot be masked as planned: it was cut, and nothing of it sent',
+    );
+    this.services.counters.unmaskable++;
+    // The catalogue may be older than the tables.
+    this.names.schemaChanged = true;
+    if (this.#droppedFrom < 0) this.#droppedFrom = sequence;
+    this.metering.cut(running, unmaskable(why, running.statements[0]!.facts.kind));
+  }
+
+  #maskRows(running: Execution, rows: RowStream, bytes: Buffer, start: number, end: number): void {
+    try {
+      rows.push(bytes, start, end);
+    } catch (error) {
+      if (!(error instanceof RowTooLarge)) throw error;
+      this.#cutUnmasked(running, 'a row is too large to be masked', rows.largeSequence);
+    }
+  }
+
+  /** A column of a statement that is made ready. @returns true if the client is told of it otherwise than the server does */
+  #preparedColumn(bytes: Buffer, start: number, end: number): Buffer | null {
+    const prepared = this.#about!;
+    const column = this.#preparedDefinitions++ - prepared.parameters;
+    if (column < 0) return null;
+    const packet = bytes.subarray(start - 4, end);
+    if ((this.#own.capabilities.mariadb & MARIADB_CLIENT.cacheMetadata) !== 0) {
+      prepared.definitions = Buffer.concat([prepared.definitions ?? Buffer.alloc(0), packet]);
+    }
+    const plan = prepared.judgement.statements[0]?.verdict.masks ?? null;
+    const isMasked = plan !== null && (plan.columns === null ? plan.every : plan.columns[column]) != null;
+    return isMasked ? mayBeNull(packet) : null;
+  }
+
   // --- Commands of our own ---------------------------------------------------------------------------------------
 
   #beforeNext(command: OwnCommand): void {
@@ -830,6 +915,7 @@ export class MysqlSession extends Session implements PacketSink {
     this.recorder.statements = this.#markedStatements;
     this.#running = null;
     this.#about = null;
+    this.#masking = null;
     this.#response.abandon();
     this.#fromUpstream.sequence = -1;
   }
@@ -864,7 +950,7 @@ export class MysqlSession extends Session implements PacketSink {
         const whole = 4 + bytes.readUIntLE(start, 3);
         this.#rowCharged = whole;
         this.#rowDropped = this.#droppedFrom >= 0 || this.metering.isOver(running!, 1, whole);
-        if (this.#rowDropped && this.#droppedFrom < 0) this.#droppedFrom = bytes[start + 3]!;
+        if (this.#rowDropped && this.#droppedFrom < 0) this.#droppedFrom = this.#clientSequence(bytes[start + 3]!);
         this.#passRows();
       }
       // What a row of several packets has more than its first one said.
@@ -875,7 +961,9 @@ export class MysqlSession extends Session implements PacketSink {
       }
       if (this.#rowDropped) return;
     } else if (this.#droppedFrom >= 0) return;
-    this.toClient.add(bytes, start, end);
+    const rows = this.#masking?.rows ?? null;
+    if (rows === null) this.toClient.add(bytes, start, end);
+    else this.#maskRows(running!, rows, bytes, start, end);
     if (running === null) return;
     running.rows += begun;
     running.bytes += size;
@@ -892,6 +980,9 @@ export class MysqlSession extends Session implements PacketSink {
       return true;
     }
     if (this.#running !== null) this.#running.bytes += end - start + 4;
+    const masking = this.#masking;
+    // A cursor is open: no rows come with what describes them.
+    if (masking?.isHolding === true && part === PART.completed) this.#described(masking);
     switch (part) {
       case PART.completed:
         this.#completed(sequence, bytes, start, end);
@@ -906,18 +997,35 @@ export class MysqlSession extends Session implements PacketSink {
       case PART.localInfile:
         this.#fileAsked(sequence, bytes, start, end);
         break;
+      case PART.definition: {
+        const changed = this.#command === COM.stmtPrepare ? this.#preparedColumn(bytes, start, end) : null;
+        if (changed !== null) this.toClient.addMessage(changed);
+        else if (masking !== null && this.#droppedFrom < 0) masking.hold(bytes, start - 4, end, true);
+        else this.#toClient(sequence, bytes, start, end);
+        break;
+      }
       default:
-        this.#toClient(sequence, bytes, start, end);
+        if (masking !== null && this.#droppedFrom < 0) masking.hold(bytes, start - 4, end, false);
+        else this.#toClient(sequence, bytes, start, end);
     }
-    if (this.#response.isInRows) this.#passRows();
-    else if (this.#response.isOver) this.#answered();
+    if (this.#response.isInRows) {
+      if (masking?.isHolding === true) this.#described(masking);
+      this.#passRows();
+    } else if (this.#response.isOver) this.#answered();
     return true;
   }
 
   #toClient(sequence: number, bytes: Buffer, start: number, end: number): void {
     if (this.#droppedFrom >= 0) return;
-    if (end - start < FULL_PACKET) this.toClient.add(bytes, start - 4, end);
+    const shift = this.#masking?.shift ?? 0;
+    if (shift !== 0) this.toClient.addMessage(renumbered(packetsOf(sequence, bytes, start, end), shift));
+    else if (end - start < FULL_PACKET) this.toClient.add(bytes, start - 4, end);
     else this.toClient.addMessage(packetsOf(sequence, bytes, start, end));
+  }
+
+  /** The number that a packet of the server has for the client. */
+  #clientSequence(sequence: number): number {
+    return (sequence + (this.#masking?.shift ?? 0)) & 0xff;
   }
 
   /** What the server says when it owes nothing: why it ends the session. */
@@ -937,11 +1045,12 @@ export class MysqlSession extends Session implements PacketSink {
     if (this.#command === COM.resetConnection) this.#wasReset();
     if (running?.cut != null) {
       // It was complete before the upstream was told to stop: the client gets the error all the same, in its place.
-      if (this.#droppedFrom < 0) this.#droppedFrom = sequence;
+      if (this.#droppedFrom < 0) this.#droppedFrom = this.#clientSequence(sequence);
       this.#tellOver(running);
       return;
     }
     if (this.#droppedFrom >= 0) return;
+    this.#masking?.completed();
     const stateChanged = (response.status & SERVER_STATUS.sessionStateChanged) !== 0 && end - start >= 7;
     if (!stateChanged || !this.#stripsState) {
       this.#toClient(sequence, bytes, start, end);
@@ -950,7 +1059,7 @@ export class MysqlSession extends Session implements PacketSink {
     const ok = decodeOk(bytes.subarray(start, end), this.#own.upstreamCapabilities);
     const status = ok.status & ~SERVER_STATUS.sessionStateChanged;
     const stripped = encodeOk({ ...ok, status, sessionState: null }, this.#own.capabilities);
-    this.toClient.addMessage(encodePackets(stripped, sequence));
+    this.toClient.addMessage(encodePackets(stripped, this.#clientSequence(sequence)));
   }
 
   /** What an OK packet says of the session's state. */
@@ -978,8 +1087,7 @@ export class MysqlSession extends Session implements PacketSink {
       return;
     }
     const isLast = running.done === running.statements.length - 1;
-    const { kind } = running.statements[running.done]!.facts;
-    if (isLast || (response.endedRows && SEVERAL_RESULTS.has(kind))) return;
+    if (isLast || (response.endedRows && mayHaveSeveralResults(running.statements[running.done]!.facts))) return;
     this.#outcome(running, 'ok', this.#okFields());
   }
 
@@ -992,8 +1100,10 @@ export class MysqlSession extends Session implements PacketSink {
   #failed(sequence: number, bytes: Buffer, start: number, end: number): void {
     const error = decodeErr(bytes.subarray(start, end));
     const running = this.#running;
+    // What described a result that does not come is not for the client: the error stands in its place.
+    const own = this.#masking?.isHolding === true ? this.#masking.heldSequence : this.#clientSequence(sequence);
     if (running?.cut != null) {
-      if (this.#droppedFrom < 0) this.#droppedFrom = sequence;
+      if (this.#droppedFrom < 0) this.#droppedFrom = own;
       this.#tellOver(running);
       return;
     }
@@ -1003,7 +1113,8 @@ export class MysqlSession extends Session implements PacketSink {
     }
     if (this.#droppedFrom >= 0) return;
     if (running?.withholdsMessages && mayQuoteValues(error.code))
-      this.toClient.addMessage(errorPacket(withheldError(error), sequence));
+      this.toClient.addMessage(errorPacket(withheldError(error), own));
+    else if (own !== sequence) this.toClient.addMessage(encodePackets(bytes.subarray(start, end), own));
     else this.#toClient(sequence, bytes, start, end);
   }
 
@@ -1022,6 +1133,7 @@ export class MysqlSession extends Session implements PacketSink {
   #answered(): void {
     this.#running = null;
     this.#about = null;
+    this.#masking = null;
     this.#isMetered = false;
     this.#droppedFrom = -1;
     this.#command = -1;
@@ -1078,6 +1190,8 @@ export class MysqlSession extends Session implements PacketSink {
       ({ effect, via, object }) => effect === 'file' && via === 'load data local' && object?.name === name,
     );
     if (!isNamed) throw new ProtocolViolation('the upstream asks for a file that no statement names');
+    if (this.#clientSequence(sequence) !== sequence)
+      throw new ProtocolViolation('a file is asked for behind a masked row of several packets');
     this.#toClient(sequence, bytes, start, end);
     this.#sendsFile = true;
     this.#fromClient.sequence = (sequence + 1) & 0xff;
@@ -1119,7 +1233,6 @@ export class MysqlSession extends Session implements PacketSink {
 interface ReadExecution {
   /** A set of values for each time the statement is executed. */
   readonly binds: readonly Binds[];
-  readonly json: string | null;
   readonly types: readonly ParameterType[] | null;
   readonly typesSent: boolean;
   /** The same command with the types in it. */
@@ -1139,7 +1252,11 @@ function ownKill({
   return { id: Number(match[2]), what: match[1]?.toLowerCase() === 'query' ? 'query' : 'connection' };
 }
 
-/** Statements that may have any number of results. */
+/** Statements whose results may be any number: those that run a procedure, or what is not known. An OK packet ends them. */
+function mayHaveSeveralResults({ kind, effects }: StatementFacts): boolean {
+  return SEVERAL_RESULTS.has(kind) && effects.some(({ effect }) => effect === 'call-procedure' || effect === 'opaque');
+}
+
 const SEVERAL_RESULTS = new Set(['CALL', 'EXECUTE', 'EXECUTE IMMEDIATE', 'OPAQUE']);
 
 const COMMAND_NAMES: ReadonlyMap<number, string> = new Map(
@@ -1163,6 +1280,18 @@ function namesUnreadable({ facts }: JudgedStatement): boolean {
   return facts.effects.some(({ object, columns, value }) =>
     [object?.schema, object?.name, value, ...(columns ?? [])].some((name) => name?.includes(UNREADABLE)),
   );
+}
+
+/** The values of an execution for its record; what may be a masked value is left out. */
+function recordedBinds(binds: Binds, statements: readonly JudgedStatement[]): string | null {
+  if (binds.json === null) return null;
+  for (let i = 0; i < statements.length; i++) {
+    const { masks } = statements[i]!.verdict;
+    if (masks === null) continue;
+    if (masks.touchesMasked || (masks.detects && binds.values.some((value) => masks.finds(value))))
+      return withoutValues(binds);
+  }
+  return binds.json;
 }
 
 function pathOf(database: string | null): readonly string[] {

@@ -25,12 +25,11 @@ import {
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import type { Granted } from '../../approvals/approvals.ts';
 import type { Question } from '../../approvals/request.ts';
-import { isMasked, REDACTED } from '../../masking/masker.ts';
+import { REDACTED } from '../../masking/masker.ts';
 import type { Meter } from '../../policy/budgets.ts';
 import type { HoldVerdict } from '../../policy/verdict.ts';
 import { opaqueText, type StatementFacts } from '../../statements/facts.ts';
 import { isUnsafeEncoding } from '../../statements/postgres/encodings.ts';
-import { literalsInText } from '../../statements/postgres/literals-in-text.ts';
 import { claimsInComment, withoutClaims } from '../claims.ts';
 import {
   approved,
@@ -45,19 +44,12 @@ import {
 } from '../judge.ts';
 import { momentOf } from '../moment.ts';
 import { judgeWithNames, type NamedStatement } from '../names-in-text.ts';
-import {
-  overApproved,
-  type Refusal,
-  refusalOf,
-  refusedByRuling,
-  unholdable,
-  unmaskable,
-  writesMaskBack,
-} from '../refusal.ts';
+import { overApproved, type Refusal, refusalOf, refusedByRuling, unholdable, unmaskable } from '../refusal.ts';
 import { mayChangeSchema } from '../schema-changes.ts';
 import type { SessionServices, SessionStart } from '../services.ts';
 import { Session } from '../session.ts';
 import { Execution } from '../statement-recorder.ts';
+import { writesBack, writesMasked } from '../written-masks.ts';
 import { bindsAsJson, bindsAsText, bindsWithoutValues } from './binds.ts';
 import { fatal, refusalResponse, withheldError } from './errors.ts';
 import { EXPECT } from './expected.ts';
@@ -750,19 +742,10 @@ export class PostgresSession extends Session implements FrameSink {
     this.#pipeline.sentDescribe(new Described(execution));
   }
 
-  /** Why a statement that writes to masked columns what masks have made may not run; `null` if it does not. */
   #writesBack(statements: readonly JudgedStatement[], portal: Portal | null): Refusal | null {
-    for (const { verdict, facts, text } of statements) {
-      const written = verdict.masks?.writes;
-      if (written === undefined || written.length === 0) continue;
-      const values = [
-        ...literalsInText(text).map(({ value }) => value),
-        ...(portal === null ? [] : bindsAsText(portal.bytes, portal.start, portal.end)),
-      ];
-      const masker = written.find(({ masker: one }) => values.some((value) => value !== null && isMasked(one, value)));
-      if (masker !== undefined) return writesMaskBack(masker.id, facts.kind);
-    }
-    return null;
+    if (!writesMasked(statements)) return null;
+    const binds = portal === null ? [] : bindsAsText(portal.bytes, portal.start, portal.end);
+    return writesBack(this.start.judge, statements, binds);
   }
 
   #resultSettings(): ResultSettings {

@@ -127,7 +127,7 @@ test('what decides rows, groups and order is a condition, and an equality with c
     ['SELECT total FROM o WHERE EXISTS (SELECT 1 FROM c WHERE ssn = 1)', 'total=o.total | equality c.ssn'],
     ['SELECT total FROM o WHERE EXISTS (SELECT * FROM c WHERE id = 1)', 'total=o.total | equality c.id'],
     ['SELECT total FROM o WHERE EXISTS (SELECT ssn FROM c EXCEPT SELECT 1)', 'total=o.total | condition c.ssn'],
-    ['SELECT COUNT(DISTINCT ssn), COUNT(name) FROM c', '~c.ssn ~c.name | condition c.ssn'],
+    ['SELECT COUNT(DISTINCT ssn), COUNT(name), COUNT(UPPER(name)) FROM c', '~c.ssn  ~c.name | condition c.ssn'],
     ['SELECT COUNT(*) OVER (PARTITION BY ssn) FROM c', ' | condition c.ssn'],
     ['SELECT MAX(name) OVER (ORDER BY ssn) FROM c', '~c.name | condition c.ssn'],
     ['SELECT MAX(name) OVER w FROM c WINDOW w AS (ORDER BY ssn)', '~c.name | condition c.ssn'],

@@ -545,7 +545,8 @@ class LineageWalk {
         const lineage = all(expression.arguments);
         const kind = classOf(expression, this.#context);
         if (kind === null || kind === 'other') this.#use(lineage, 'copy');
-        return lineage;
+        const counted = kind === null ? null : countedColumn(expression);
+        return counted !== null && this.#column(counted, scope).from === 'plain' ? NONE : lineage;
       }
       case 'assignment': {
         const lineage = this.#value(expression.value, scope, tables);
@@ -603,6 +604,17 @@ function columnsOf(expression: Expression): readonly ColumnExpression[] | null {
 function isConstant(expression: Expression): boolean {
   if (expression.type === 'row') return expression.items.every(isConstant);
   return expression.type === 'parameter' || (expression.type === 'literal' && expression.kind !== 'default');
+}
+
+/** Of `COUNT(a)`: how many there are is no value of them. Which of them are the same, COUNT(DISTINCT a), is. */
+function countedColumn({
+  name,
+  arguments: values,
+  over,
+}: Extract<Expression, { type: 'call' }>): ColumnExpression | null {
+  const [only] = values;
+  const isCount = name.schema === null && name.name === 'count' && values.length === 1 && over.length === 0;
+  return isCount && only?.type === 'column' && only.name !== '*' ? only : null;
 }
 
 function isNumber(expression: Expression): boolean {

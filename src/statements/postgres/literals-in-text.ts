@@ -1,9 +1,4 @@
-/** A literal in SQL text: where it is, in UTF-16 code units, and its value. */
-export interface LiteralInText {
-  readonly start: number;
-  readonly end: number;
-  readonly value: string;
-}
+import type { LiteralInText } from '../literals.ts';
 
 /** At the beginning of each token that is a literal, or may hold what looks like one; everything else is passed over. */
 const TOKEN =
@@ -51,15 +46,4 @@ function stringValue(token: string): string {
   const from = token.indexOf("'") + 1;
   const inner = token.slice(from, token.length > from && token.endsWith("'") ? -1 : undefined).replaceAll("''", "'");
   return /^[eE]/.test(token) ? inner.replace(/\\([\s\S])/g, '$1') : inner;
-}
-
-/** The text with a `?` in the place of every literal. */
-export function withoutLiterals(text: string): string {
-  let out = '';
-  let copied = 0;
-  for (const { start, end } of literalsInText(text)) {
-    out += `${text.slice(copied, start)}?`;
-    copied = end;
-  }
-  return out + text.slice(copied);
 }
