@@ -36,3 +36,24 @@ for (const pack of packs) {
     );
   });
 }
+
+test('what a pack for agents allows stays allowed with the packs that refuse beside it, and their order means nothing', async () => {
+  const refusing = ['destructive.yaml', 'exfiltration.yaml'].map((pack) => join(directory, pack));
+  const together = async (rules: (own: readonly string[]) => readonly string[]) => {
+    const files = ['agents-read-only', 'agents-guarded-writes', 'mysql-agents'].map((pack) =>
+      readTestFile(join(directory, `${pack}.test.yaml`)),
+    );
+    const { results } = await runTests(files.map((file) => ({ ...file, rules: rules(file.rules) })));
+    return results.map(({ case: { name, expect, given }, judged: { action, by, refusal } }) => ({
+      ...{ name, expect, kind: given.identity.kind, action, by, refusal },
+    }));
+  };
+  const forth = await together((own) => [...own, ...refusing]);
+  assert.deepEqual(
+    forth
+      .filter(({ kind, expect, action }) => kind === 'agent' && expect === 'allow' && action !== 'allow')
+      .map(({ name, by }) => `${name}: ${by}`),
+    [],
+  );
+  assert.deepEqual(await together((own) => [...refusing, ...own].reverse()), forth);
+});

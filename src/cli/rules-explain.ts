@@ -132,8 +132,8 @@ function asText(judged: JudgedText, subject: Subject, hasCatalogue: boolean): st
 
 const COLOURS = { allow: 'green', hold: 'yellow', deny: 'red' } as const;
 
-function ruleText({ id, action, shadow }: ExplainedRule): string {
-  return `${action.padEnd(5)} ${id}${shadow ? ' (shadow)' : ''}`;
+function ruleText({ id, action, shadow, isBudget }: ExplainedRule): string {
+  return `${action.padEnd(5)} ${id}${isBudget ? ' (over its limit)' : ''}${shadow ? ' (shadow)' : ''}`;
 }
 
 function effectsText({ effects }: ExplainedRule): string {
@@ -170,8 +170,8 @@ function asJson({ action, by, refusal, statements }: JudgedText, subject: Subjec
       uses: facts.uses ?? null,
       refuses: facts.refuses,
       verdict: verdict.action,
-      rules: rules.map(({ id, section, action, shadow, effects, key, because }) => ({
-        ...{ id, section, action, shadow, matches: effects.length > 0, effects, key, because },
+      rules: rules.map(({ id, section, action, shadow, isBudget, effects, key, because }) => ({
+        ...{ id, section, action, shadow, isBudget, matches: effects.length > 0, effects, key, because },
       })),
     })),
   };

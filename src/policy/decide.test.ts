@@ -396,6 +396,29 @@ test('a refusal says in one sentence what was refused, and what to do', () => {
   assert.doesNotMatch(byDefault.hint, /default|sluice\.yaml|rules?:/);
 });
 
+test('of several rules that refuse, one about what was seen is named before one about what could not be read', () => {
+  const rules = [
+    rule({ id: 'a-secrets', match: { columns: ['t.secret'] } }),
+    rule({ id: 'b-unreadable', match: { effects: ['opaque'] } }),
+    rule({ id: 'c-elsewhere', match: { effects: ['network'] } }),
+  ];
+  const opaque = effect('opaque', null, { via: 'runs SQL text: dblink' });
+  assert.equal(refused(decide(rules, [opaque, effect('network')])).rule, 'c-elsewhere');
+  assert.equal(refused(decide(rules, [opaque])).rule, 'b-unreadable');
+  assert.equal(refused(decide(rules.slice(0, 1), [opaque])).rule, 'a-secrets');
+});
+
+test('a hint says what to do instead, for what was refused', () => {
+  const hint = (one: Effect) => refused(decide([], [one], { default: 'deny' })).hint;
+  const setting = (name: string): ObjectName => ({ kind: 'setting', schema: null, name });
+  assert.match(hint(effect('set-session', setting('search_path'))), /schema\.table/);
+  assert.match(hint(effect('set-session', setting('work_mem'))), /stays as it is/);
+  assert.match(hint(effect('opaque', null, { via: 'unparsed: syntax error at or near "SELEC"' })), /^Correct/);
+  assert.match(hint(effect('opaque', null, { via: 'unknown function f' })), /built in/);
+  assert.match(hint(effect('opaque', null, { via: 'anonymous code' })), /without code in a string/);
+  assert.match(hint(effect('opaque', null, { via: 'too deep' })), /nest it less/);
+});
+
 test('every effect has a sentence without gaps, with and without object', () => {
   const names = fc.constantFrom(
     ...(['read', 'copy-out', 'set-role', 'file', 'lock', 'cursor', 'explain', 'execute', 'admin'] as const),

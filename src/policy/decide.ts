@@ -123,6 +123,8 @@ export class RuleSet {
     let shadowDenies = false;
     let refusing: CompiledRule | null = null;
     let refused: Effect | null = null;
+    /** Of several that refuse, one says most that is about what was seen; least, one that is about what could not be. */
+    let refusedTells = -1;
     let holding: CompiledRule | null = null;
     let held: Effect | null = null;
     const needsCover = subject.default !== 'allow';
@@ -157,9 +159,10 @@ export class RuleSet {
         if (rule.action === 'hold' && holding === null) {
           holding = rule;
           held = first;
-        } else if (rule.action === 'deny' && refusing === null) {
-          refusing = rule;
-          refused = first;
+        } else if (rule.action === 'deny') {
+          const telling = hits.find(({ effect }) => effect !== 'opaque') ?? first;
+          const tells = telling.effect !== 'opaque' ? 2 : rule.match.what.some(({ key }) => key === 'effects') ? 1 : 0;
+          if (tells > refusedTells) [refusing, refused, refusedTells] = [rule, telling, tells];
         }
       }
     }

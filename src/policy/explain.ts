@@ -16,6 +16,8 @@ export interface ExplainedRule {
   readonly section: CompiledRule['section'];
   readonly action: CompiledRule['action'];
   readonly shadow: boolean;
+  /** True if its action is for what goes over a budget, and decides nothing before. */
+  readonly isBudget: boolean;
   /** The effects it matches; empty if it does not. */
   readonly effects: readonly Effect[];
   /** The first key that failed, `tables`, `identities.groups`, `unless`, `if`; `null` if it matches. */
@@ -35,7 +37,8 @@ export function explainRule(
   const about = aboutEffects(rule, facts, subject);
   const effects = matchedEffects(rule, about, facts, subject, moment);
   const failure = effects.length > 0 ? null : failureOf(rule, about, facts, subject, moment);
-  return { id, section, action, shadow, effects, key: failure?.key ?? null, because: failure?.words ?? null };
+  const isBudget = rule.limits.length > 0;
+  return { id, section, action, shadow, isBudget, effects, key: failure?.key ?? null, because: failure?.words ?? null };
 }
 
 function failureOf(

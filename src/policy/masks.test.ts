@@ -188,5 +188,5 @@ test('a refusal says what to do, and no setting', () => {
   );
   assert.ok(verdict.action === 'deny');
   assert.equal(verdict.message, 'Reading public.customers is refused by rule pii.');
-  assert.match(verdict.hint, /^Use that column in the select list only/);
+  assert.match(verdict.hint, /^Use the columns? .* in the select list only/);
 });

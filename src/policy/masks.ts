@@ -180,7 +180,7 @@ export function maskAsRules(source: MaskSource, shadow: boolean): CompiledRule[]
         (uses(patterns, facts, refused) ||
           (mask.predicates === 'equality' && joins(columns, facts)) ||
           (mask.derived === 'deny' && derives(patterns, facts)))),
-    'Use that column in the select list only, where its values are masked: in no condition, order, group or copy.',
+    `${columnsInWords(source.columns)} in the select list only, where values are masked: in no condition, order, group or copy.`,
   );
   if (copies !== 'hold') return [refusing];
   const copied = new Set<ColumnUse['use']>(['copy']);
@@ -190,6 +190,12 @@ export function maskAsRules(source: MaskSource, shadow: boolean): CompiledRule[]
     'It runs once it is approved: send the same statement again then.',
   );
   return [refusing, holding];
+}
+
+function columnsInWords(columns: readonly string[]): string {
+  const [first, ...others] = columns;
+  if (others.length === 0) return `Use the column ${first}`;
+  return `Use the columns ${columns.slice(0, 5).join(', ')}${columns.length > 5 ? ' and others' : ''}`;
 }
 
 const SHOWING: ReadonlySet<EffectName> = new Set(

@@ -63,7 +63,9 @@ function masking({ masks }: Verdict): string[] {
 
 function decidedBy({ verdict, rules, facts }: JudgedStatement, action: Verdict['action']): string[] {
   if (verdict.action !== action) return facts.refuses === null ? [] : ['encoding'];
-  const ids = rules.filter((rule) => rule.effects.length > 0 && !rule.shadow && rule.action === action);
+  const ids = rules.filter(
+    (rule) => rule.effects.length > 0 && !rule.shadow && !rule.isBudget && rule.action === action,
+  );
   const decided = ids.map(({ id }) => id).filter((id) => verdict.rules.includes(id));
   return verdict.action === 'allow' || decided.includes(verdict.rule) ? decided : [...decided, verdict.rule];
 }
