@@ -5,8 +5,8 @@ import type { ColumnName } from '../statements/facts.ts';
 /** What the server says of a column of a result. */
 export interface DescribedColumn {
   readonly name: string;
-  /** The names of the stored column it shows; none if it shows none, or none that is known. */
-  readonly shows: readonly ColumnName[];
+  /** The names of the stored column it shows; empty if the catalogue does not have it, `null` if it shows none. */
+  readonly shows: readonly ColumnName[] | null;
 }
 
 /** What happens to each column of a result, or why nothing of it may be sent. */
@@ -25,7 +25,9 @@ export function plannedColumns(plan: MaskPlan, described: readonly DescribedColu
     return mismatch(`the result has ${described.length} columns, ${columns?.length ?? 'unknown'} were expected`);
   }
   for (const [index, { name, shows }] of described.entries()) {
-    if (shows.length === 0 || !plan.isMasked(shows)) continue;
+    if (shows === null) continue;
+    if (shows.length === 0) return mismatch(`column ${index + 1} is of a table that the catalogue does not have`);
+    if (!plan.isMasked(shows)) continue;
     const planned = fits ? columns[index]! : null;
     const isPlanned = planned !== null && (planned.mask !== null || planned.paths.length > 0);
     if (!isPlanned) return mismatch(`column ${index + 1} (${name}) was not expected to be masked`);
@@ -33,6 +35,6 @@ export function plannedColumns(plan: MaskPlan, described: readonly DescribedColu
   return { columns: fits ? columns : described.map(() => plan.every), mismatch: null };
 }
 
-export function mismatch(why: string): { readonly columns: null; readonly mismatch: string } {
+function mismatch(why: string): { readonly columns: null; readonly mismatch: string } {
   return { columns: null, mismatch: why };
 }

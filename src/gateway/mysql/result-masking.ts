@@ -92,7 +92,8 @@ function compile(
   const unmasked: CompiledResult = { masker: null, definitions: described, described, types, isBinary, mismatch: null };
   if (isBulk && plan.outputs?.length === 0 && isUnitResult(definitions)) return unmasked;
   const shown = definitions.map((one) => describe(one, plan.hasMasks ? catalogue : null));
-  const unexpected = plan.outputs?.findIndex((output, i) => isOfOtherView(shown[i]?.shows[0], output, catalogue)) ?? -1;
+  const unexpected =
+    plan.outputs?.findIndex((output, i) => isOfOtherView(shown[i]?.shows?.[0], output, catalogue)) ?? -1;
   if (unexpected >= 0) return refused(`column ${unexpected + 1} is of a view that was not expected`);
   const { columns, mismatch } = plannedColumns(plan, shown);
   if (columns === null) return refused(mismatch);
@@ -146,10 +147,10 @@ function describe(
   { schema, orgTable, orgName, name }: ColumnDefinition,
   catalogue: CatalogueLookup | null,
 ): DescribedColumn {
-  if (schema === '' || orgTable === '' || catalogue === null) return { name, shows: [] };
+  if (schema === '' || orgTable === '' || catalogue === null) return { name, shows: null };
   const relation = catalogue.relation(schema, orgTable);
   const column = orgName.toLowerCase();
-  if (relation?.columns.some((one) => one.name.toLowerCase() === column) !== true) return { name, shows: [] };
+  if (relation?.columns.some((one) => one.name.toLowerCase() === column) !== true) return { name, shows: null };
   const fold = (text: string) => (catalogue.data.foldsNames ? text.toLowerCase() : text);
   return { name, shows: [{ schema: fold(relation.schema), relation: fold(relation.name), column }] };
 }

@@ -5,6 +5,7 @@ import { type ColumnForm, compilePostgresCell } from '../../masking/postgres-cel
 import type { MaskPlan } from '../../policy/mask-plan.ts';
 import type { CatalogueLookup } from '../../statements/catalogue.ts';
 import type { ColumnName, CopyFormat, OutputColumn } from '../../statements/facts.ts';
+import { type DescribedColumn, plannedColumns } from '../planned-columns.ts';
 import { copyTypeOf } from './copy-types.ts';
 
 /** What the session's settings change in the text of values. */
@@ -40,8 +41,7 @@ const MOST_KEPT = 8;
 const compiledByPlan = new WeakMap<MaskPlan, Compiled[]>();
 
 /**
- * How a result that the server has described is masked. The description is compared with the plan: as many columns, and
- * each column of a table that is masked has to be masked by the plan, or the plan is not the one of this result.
+ * How a result that the server has described is masked. The description is compared with the plan, see {@link plannedColumns}.
  *
  * @param description the body of its RowDescription, with the formats the rows come in
  */
@@ -78,37 +78,25 @@ function compile(
   catalogue: CatalogueLookup | null,
   settings: ResultSettings,
 ): CompiledResult {
-  const { columns } = plan;
-  const fits = columns !== null && columns.length === fields.length;
-  if (!fits && (plan.ids.length > 0 || (columns !== null && (plan.touchesMasked || plan.readsMasked)))) {
-    return mismatch(`the result has ${fields.length} columns, ${columns?.length ?? 'unknown'} were expected`);
-  }
-  for (const [index, { tableOid, columnNumber, name }] of fields.entries()) {
+  const described = fields.map(({ tableOid, columnNumber, name }): DescribedColumn => {
     // System columns have negative numbers.
-    if (tableOid < FIRST_OF_USERS || columnNumber < 0 || !plan.hasMasks) continue;
-    const names = columnsOf(catalogue, tableOid, columnNumber);
-    if (names.length === 0) return mismatch(`column ${index + 1} is of a table that the catalogue does not have`);
-    const planned = fits ? columns[index]! : null;
-    const isPlanned = planned !== null && (planned.mask !== null || planned.paths.length > 0);
-    if (plan.isMasked(names) && !isPlanned)
-      return mismatch(`column ${index + 1} (${name}) was not expected to be masked`);
-  }
+    const isStored = tableOid >= FIRST_OF_USERS && columnNumber >= 0 && plan.hasMasks;
+    return { name, shows: isStored ? columnsOf(catalogue, tableOid, columnNumber) : null };
+  });
+  const { columns, mismatch } = plannedColumns(plan, described);
+  if (columns === null) return { cells: null, mismatch };
   const cells = fields.map((field, index): Cell | null => {
-    const planned = fits ? columns[index]! : plan.every;
+    const planned = columns[index]!;
     if (planned === null) return null;
     return compilePostgresCell(planned, {
       type: field.typeOid,
       modifier: field.typeModifier,
-      typeName: fits ? typeNameOf(plan.outputs?.[index], catalogue) : null,
+      typeName: plan.outputs?.length === fields.length ? typeNameOf(plan.outputs[index], catalogue) : null,
       isBinary: field.format === 1,
       ...settings,
     });
   });
   return { cells: cells.every((cell) => cell === null) ? null : cells, mismatch: null };
-}
-
-function mismatch(why: string): CompiledResult {
-  return { cells: null, mismatch: why };
 }
 
 /** The names of a column; of number 0, which is the whole row, those of all columns. */
@@ -122,6 +110,10 @@ const MOST_COLUMNS = 1600;
 
 /** Object identifiers below are of relations that initdb made (FirstNormalObjectId). */
 const FIRST_OF_USERS = 16384;
+
+function mismatch(why: string): CompiledResult {
+  return { cells: null, mismatch: why };
+}
 
 /** How the rows of a COPY are masked. Nothing describes them: types are those of the catalogue. */
 export function compileCopy(
