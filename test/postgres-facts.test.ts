@@ -4,6 +4,7 @@
  */
 
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import pg from 'pg';
@@ -13,6 +14,8 @@ import { loadKnownNames } from '../src/policy/known-names.ts';
 import type { NameContext } from '../src/statements/catalogue.ts';
 import type { ColumnName, StatementFacts } from '../src/statements/facts.ts';
 import { PostgresAnalyzer } from '../src/statements/postgres/analyzer.ts';
+import { readLabelled } from './corpus/labelled-statement.ts';
+import { loadPostgres } from './corpus/offline.ts';
 import { type PostgresServer, startPostgres } from './servers/postgres.ts';
 
 const SCHEMA = `
@@ -83,7 +86,7 @@ interface Seen {
   readonly shown: readonly ReadonlySet<string>[];
 }
 
-function seenIn(plan: PlanNode): Seen {
+function seenIn(plan: PlanNode, askedAs = parentOf): Seen {
   const aliases = new Map<string, string>();
   const relations = new Set<string>();
   const nodes: PlanNode[] = [];
@@ -95,7 +98,7 @@ function seenIn(plan: PlanNode): Seen {
       relations.add(relation);
       // Children are scanned as parts_1, parts_2; further up in the plan their columns are those of parts.
       const parent = node.Alias!.replace(/_\d+$/, '');
-      if (!aliases.has(parent)) aliases.set(parent, parentOf(relation));
+      if (!aliases.has(parent)) aliases.set(parent, askedAs(relation));
     }
     for (const inner of node.Plans ?? []) collect(inner);
   };
@@ -287,4 +290,56 @@ for (const sql of [
   "SELECT u.x FROM parts, unnest(ARRAY[name, 'x']) WITH ORDINALITY u(x, n) WHERE u.n = 1",
 ]) {
   test(`facts hold what the plan says of ${sql}`, () => compare(sql));
+}
+
+// --- Labelled statements ----------------------------------------------------------------------------------------------
+
+for (const corpus of ['postgres', 'shop']) {
+  test(`outputs of the labelled statements of ${corpus} are from what the plan of the server shows`, async (t) => {
+    const folder = join(import.meta.dirname, 'corpus');
+    const database = `labelled_${corpus}`;
+    await server.query(`CREATE DATABASE ${database}`);
+    const { host, port, superuser: user, password } = server;
+    const access = { host, port, user, password, database, ssl: false };
+    await loadPostgres(access, join(folder, `${corpus}.sql`));
+    const planner = new pg.Client(access);
+    await planner.connect();
+    const catalogue = Catalogue.of(await readPostgresCatalogue(planner));
+    const context: NameContext = { catalogue, searchPath: ['public'] };
+    const familyOf = (name: string): readonly string[] => {
+      const [schema = '', relation = ''] = name.split('.');
+      return [name, ...(catalogue.relation(schema, relation)?.parents ?? []).map((one) => `${one.schema}.${one.name}`)];
+    };
+    t.after(() => planner.end());
+    let outputs = 0;
+    for (const { id, sql } of readLabelled(join(folder, `${corpus}.jsonl`))) {
+      const analysed = await analyzer.analyze(sql, { standardConformingStrings: true }, context);
+      const [facts, ...others] = analysed.statements;
+      if (facts?.kind !== 'SELECT' || others.length > 0 || facts.outputs === undefined) continue;
+      // What the planner could call would run: only what computes is planned.
+      if (facts.effects.some(({ effect }) => effect !== 'read')) continue;
+      const plan = await planner.query(`EXPLAIN (VERBOSE, FORMAT JSON) ${sql}`).catch(() => null);
+      if (plan === null) continue;
+      const { shown } = seenIn(
+        (plan.rows[0] as { 'QUERY PLAN': [{ Plan: PlanNode }] })['QUERY PLAN'][0].Plan,
+        (name) => familyOf(name).at(-1)!,
+      );
+      for (const [at, output] of facts.outputs.entries()) {
+        if (output.from === 'unknown') continue;
+        const sources = new Set(output.columns.map(written));
+        for (const column of shown[at] ?? []) {
+          // Views of the server's own are not read through, and system columns are not stored.
+          if (/^pg_catalog\.|\.(tableoid|ctid|xmin)$/.test(column)) continue;
+          const dot = column.lastIndexOf('.');
+          const names = familyOf(column.slice(0, dot)).map((relation) => `${relation}${column.slice(dot)}`);
+          assert.ok(
+            names.some((name) => sources.has(name)) || /^count/.test(output.name),
+            `${id}: output ${at + 1} is not from ${column}: ${sql}`,
+          );
+          outputs++;
+        }
+      }
+    }
+    assert.ok(outputs > (corpus === 'shop' ? 100 : 15), `only ${outputs} outputs were compared`);
+  });
 }
