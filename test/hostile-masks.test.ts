@@ -3,7 +3,14 @@ import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import pg from 'pg';
 import { decodeErrorResponse } from '../protocols/postgres/backend.ts';
-import { encodeBind, encodeExecute, encodeParse, encodeQuery, encodeSync } from '../protocols/postgres/frontend.ts';
+import {
+  encodeBind,
+  encodeDescribe,
+  encodeExecute,
+  encodeParse,
+  encodeQuery,
+  encodeSync,
+} from '../protocols/postgres/frontend.ts';
 import { type Message, RawClient, shapeOf } from './raw-client.ts';
 import { type PostgresServer, startPostgres } from './servers/postgres.ts';
 import { type Sluice, startSluice } from './sluice.ts';
@@ -104,3 +111,67 @@ for (const { title, statements } of sections) {
     client.destroy();
   });
 }
+
+test('a cursor and a portal show what they were opened on, whatever the search path has become', async () => {
+  const client = await login();
+  const all: Message[] = [];
+  const send = async (...messages: Buffer[]) => all.push(...(await client.query(...messages)));
+  const simple = (sql: string) => send(encodeQuery(sql));
+  await simple('BEGIN');
+  await simple('DECLARE c CURSOR FOR SELECT upper(email) FROM people');
+  await simple('DECLARE d CURSOR FOR SELECT email FROM people');
+  const text = 'SELECT reverse(email) FROM people';
+  await send(
+    encodeParse({ statement: '', text, parameterTypes: [] }),
+    encodeBind({ portal: 'p', statement: '', parameterFormats: [], parameters: [], resultFormats: [] }),
+    encodeExecute({ portal: 'p', maxRows: 1 }),
+    encodeSync(),
+  );
+  await simple('SET search_path = s2');
+  await simple('FETCH 1 FROM c');
+  await simple('FETCH 1 FROM d');
+  await send(encodeExecute({ portal: 'p', maxRows: 1 }), encodeSync());
+  await simple('FETCH 1 FROM p');
+  await simple('ROLLBACK');
+  assertNoCanary('', all);
+  assert.equal(all.filter(({ type }) => type === 'D').length, 5);
+  assert.equal(isRefused(all), false, shapeOf(all));
+  client.destroy();
+});
+
+test('a prepared statement that was described before is described anew when its names mean other columns', async () => {
+  const client = await login();
+  const text = 'SELECT email FROM people WHERE id = 1';
+  await client.query(
+    encodeParse({ statement: 's', text, parameterTypes: [] }),
+    encodeDescribe({ kind: 'statement', name: 's' }),
+    encodeSync(),
+  );
+  const run = () =>
+    client.query(
+      encodeBind({ portal: '', statement: 's', parameterFormats: [], parameters: [], resultFormats: [] }),
+      encodeExecute({ portal: '', maxRows: 0 }),
+      encodeSync(),
+    );
+  assert.match(shapeOf(await run()), /D\(\*{4}@secret.example\)/);
+  await client.query(encodeQuery('SET search_path = s2'));
+  assert.match(shapeOf(await run()), /D\(plain2@x\)/);
+  await client.query(encodeQuery('SET search_path = public'));
+  assert.match(shapeOf(await run()), /D\(\*{4}@secret.example\)/);
+  client.destroy();
+});
+
+test('what the server says when a portal is planned is withheld, if a function speaks in it', async () => {
+  const client = await login();
+  const messages = await client.query(
+    encodeParse({
+      statement: '',
+      text: 'SELECT length(email_im()) WHERE email_im()::date > now()',
+      parameterTypes: [],
+    }),
+    encodeBind({ portal: '', statement: '', parameterFormats: [], parameters: [], resultFormats: [] }),
+    encodeSync(),
+  );
+  assertNoCanary('', messages);
+  client.destroy();
+});

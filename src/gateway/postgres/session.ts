@@ -368,6 +368,7 @@ export class PostgresSession extends Session implements FrameSink {
   }
 
   #bind(bytes: Buffer, start: number, end: number): boolean {
+    if (!this.#awaitNames()) return false;
     const portalEnd = nulAt(bytes, start + 5, end);
     const nameEnd = nulAt(bytes, portalEnd + 1, end);
     const name = nameAt(bytes, portalEnd + 1, nameEnd, this.#lastBound);
@@ -392,6 +393,7 @@ export class PostgresSession extends Session implements FrameSink {
   }
 
   #describe(bytes: Buffer, start: number, end: number): boolean {
+    if (!this.#awaitNames()) return false;
     const { isStatement, name } = targetOf(bytes, start, end);
     this.#forward(bytes, start, end);
     this.#pipeline.sentDescribe(this.#describedBy(isStatement, name));
@@ -399,6 +401,7 @@ export class PostgresSession extends Session implements FrameSink {
   }
 
   #close(bytes: Buffer, start: number, end: number): boolean {
+    if (!this.#awaitNames()) return false;
     const { isStatement, name } = targetOf(bytes, start, end);
     if (isStatement && this.#pipeline.namesInFlight > 0) return this.waitForServer();
     this.#forward(bytes, start, end);
@@ -417,6 +420,8 @@ export class PostgresSession extends Session implements FrameSink {
     const prepared = portal?.prepared ?? this.#unknown(`portal ${JSON.stringify(name)}`);
     const judgement = this.judgeAgain(prepared.judgement, portal === null ? undefined : this.names.of(portal.path));
     if (judgement === null) return false;
+    // Other names can mean other columns of the same types: what was described before is not what will come.
+    if (judgement !== prepared.judgement) prepared.description = null;
     prepared.judgement = judgement;
     if (judgement.usesNames && this.#namesUnsettled()) return this.waitForServer();
     const decided = this.#passes(judgement) ? null : this.#decide(judgement, portal, bytes.readInt32BE(end - 4) === 0);
