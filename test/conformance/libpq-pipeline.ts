@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { PostgresKit } from './postgres-kit.ts';
+import { startConformanceServer } from './server.ts';
 import { clientEnvironment, type Suite, type Target } from './suite.ts';
 
 /** Rows to insert: enough to fill the socket's buffers in both directions; the number of PostgreSQL's own test run. */
@@ -19,10 +20,12 @@ const KEPT_OUTPUT = 20_000;
  * libpq's pipeline-mode tests. A test passes when the program says so and, where PostgreSQL ships a trace of the
  * conversation (every message both ways), the conversation was that one.
  */
-export const libpqPipeline: Suite = {
+export const libpqPipeline = (kit: PostgresKit): Suite => ({
   name: 'libpq_pipeline',
+  protocol: 'postgres',
   databases: ['postgres'],
-  async run(kit, target, directory, finished) {
+  start: () => startConformanceServer(kit.binDir),
+  async run(target, directory, finished) {
     const list = await execute(kit, target, ['tests']);
     const tests = list.stdout.split(/\s+/).filter((name) => name !== '');
     if (list.problem !== null || tests.length === 0) throw new Error(`libpq_pipeline lists no tests: ${list.problem}`);
@@ -34,7 +37,7 @@ export const libpqPipeline: Suite = {
     }
     return outcomes;
   },
-};
+});
 
 /** Empty when the test passed, otherwise what went wrong. */
 async function runTest(kit: PostgresKit, target: Target, directory: string, test: string) {

@@ -4,13 +4,15 @@ import { createWriteStream, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { diffsByTest, resultLine, scheduledTests } from './pg-regress-report.ts';
+import type { PostgresKit } from './postgres-kit.ts';
+import { startConformanceServer } from './server.ts';
 import { clientEnvironment, type Suite } from './suite.ts';
 
 /** Seconds isolationtester lets a step block before it cancels it; its default of 300 would use up the whole limit. */
 const ISOLATION_STEP_LIMIT_S = '60';
 
 /** PostgreSQL's regression tests: SQL scripts run by psql, up to twenty at a time, output compared to the letter. */
-export const pgRegress: Suite = schedule({
+export const pgRegress = schedule({
   name: 'pg_regress',
   database: 'regression',
   driver: 'regress/pg_regress',
@@ -20,7 +22,7 @@ export const pgRegress: Suite = schedule({
 });
 
 /** PostgreSQL's isolation tests: several libpq sessions whose steps interleave, blocking on one another. */
-export const pgIsolationRegress: Suite = schedule({
+export const pgIsolationRegress = schedule({
   name: 'pg_isolation_regress',
   database: 'isolation_regression',
   driver: 'isolation/pg_isolation_regress',
@@ -37,11 +39,11 @@ function schedule(suite: {
   scheduleFile: string;
   /** Time the whole schedule may take. Directly, it takes well under a minute on two cores. */
   timeLimitMs: number;
-}): Suite {
+}): (kit: PostgresKit) => Suite {
   const { name, database, timeLimitMs } = suite;
   // The driver makes its database from a session in `postgres`.
   const databases = ['postgres', database];
-  const run: Suite['run'] = async (kit, target, directory, finished) => {
+  const runWith = async (kit: PostgresKit, ...[target, directory, finished]: Parameters<Suite['run']>) => {
     const input = join(kit.source, suite.input);
     const scheduleFile = join(input, suite.scheduleFile);
     const args = [
@@ -91,5 +93,9 @@ function schedule(suite: {
       passed.get(test) ? { test, passed: true, detail: '' } : { test, passed: false, detail: detail(test) },
     );
   };
-  return { name, databases, run };
+  return (kit) => ({
+    ...{ name, databases, protocol: 'postgres' },
+    start: () => startConformanceServer(kit.binDir),
+    run: (...how) => runWith(kit, ...how),
+  });
 }

@@ -6,13 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { unprivilegedAccount } from '../servers/account.ts';
 import { freePort } from '../servers/free-port.ts';
-
-export interface ConformanceServer {
-  readonly host: '127.0.0.1';
-  readonly port: number;
-  readonly superuser: string;
-  stop(): Promise<void>;
-}
+import type { Suite } from './suite.ts';
 
 /** What pg_regress itself sets for a server of its own; without prepared transactions their tests would test refusals. */
 const SETTINGS = [
@@ -26,7 +20,7 @@ const SETTINGS = [
  * Starts the PostgreSQL of `binDir` with empty data and trust authentication. It is not `startPostgres` because that
  * takes the machine's own server, and these tests need the one unpacked with them.
  */
-export async function startConformanceServer(binDir: string): Promise<ConformanceServer> {
+export async function startConformanceServer(binDir: string): ReturnType<Suite['start']> {
   const account = unprivilegedAccount('postgres');
   const directory = mkdtempSync(join(tmpdir(), 'sluice-conformance-'));
   if (account !== null) chownSync(directory, account.uid, account.gid);
@@ -61,9 +55,7 @@ export async function startConformanceServer(binDir: string): Promise<Conformanc
     await sleep(25);
   }
   return {
-    host: '127.0.0.1',
-    port,
-    superuser,
+    target: { host: '127.0.0.1', port, user: superuser, password: null },
     stop: async () => {
       process.off('exit', abandon);
       if (server.exitCode === null && server.signalCode === null) {

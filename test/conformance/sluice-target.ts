@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { startSluice } from '../sluice.ts';
-import type { Target } from './suite.ts';
+import type { Suite, Target } from './suite.ts';
 
 /**
  * Starts a Sluice that allows everything in front of `direct`, with one connection for each database, of its name. Its
@@ -8,21 +8,29 @@ import type { Target } from './suite.ts';
  */
 export async function startSluiceTarget(
   direct: Target,
-  databases: readonly string[],
+  { protocol, databases }: Suite,
 ): Promise<{ readonly target: Target; stop(): Promise<void> }> {
   const { host, port, user } = direct;
   const password = randomBytes(12).toString('base64url');
   const sluice = await startSluice({
     connections: databases.map((database) => ({
       name: database,
-      // The server trusts everybody; the password is never asked for.
-      upstream: { host, port, database, user, password: 'unused' },
+      protocol,
+      // A server that trusts everybody never asks for the password.
+      upstream: { host, port, database, user, password: direct.password ?? 'unused' },
       default: 'allow',
     })),
-    users: [{ name: user, password }],
+    // As a MariaDB asks its users.
+    users: [{ name: user, password, mysqlPlugin: 'mysql_native_password' }],
   });
   return {
-    target: { name: 'sluice', host: sluice.host, port: sluice.port, user, password },
+    target: {
+      name: 'sluice',
+      host: sluice.host,
+      port: protocol === 'postgres' ? sluice.port : sluice.mysqlPort,
+      user,
+      password,
+    },
     stop: () => sluice.stop(),
   };
 }

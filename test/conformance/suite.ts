@@ -1,5 +1,3 @@
-import type { PostgresKit } from './postgres-kit.ts';
-
 /** Where a suite's clients connect. */
 export interface Target {
   readonly name: 'direct' | 'sluice';
@@ -21,14 +19,16 @@ export interface TestOutcome {
 /** A third-party test suite, run as its authors run it. */
 export interface Suite {
   readonly name: string;
+  readonly protocol: 'postgres' | 'mysql';
   /** Databases its clients ask for. */
   readonly databases: readonly string[];
+  /** Starts a server of its own for one run, with nothing in it, and says how it is reached. */
+  start(): Promise<{ readonly target: Omit<Target, 'name'>; stop(): Promise<void> }>;
   /**
    * Runs every test against `target`, writing into the empty `directory`, and calls `finished` as each one ends. The
    * result has every test of the suite: one that did not run, or not end in time, has failed.
    */
   run(
-    kit: PostgresKit,
     target: Target,
     directory: string,
     finished: (outcome: Pick<TestOutcome, 'test' | 'passed'>) => void,

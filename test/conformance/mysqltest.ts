@@ -1,0 +1,96 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { startMariadb } from '../servers/mariadb.ts';
+import { clientEnvironment, type Suite, type Target } from './suite.ts';
+
+/** Where Debian's mariadb-test-data has MariaDB's own tests. */
+const TESTS = '/usr/share/mysql/mysql-test';
+/** Time one test may take, milliseconds; the longest of them takes two seconds. */
+const TEST_LIMIT_MS = 30_000;
+/** What MariaDB's own driver of these tests starts its servers with, as far as results show it. */
+const SETTINGS = {
+  default_storage_engine: 'MyISAM',
+  character_set_server: 'latin1',
+  collation_server: 'latin1_swedish_ci',
+};
+const ACCOUNT = { user: 'tester', password: 'tester' };
+
+/**
+ * MariaDB's own tests: SQL scripts run by its mysqltest, output compared to the letter, by a user without any global
+ * privilege. Of the tests in `main` it is those of mysqltest-tests.txt: they pass directly without a server made for
+ * them, without a restart, and without reading the server's files.
+ */
+export function mysqltest(): Suite {
+  if (!existsSync(join(TESTS, 'main')) && process.getuid?.() === 0) {
+    console.log('installing mariadb-test and mariadb-test-data with apt-get');
+    const packages = ['install', '-y', '--no-install-recommends', 'mariadb-test', 'mariadb-test-data'];
+    spawnSync('apt-get', ['-q', ...packages], { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } });
+  }
+  if (!existsSync(join(TESTS, 'main')))
+    throw new Error('mysqltest needs the packages mariadb-test and mariadb-test-data');
+  const tests = readFileSync(join(import.meta.dirname, 'mysqltest-tests.txt'), 'utf8')
+    .trim()
+    .split('\n');
+  return {
+    name: 'mysqltest',
+    protocol: 'mysql',
+    databases: ['test'],
+    async start() {
+      const server = await startMariadb({ config: SETTINGS });
+      if (server === null) throw new Error('mysqltest needs a MariaDB server');
+      await server.query(`CREATE DATABASE test; CREATE USER '${ACCOUNT.user}'@'%' IDENTIFIED BY '${ACCOUNT.password}';
+        GRANT ALL ON test.* TO '${ACCOUNT.user}'@'%'; GRANT ALL ON \`mysqltest%\`.* TO '${ACCOUNT.user}'@'%'`);
+      return { target: { host: server.host, port: server.port, ...ACCOUNT }, stop: () => server.stop() };
+    },
+    async run(target, directory, finished) {
+      const outcomes = [];
+      for (const test of tests) {
+        const detail = await runTest(target, directory, test);
+        outcomes.push({ test, passed: detail === '', detail });
+        finished({ test, passed: detail === '' });
+      }
+      return outcomes;
+    },
+  };
+}
+
+/** Empty when the test passed, otherwise what went wrong. */
+async function runTest(target: Target, directory: string, test: string): Promise<string> {
+  const folder = join(directory, test);
+  mkdirSync(folder);
+  const file = join(TESTS, 'main', test);
+  const access = [`--host=${target.host}`, `--port=${target.port}`, `--user=${target.user}`];
+  const program = spawn(
+    'mysqltest',
+    [
+      '--no-defaults',
+      '--silent',
+      ...access,
+      `--password=${target.password}`,
+      '--database=test',
+      `--basedir=${TESTS}`,
+      `--test-file=${file}.test`,
+      `--result-file=${file}.result`,
+      `--tmpdir=${folder}`,
+      `--logdir=${folder}`,
+    ],
+    {
+      cwd: TESTS,
+      env: { ...clientEnvironment(target), MYSQL_TEST_DIR: TESTS, MYSQLTEST_VARDIR: folder, MYSQL_TMP_DIR: folder },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: TEST_LIMIT_MS,
+      killSignal: 'SIGKILL',
+    },
+  );
+  let output = '';
+  for (const stream of [program.stdout, program.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+  }
+  const [code, signal] = await once(program, 'close');
+  if (code === 0) return '';
+  return `${signal === null ? `exit ${code}` : `ended by ${signal}; the limit is ${TEST_LIMIT_MS / 1000} s`}\n${output}`;
+}
