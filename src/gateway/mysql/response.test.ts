@@ -26,9 +26,13 @@ const prepared = (columns: number, parameters: number) =>
   Buffer.from([0, 1, 0, 0, 0, columns, 0, parameters, 0, 0, 0, 0]);
 
 /** What the payloads of an answer are, and whether it was over after each. */
-function parts(answer: Answer, payloads: readonly Buffer[], capabilities = PLAIN): string {
+function parts(
+  answer: Answer,
+  payloads: readonly Buffer[],
+  { capabilities = PLAIN, mayOpenCursor = false } = {},
+): string {
   const response = new Response(capabilities);
-  response.begin(answer);
+  response.begin(answer, mayOpenCursor);
   return payloads
     .map((payload) => {
       const part = response.take(payload, 0, payload.length);
@@ -52,11 +56,6 @@ test('an answer ends where the protocol says, whatever it is made of', () => {
     [ANSWER.results, [header(1), definition, eof(), row, error], 'header definition header row error.'],
     [ANSWER.results, [header(1), definition, row, okEnd], 'header definition row completed.', NO_EOF],
     [ANSWER.results, [header(1), definition, eof(), eof(more), error], 'header definition header completed error.'],
-    [
-      ANSWER.results,
-      [header(1), definition, eof(SERVER_STATUS.autocommit | SERVER_STATUS.cursorExists)],
-      'header definition completed.',
-    ],
     [ANSWER.results, [Buffer.from([0xfb, 0x78])], 'localInfile'],
     [ANSWER.rows, [row, eof(SERVER_STATUS.lastRowSent)], 'row completed.'],
     [ANSWER.definitions, [definition, definition, eof()], 'definition definition completed.'],
@@ -70,18 +69,35 @@ test('an answer ends where the protocol says, whatever it is made of', () => {
     [ANSWER.prepared, [prepared(1, 1), definition, definition], 'prepared definition definition.', NO_EOF],
     [ANSWER.prepared, [error], 'error.'],
   ] as [Answer, Buffer[], string, typeof PLAIN?][]) {
-    assert.equal(parts(answer, payloads, capabilities), expected);
+    assert.equal(parts(answer, payloads, { capabilities: capabilities ?? PLAIN }), expected);
+  }
+});
+
+test('rows are fetched later only where the command asked for a cursor, and no procedure has one open', () => {
+  const open = SERVER_STATUS.autocommit | SERVER_STATUS.cursorExists;
+  const withMore = open | SERVER_STATUS.moreResultsExist;
+  const asked = { mayOpenCursor: true };
+  assert.equal(parts(ANSWER.results, [header(1), definition, eof(open)], asked), 'header definition completed.');
+  for (const [flags, command] of [
+    [open, {}],
+    [withMore, {}],
+    [withMore, asked],
+  ] as const) {
+    assert.equal(
+      parts(ANSWER.results, [header(1), definition, eof(flags), row, eof()], command),
+      'header definition header row completed.',
+    );
   }
 });
 
 test('a result whose definitions the client has comes without them', () => {
   const caches = { client: NO_EOF.client, mariadb: MARIADB_CLIENT.cacheMetadata };
   assert.equal(
-    parts(ANSWER.results, [Buffer.from([2, 0]), row, ok({ header: 0xfe })], caches),
+    parts(ANSWER.results, [Buffer.from([2, 0]), row, ok({ header: 0xfe })], { capabilities: caches }),
     'header row completed.',
   );
   assert.equal(
-    parts(ANSWER.results, [Buffer.from([1, 1]), definition, row, ok({ header: 0xfe })], caches),
+    parts(ANSWER.results, [Buffer.from([1, 1]), definition, row, ok({ header: 0xfe })], { capabilities: caches }),
     'header definition row completed.',
   );
 });

@@ -50,6 +50,7 @@ export class Response {
   readonly #deprecatesEof: boolean;
   readonly #cachesMetadata: boolean;
   #answer: Answer = ANSWER.ok;
+  #mayOpenCursor = false;
   #stage = OVER;
   /** Definitions still to come, and those of columns after those of parameters. */
   #definitions = 0;
@@ -67,8 +68,10 @@ export class Response {
     this.#cachesMetadata = (mariadb & MARIADB_CLIENT.cacheMetadata) !== 0;
   }
 
-  begin(answer: Answer): void {
+  /** @param mayOpenCursor the command is a COM_STMT_EXECUTE that asks for a cursor */
+  begin(answer: Answer, mayOpenCursor = false): void {
     this.#answer = answer;
+    this.#mayOpenCursor = mayOpenCursor;
     this.#stage = answer === ANSWER.rows ? ROWS : answer === ANSWER.definitions ? DEFINITIONS : BEGIN;
     this.#definitions = answer === ANSWER.definitions ? Number.POSITIVE_INFINITY : 0;
     this.#further = 0;
@@ -177,7 +180,10 @@ export class Response {
     }
     if (end - start < 5) throw new ProtocolViolation('an EOF packet that is too short');
     const status = bytes.readUInt16LE(start + 3);
-    if ((status & SERVER_STATUS.cursorExists) === 0) {
+    // A cursor that a procedure or function has open sets the flag, too: its results have their rows, and in a procedure
+    // more results follow.
+    const flags = status & (SERVER_STATUS.cursorExists | SERVER_STATUS.moreResultsExist);
+    if (!this.#mayOpenCursor || flags !== SERVER_STATUS.cursorExists) {
       this.#stage = ROWS;
       return PART.header;
     }

@@ -13,6 +13,7 @@ import {
   decodeComQuery,
   decodeComStmtBulkExecute,
   decodeComStmtExecute,
+  EXECUTE_FLAG,
   encodeComStmtBulkExecute,
   encodeComStmtExecute,
   type ParameterType,
@@ -361,8 +362,8 @@ export class MysqlSession extends Session implements PacketSink {
   }
 
   /** @param sequence of the command's last packet */
-  #sent(answer: Answer, sequence: number): void {
-    this.#response.begin(answer);
+  #sent(answer: Answer, sequence: number, mayOpenCursor = false): void {
+    this.#response.begin(answer, mayOpenCursor);
     this.#fromUpstream.sequence = (sequence + 1) & 0xff;
     if (this.#response.isInRows) this.#passRows();
   }
@@ -549,7 +550,7 @@ export class MysqlSession extends Session implements PacketSink {
     this.#about = prepared;
     this.#command = command;
     this.#masking = ResultMasking.of(statements, this.toClient);
-    this.#sent(ANSWER.results, sequence);
+    this.#sent(ANSWER.results, sequence, execution.mayOpenCursor);
     return true;
   }
 
@@ -571,6 +572,7 @@ export class MysqlSession extends Session implements PacketSink {
       binds: [binds],
       types: own.length === 0 ? prepared.types : own,
       typesSent: read.typesSent || own.length === 0,
+      mayOpenCursor: (read.flags & ~EXECUTE_FLAG.parameterCountAvailable) !== 0,
       withTypes: () => encodeComStmtExecute({ ...read, typesSent: true }, prepared.parameters, capabilities),
     };
   }
@@ -585,6 +587,7 @@ export class MysqlSession extends Session implements PacketSink {
       binds: bulkBindsOf(read),
       types: read.types,
       typesSent: read.typesSent,
+      mayOpenCursor: false,
       withTypes: () => encodeComStmtBulkExecute({ ...read, typesSent: true }),
     };
   }
@@ -1235,6 +1238,7 @@ interface ReadExecution {
   readonly binds: readonly Binds[];
   readonly types: readonly ParameterType[] | null;
   readonly typesSent: boolean;
+  readonly mayOpenCursor: boolean;
   /** The same command with the types in it. */
   readonly withTypes: () => Buffer;
 }
