@@ -75,6 +75,13 @@ for (const [kind, start] of [
            (SELECT 0 n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9) b,
            (SELECT 0 n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9) c;
          CREATE PROCEDURE twice() BEGIN SELECT 1 AS one; SELECT 2 AS two; END;
+         CREATE TABLE added (id INT PRIMARY KEY AUTO_INCREMENT, n INT);
+         CREATE PROCEDURE adds() INSERT INTO added (n) VALUES (1), (2), (3);
+         CREATE PROCEDURE walks() BEGIN
+           DECLARE n INT;
+           DECLARE c CURSOR FOR SELECT id FROM goods;
+           OPEN c; FETCH c INTO n; SELECT id AS at FROM goods ORDER BY id; SELECT n AS one; CLOSE c;
+         END;
          CREATE PROCEDURE modes() SET NAMES utf8mb4;
          CREATE TABLE people (id INT PRIMARY KEY, mail VARCHAR(50) UNIQUE);
          INSERT INTO people VALUES (1, 'ida@shop.test'), (2, 'jon@shop.test');
@@ -297,6 +304,41 @@ for (const [kind, start] of [
       await connection.query('SET NAMES utf8mb4');
       await connection.end();
       assert.deepEqual(await logged('gbk'), []);
+    });
+
+    test('what a dump puts back from a variable is known when the server has said it', async () => {
+      const connection = await open({ multipleStatements: true });
+      await connection.query('/*!40101 SET @saved_cs_client = @@character_set_client */');
+      await connection.query('SET NAMES latin1');
+      await connection.query('/*!40101 SET character_set_client = @saved_cs_client */');
+      await assert.rejects(connection.query("SELECT 'ü' FROM secrets /* never11 */"), refused);
+      await assert.rejects(
+        connection.query('SET character_set_client = @saved_cs_client; SELECT 11 AS never11'),
+        refused,
+      );
+      await connection.query("SET @unsafe = 'gbk'");
+      connection.on('error', () => undefined);
+      await assert.rejects(connection.query('SET character_set_client = @unsafe'), /cannot be used through Sluice/);
+      await assert.rejects(connection.query('SELECT 11 AS never11'));
+      assert.deepEqual(await logged('never11'), []);
+    });
+
+    test('ROW_COUNT() and its like are about the client’s own statements', async () => {
+      const connection = await open();
+      const counted = async () => (await connection.query('SELECT ROW_COUNT() AS n'))[0];
+      assert.deepEqual(await counted(), [{ n: 0 }]);
+      await connection.query('CALL adds()');
+      assert.deepEqual(await counted(), [{ n: 3 }]);
+      await connection.end();
+    });
+
+    test('a procedure that has a cursor open returns its results, and what comes after is still judged', async () => {
+      const connection = await open();
+      const [results] = (await connection.query('CALL walks()')) as unknown as [unknown[]];
+      assert.deepEqual(results.slice(0, 2), [[{ at: 1 }, { at: 2 }], [{ one: 1 }]]);
+      await assert.rejects(connection.query('DELETE FROM goods /* never12 */'), refused);
+      await connection.end();
+      assert.deepEqual(await logged('never12'), []);
     });
 
     test('a procedure has several results, and what comes after is still judged', async () => {

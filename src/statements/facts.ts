@@ -162,8 +162,8 @@ export interface StatementFacts {
   readonly changesLexing: boolean;
   /**
    * Why no rule may let this statement through, or `null`. The one case: it sets a client_encoding in which a backslash
-   * or quote byte can be half of a character (SJIS, BIG5, GBK, GB18030, UHC, JOHAB, SHIFT_JIS_2004, an unknown one, or
-   * one that cannot be read from the text). The gateway refuses it before it asks the rules.
+   * or quote byte can be half of a character (SJIS, BIG5, GBK, GB18030, UHC, JOHAB, SHIFT_JIS_2004, an unknown one, or,
+   * in PostgreSQL, one that cannot be read from the text). The gateway refuses it before it asks the rules.
    */
   readonly refuses: string | null;
   /** The columns of its result, in order; empty if it has none, absent if they cannot be told. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { diagnosticsQuestion } from './diagnostics.ts';
+import { asksAboutTheLast, diagnosticsQuestion } from './diagnostics.ts';
 
 test('SHOW WARNINGS and SHOW ERRORS are known in all their forms, and nothing else is', () => {
   const all = { counts: false, errorsOnly: false, offset: 0, limit: Number.POSITIVE_INFINITY };
@@ -18,5 +18,21 @@ test('SHOW WARNINGS and SHOW ERRORS are known in all their forms, and nothing el
     ['SELECT 1', null],
   ] as const) {
     assert.deepEqual(diagnosticsQuestion(text), expected, text);
+  }
+});
+
+test('a question about the statement before is one whole text, in which nothing can be read in two ways', () => {
+  for (const text of ['SELECT ROW_COUNT()', 'select found_rows() as n;', 'SELECT @@warning_count', ' SHOW WARNINGS ']) {
+    assert.ok(asksAboutTheLast(text), text);
+  }
+  for (const text of [
+    'SELECT ROW_COUNT(); DROP TABLE t',
+    `SELECT ROW_COUNT()${' '.repeat(100)}; DROP TABLE t`,
+    'SELECT "ROW_COUNT()"',
+    'SELECT ROW_COUNT() /*! , SLEEP(1) */',
+    'SELECT LAST_INSERT_ID(5)',
+    'SELECT 1',
+  ]) {
+    assert.ok(!asksAboutTheLast(text), text);
   }
 });

@@ -39,6 +39,20 @@ export function asksForWithheld(statements: readonly JudgedStatement[], withheld
   return false;
 }
 
+/**
+ * True for questions about the statement before that mean the same however text is read: letters and a few signs that no
+ * sql_mode or character set reads differently.
+ */
+export function asksAboutTheLast(text: string): boolean {
+  return text.length <= 100 && ABOUT_THE_LAST.test(text);
+}
+
+const VALUE = String.raw`(?:(?:row_count|found_rows|last_insert_id)\(\)|@@(?:session\.)?(?:warning|error)_count)`;
+const ABOUT_THE_LAST = new RegExp(
+  String.raw`^\s*(?:select\s+${VALUE}(?:\s+as\s+\w+)?|show\s+(?:count\(\*\)\s+)?(?:warnings|errors))\s*;?\s*$`,
+  'i',
+);
+
 /** What a SHOW WARNINGS or SHOW ERRORS wants to see. */
 export interface DiagnosticsQuestion {
   readonly counts: boolean;

@@ -10,18 +10,30 @@ export function ownQuery(text: string, capabilities: Capabilities): Buffer {
   return encodeComQuery({ attributes: [], text: Buffer.from(text, 'utf8') }, capabilities);
 }
 
+/** Statements a session begins with, and again after COM_RESET_CONNECTION, to be sent one after the other. */
+export interface Setup {
+  /** Before the session's state is asked for. */
+  readonly before: readonly string[];
+  readonly after: readonly string[];
+}
+
+export const NO_SETUP: Setup = { before: [], after: [] };
+
 /**
- * What a session begins with, and again after COM_RESET_CONNECTION: the upstream reports what changes in how it reads text,
- * and the session is pinned to what its rules say.
+ * The session is pinned to what its rules say, and the upstream reports what changes in how it reads text. That a SET comes
+ * last leaves ROW_COUNT() as it is in a session that has not run anything.
  *
  * @param capabilities of the upstream connection
- * @returns statements, to be sent one after the other
  */
-export function setupOf(flavour: Flavour, capabilities: Capabilities, pins: SessionPins): string[] {
+export function setupOf(flavour: Flavour, capabilities: Capabilities, pins: SessionPins): Setup {
+  const reports = (capabilities.client & CLIENT.sessionTrack) !== 0;
+  return { before: pinning(flavour, pins), after: reports ? [REPORT_CHANGES] : [] };
+}
+
+const REPORT_CHANGES = `SET SESSION session_track_schema = ON, session_track_system_variables = '${REPORTED.join(',')}'`;
+
+function pinning(flavour: Flavour, pins: SessionPins): string[] {
   const statements: string[] = [];
-  if ((capabilities.client & CLIENT.sessionTrack) !== 0) {
-    statements.push(`SET SESSION session_track_schema = ON, session_track_system_variables = '${REPORTED.join(',')}'`);
-  }
   if (pins.readOnly) statements.push('SET SESSION TRANSACTION READ ONLY');
   if (pins.statementTimeoutMs !== null) {
     statements.push(

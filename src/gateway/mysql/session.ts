@@ -36,7 +36,13 @@ import { Session } from '../session.ts';
 import type { Execution, Via } from '../statement-recorder.ts';
 import { writesBack, writesMasked } from '../written-masks.ts';
 import { type Binds, bindsOf, bulkBindsOf, NO_BINDS, togetherOf, withoutValues } from './binds.ts';
-import { asksForDiagnostics, asksForWithheld, diagnosticsQuestion, encodeDiagnostics } from './diagnostics.ts';
+import {
+  asksAboutTheLast,
+  asksForDiagnostics,
+  asksForWithheld,
+  diagnosticsQuestion,
+  encodeDiagnostics,
+} from './diagnostics.ts';
 import { errorFor, errorPacket, inMysql, mayQuoteValues, unknownStatement, withheldError } from './errors.ts';
 import type { RowStream } from './masked-rows.ts';
 import { ANSWER, type Answer, PART, type Part, Response } from './response.ts';
@@ -210,7 +216,7 @@ export class MysqlSession extends Session implements PacketSink {
 
   protected encodeFatal(code: string, message: string): Buffer {
     // While an answer comes it is the next packet of it.
-    let { sequence } = this.#response.isOver ? this.#fromClient : this.#fromUpstream;
+    let { sequence } = this.#command < 0 ? this.#fromClient : this.#fromUpstream;
     // The client has sent a command that waits for one of ours.
     if (this.#ownCommand !== null || sequence < 0) sequence = 1;
     return errorPacket(errorFor(code, message), sequence);
@@ -369,9 +375,11 @@ export class MysqlSession extends Session implements PacketSink {
   }
 
   #query(sequence: number, bytes: Buffer, start: number, end: number): boolean {
-    if (!this.#awaitState()) return false;
-    this.markOnce();
     const from = this.#textOf(bytes, start, end);
+    // What asks about the statement before must find nothing of ours in between.
+    const asksBack = this.#isUnsure && asksAboutTheLast(bytes.toString('latin1', from, end));
+    if (!asksBack && !this.#awaitState()) return false;
+    this.markOnce();
     const judgement = this.#judge(bytes, from, end);
     if (judgement === null) return false;
     if (this.#answersHere(judgement, sequence)) return true;
@@ -871,10 +879,12 @@ export class MysqlSession extends Session implements PacketSink {
   /** What a session begins with, once more. */
   #setUp(): void {
     const { flavour, upstreamCapabilities, capabilities, pins } = this.#own;
-    for (const text of setupOf(flavour, upstreamCapabilities, pins)) {
+    const { before, after } = setupOf(flavour, upstreamCapabilities, pins);
+    const tell = (text: string) =>
       this.#beforeNext({ payload: ownQuery(text, capabilities), answer: ANSWER.results, done: null });
-    }
+    before.forEach(tell);
     this.#ask();
+    after.forEach(tell);
   }
 
   #takeState(state: SessionState): void {
@@ -1042,8 +1052,11 @@ export class MysqlSession extends Session implements PacketSink {
   #completed(sequence: number, bytes: Buffer, start: number, end: number): void {
     const response = this.#response;
     const running = this.#running;
+    // If the session ends for it, its last word takes the place of this packet.
+    this.#fromUpstream.sequence = sequence;
     this.#noteState(bytes, start, end);
     if (this.isClosed) return;
+    this.#fromUpstream.sequence = (sequence + 1) & 0xff;
     if (running !== null) this.#settle(running);
     if (this.#command === COM.resetConnection) this.#wasReset();
     if (running?.cut != null) {

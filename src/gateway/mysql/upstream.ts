@@ -21,7 +21,7 @@ import type { Flavour } from '../../statements/mysql/server.ts';
 import { isLoopback, Link } from '../link.ts';
 import { KEEPS_ALL, type UpstreamReader } from '../upstream-reads.ts';
 import { ANSWER, PART, Response } from './response.ts';
-import { ASK_STATE, ownQuery, type SessionState, stateOf } from './session-setup.ts';
+import { ASK_STATE, NO_SETUP, ownQuery, type SessionState, type Setup, stateOf } from './session-setup.ts';
 
 /** The upstream could not be had. `error` is what the client may be told. */
 export class UpstreamError extends Error {
@@ -63,14 +63,14 @@ const LARGEST = 1024 * 1024;
 /**
  * Connects and logs in as the configured user.
  *
- * @param setup statements to begin with, once it is known what the server is
+ * @param setup what to begin with, once it is known what the server is
  * @throws UpstreamError
  */
 export async function connectUpstream(
   name: string,
   config: UpstreamConfig,
   wanted: Wanted,
-  setup: (flavour: Flavour, capabilities: Capabilities) => readonly string[],
+  setup: (flavour: Flavour, capabilities: Capabilities) => Setup,
 ): Promise<Upstream> {
   const link = new Link();
   const timer = setTimeout(() => link.fail(new Error(`no login within ${DEADLINE_MS / 1000} s`)), DEADLINE_MS);
@@ -97,7 +97,7 @@ export async function askServer(
   name: string,
   config: UpstreamConfig,
 ): Promise<Pick<Upstream, 'handshake' | 'flavour'>> {
-  const upstream = await connectUpstream(name, config, PLAIN, () => []);
+  const upstream = await connectUpstream(name, config, PLAIN, () => NO_SETUP);
   upstream.socket.end(encodePackets(Buffer.of(1), 0));
   upstream.socket.resume();
   return upstream;
@@ -110,7 +110,8 @@ export async function kill(
   what: 'CONNECTION' | 'QUERY',
   threadId: number,
 ): Promise<void> {
-  const upstream = await connectUpstream(name, config, PLAIN, () => [`KILL ${what} ${threadId}`]);
+  const setup = { before: [`KILL ${what} ${threadId}`], after: [] };
+  const upstream = await connectUpstream(name, config, PLAIN, () => setup);
   upstream.socket.end(encodePackets(Buffer.of(1), 0));
 }
 
@@ -184,7 +185,7 @@ class UpstreamLogin implements PacketSink {
     this.#link.socket.write(encodePackets(payload, this.#sequence));
   }
 
-  async run(setup: (flavour: Flavour, capabilities: Capabilities) => readonly string[]): Promise<Upstream> {
+  async run(setup: (flavour: Flavour, capabilities: Capabilities) => Setup): Promise<Upstream> {
     const link = this.#link;
     const greeting = await this.#next();
     if (greeting[0] === RESPONSE.err) throw this.#refused(decodeErr(greeting));
@@ -195,9 +196,11 @@ class UpstreamLogin implements PacketSink {
     const { client, mariadb } = this.#wanted.capabilities;
     const capabilities = agreed(handshake.capabilities, { client: (client & ~NEVER) | ALWAYS, mariadb });
     await this.#login(handshake, capabilities);
-    for (const text of setup(flavour, capabilities)) await this.#ask(text, capabilities);
+    const { before, after } = setup(flavour, capabilities);
+    for (const text of before) await this.#ask(text, capabilities);
     const [row] = await this.#ask(ASK_STATE, capabilities);
     if (row === undefined) throw new ProtocolViolation('no answer about the state of the session');
+    for (const text of after) await this.#ask(text, capabilities);
     return {
       socket: link.socket,
       handshake,

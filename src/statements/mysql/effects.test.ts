@@ -203,15 +203,12 @@ test('settings say their scope, their value and whether later text is read diffe
   assert.equal(changes("SET GLOBAL sql_mode = 'ANSI'"), false);
   assert.equal(changes('SET NAMES utf8mb4'), false);
   assert.equal(changes('SET NAMES latin1'), true);
-  for (const text of [
-    'SET NAMES gbk',
-    "SET character_set_client = 'sjis'",
-    'SET @@character_set_client = @x',
-    'SET CHARACTER SET big5',
-  ]) {
+  for (const text of ['SET NAMES gbk', "SET character_set_client = 'sjis'", 'SET CHARACTER SET big5']) {
     assert.match(statementsOf(text)[0]!.refuses ?? '', /client character set/, text);
   }
   assert.equal(statementsOf('SET NAMES latin1')[0]!.refuses, null);
+  const [set, behind] = statementsOf('SET @@character_set_client = @x; SELECT 1');
+  assert.deepEqual([set!.refuses, set!.changesLexing, behind!.kind], [null, true, 'OPAQUE']);
   const [, after] = statementsOf("SET sql_mode = 'ANSI'; DELETE FROM t");
   assert.equal(after!.kind, 'OPAQUE');
   assert.deepEqual(statementsOf('USE other; DELETE FROM t')[1]!.effects.map(inWords), ['delete other.t [none]']);

@@ -861,19 +861,19 @@ class SettingReader {
     if (isGlobal) return;
     if (name === 'character_set_client') {
       const isText = value.type === 'literal' && (value.kind === 'text' || value.kind === 'default');
-      this.#client(isText ? value.value || null : '');
+      this.#client(isText ? value.value || null : null);
     } else if (CHANGE_LEXING.has(name)) this.#changesLexing = true;
   }
 
-  /** @param value `null` for the server's default */
+  /**
+   * @param value `null` for the server's default, and for what only the server knows: dumps put back what they found, from
+   * a variable. It is known once the server has said it.
+   */
   #client(value: string | null): void {
     if (value !== null && UTF8.has(value.toLowerCase())) return;
     this.#changesLexing = true;
     if (value === null || isSafeCharacterSet(value.toLowerCase())) return;
-    this.#refuses =
-      value === ''
-        ? 'sets a client character set that cannot be read from the statement'
-        : `sets the client character set ${value}, in which text cannot be read safely`;
+    this.#refuses = `sets the client character set ${value}, in which text cannot be read safely`;
   }
 
   statement(inner: Plain['inner'] = []): Plain {
