@@ -18,6 +18,7 @@ import {
   encodeNameCommand,
   encodeStatementCommand,
 } from '../protocols/mysql/commands.ts';
+import { encodeCompressedPacket, ZLIB } from '../protocols/mysql/compression.ts';
 import { encodePackets } from '../protocols/mysql/framing.ts';
 import { encodeHandshakeResponse } from '../protocols/mysql/handshake.ts';
 import { encodeComQuery, encodeComStmtBulkExecute, encodeComStmtExecute } from '../protocols/mysql/parameters.ts';
@@ -255,6 +256,28 @@ rules:
         : changes.reduce(damaged, encodePackets(whole, 0));
       client.send(encodePackets(COMMANDS.prepare!, 0), bytes, encodePackets(COMMANDS[next]!, 0));
       await endsSoon(client, `${name}, ${next}: ${bytes.toString('hex')}`);
+    });
+    await unharmed();
+  });
+
+  test('damaged compressed packets end the session or are answered', async () => {
+    const packets = fc.record({
+      name: fc.constantFrom(...Object.keys(COMMANDS)),
+      isCompressed: fc.boolean(),
+      changes: fc.array(damage, { minLength: 1, maxLength: 3 }),
+    });
+    await each(fc.sample(packets, { seed: SEED, numRuns: 2 * ROUNDS }), async ({ name, isCompressed, changes }) => {
+      const client = await RawMysqlClient.login(sluice.mysqlPort, AGENT, CLIENT.compress);
+      client.beCompressed(ZLIB);
+      const command = encodePackets(COMMANDS[name]!, 0);
+      const bytes = changes.reduce(
+        damaged,
+        isCompressed
+          ? encodeCompressedPacket(0, ZLIB.compressNow(command), command.length)
+          : encodeCompressedPacket(0, command, 0),
+      );
+      client.send(encodeCompressedPacket(0, encodePackets(COMMANDS.prepare!, 0), 0), bytes);
+      await endsSoon(client, `${name}: ${bytes.toString('hex')}`);
     });
     await unharmed();
   });

@@ -7,6 +7,7 @@ import {
   cachingSha2Response,
 } from '../protocols/mysql/caching-sha2-password.ts';
 import { type Capabilities, CLIENT } from '../protocols/mysql/capabilities.ts';
+import { CompressedPackets, type Compression } from '../protocols/mysql/compression.ts';
 import { encodePackets } from '../protocols/mysql/framing.ts';
 import {
   decodeAuthMoreData,
@@ -41,13 +42,17 @@ export class RawMysqlClient {
   capabilities: Capabilities = { client: 0, mariadb: 0 };
   ended = false;
   readonly #packets: RawPacket[] = [];
-  #bytes = Buffer.alloc(0);
+  #bytes: Buffer = Buffer.alloc(0);
+  #compression: Compression | null = null;
+  readonly #compressed = new CompressedPackets(0xffffff);
+  /** Of the compressed packets that have come. */
+  readonly compressedNumbers: number[] = [];
   #wake: () => void = () => undefined;
 
   private constructor(socket: Socket) {
     this.socket = socket;
     socket.on('data', (chunk: Buffer) => {
-      this.#bytes = Buffer.concat([this.#bytes, chunk]);
+      this.#bytes = Buffer.concat([this.#bytes, this.#plain(chunk)]);
       while (this.#bytes.length >= 4) {
         const end = 4 + this.#bytes.readUIntLE(0, 3);
         if (this.#bytes.length < end) break;
@@ -61,6 +66,24 @@ export class RawMysqlClient {
       this.ended = true;
       this.#wake();
     });
+  }
+
+  /** From now on what comes is in compressed packets, whose numbers it notes; and what is sent has to be. */
+  beCompressed(compression: Compression): void {
+    this.#compression = compression;
+  }
+
+  #plain(chunk: Buffer): Buffer {
+    const compression = this.#compression;
+    if (compression === null) return chunk;
+    this.#compressed.add(chunk);
+    const plain: Buffer[] = [];
+    for (let packet = this.#compressed.next(); packet !== null; packet = this.#compressed.next()) {
+      const { number, body, length } = packet;
+      this.compressedNumbers.push(number);
+      plain.push(length === 0 ? Buffer.from(body) : compression.decompressNow(body, length));
+    }
+    return Buffer.concat(plain);
   }
 
   /** @param from the address to connect from */
@@ -104,7 +127,7 @@ export class RawMysqlClient {
       database,
       authPlugin,
       attributes: null,
-      zstdLevel: null,
+      zstdLevel: (client & CLIENT.zstdCompressionAlgorithm) === 0 ? null : 3,
     });
     this.send(encodePackets(response, 1));
     let sha2 = new CachingSha2Client(password, scramble, 'ask for the key');

@@ -43,8 +43,13 @@ const PIECES = 1;
 const ROWS = 2;
 
 export class PacketFramer {
-  /** The number the next packet has to have; -1 if any will do, as inside the compressed protocol. */
+  /** The number the next packet has to have; -1 if any will do. */
   sequence = 0;
+  /**
+   * True if a packet with another number is given the right one, where it lies. In the compressed protocol it is the
+   * compressed packets that count: MariaDB's clients number all others 0.
+   */
+  renumbers = false;
   /** The largest payload that is completed; a larger one is a violation. What is passed on in pieces has no limit. */
   limit: number;
   /** By first byte: 1 if a payload that does not lie whole in its chunk is passed on in pieces. `null`: none is. */
@@ -118,7 +123,7 @@ export class PacketFramer {
         } else {
           if (size > this.limit && this.stream?.[chunk[start]!] !== 1) throw this.#tooLarge(size);
           const expected = this.sequence;
-          const sequence = this.#count(chunk[at + 3]!);
+          const sequence = this.#count(chunk, at + 3);
           if (!this.#sink.payload(sequence, chunk, start, start + size)) {
             this.sequence = expected;
             return at;
@@ -130,15 +135,17 @@ export class PacketFramer {
     return at;
   }
 
-  /** Checks a sequence number, and goes on to the next. */
-  #count(sequence: number): number {
-    if (this.sequence >= 0) {
-      if (sequence !== this.sequence) {
-        throw new ProtocolViolation(`packets out of order: number ${sequence}, ${this.sequence} expected`);
-      }
-      this.sequence = (sequence + 1) & 0xff;
+  /** Checks the sequence number at `bytes[at]`, and goes on to the next. */
+  #count(bytes: Buffer, at: number): number {
+    const expected = this.sequence;
+    const number = bytes[at]!;
+    if (expected < 0) return number;
+    if (number !== expected) {
+      if (!this.renumbers) throw new ProtocolViolation(`packets out of order: number ${number}, ${expected} expected`);
+      bytes[at] = expected;
     }
-    return sequence;
+    this.sequence = (expected + 1) & 0xff;
+    return expected;
   }
 
   #tooLarge(size: number): ProtocolViolation {
@@ -161,7 +168,7 @@ export class PacketFramer {
     const size = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16);
     const row = this.#rowsEnd !== null && !endsRows(first, size, this.#rowsEnd);
     if (row || (this.#rowsEnd === null && this.stream !== null && this.stream[first] === 1)) {
-      this.#count(bytes[at + 3]!);
+      this.#count(bytes, at + 3);
       this.#continues = size === FULL_PACKET;
       this.#left = size;
       if (row) {
@@ -177,11 +184,10 @@ export class PacketFramer {
     }
     this.#rowsEnd = null;
     if (size > this.limit) throw this.#tooLarge(size);
-    this.#count(bytes[at + 3]!);
+    this.#heldSequence = this.#count(bytes, at + 3);
     this.#continues = size === FULL_PACKET;
     if (this.#have === 0) this.#append(bytes, at, at + HEADER);
     this.#need = HEADER + size;
-    this.#heldSequence = bytes[at + 3]!;
   }
 
   /** The next bytes of a payload that is passed on. */
@@ -202,7 +208,7 @@ export class PacketFramer {
     let closes = false;
     if (complete) {
       this.#headerBytes = 0;
-      this.#count(this.#header >>> 24);
+      this.#count(chunk, end - 1);
       this.#left = this.#header & FULL_PACKET;
       this.#continues = this.#left === FULL_PACKET;
       closes = this.#left === 0;
@@ -243,7 +249,7 @@ export class PacketFramer {
         this.#rowsEnd = null;
         break;
       }
-      this.#count(chunk[at + 3]!);
+      this.#count(chunk, at + 3);
       begun += 1;
       at += HEADER + size;
       if (at > length || size === FULL_PACKET) {
@@ -298,7 +304,7 @@ export class PacketFramer {
         if (this.#have < HEADER || (this.#partial.readUInt32LE(0) & FULL_PACKET) !== 0) return end;
         // Empty: there is no first byte to wait for.
         this.#rowsEnd = null;
-        this.#heldSequence = this.#count(this.#partial[3]!);
+        this.#heldSequence = this.#count(this.#partial, 3);
         this.#finish();
         return end;
       }
@@ -318,7 +324,7 @@ export class PacketFramer {
     this.#headerBytes = 0;
     const size = this.#header & FULL_PACKET;
     if (this.#need - HEADER + size > this.limit) throw this.#tooLarge(this.#need - HEADER + size);
-    this.#heldSequence = this.#count(this.#header >>> 24);
+    this.#heldSequence = this.#count(chunk, end - 1);
     this.#need += size;
     this.#continues = size === FULL_PACKET;
     if (size === 0) this.#finish();

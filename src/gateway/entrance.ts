@@ -27,10 +27,10 @@ export class Arrival {
     return this.#socket;
   }
 
-  /** From now on the client is reached over TLS. */
-  secured(tls: Socket): void {
-    tls.on('error', () => tls.destroy());
-    this.#socket = tls;
+  /** From now on the client is reached through another socket, over TLS or compressed. */
+  reachedThrough(socket: Socket): void {
+    socket.on('error', () => socket.destroy());
+    this.#socket = socket;
   }
 
   /** False once it makes no sense to go on. */

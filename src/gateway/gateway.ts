@@ -418,6 +418,8 @@ export class Gateway implements Inside {
       end: () => session.clientEnded(),
       close: () => session.clientClosed('client lost'),
       data: (chunk: Buffer) => session.fromClient(chunk),
+      // Of a socket that reads a protocol of its own before the session does.
+      violation: (error: Error) => session.clientFailed(error),
     };
     for (const [event, listener] of Object.entries(listeners)) socket.on(event, listener);
     this.#leaving.set(session, () => {

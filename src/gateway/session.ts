@@ -169,7 +169,7 @@ export abstract class Session implements TurnMember, UpstreamReader {
         if (this.#waiting !== 'approval' || chunk.length - at > MOST_BEHIND) this.#client.pause();
       }
     } catch (error) {
-      this.#clientFailed(error);
+      this.clientFailed(error);
     }
     this.#join();
   }
@@ -377,7 +377,7 @@ export abstract class Session implements TurnMember, UpstreamReader {
     try {
       if (!this.readAgain(messages)) this.fatal('58030', 'Sluice cannot record statements.', 'cannot record');
     } catch (error) {
-      this.#clientFailed(error);
+      this.clientFailed(error);
     }
     this.beforeFlush();
     this.release();
@@ -511,7 +511,9 @@ export abstract class Session implements TurnMember, UpstreamReader {
     this.fatal('57P01', 'Sluice is shutting down.', 'drained');
   }
 
-  #clientFailed(error: unknown): void {
+  /** The client's bytes cannot be read, or reading them failed. */
+  clientFailed(error: unknown): void {
+    if (this.#closed) return;
     if (this.isViolation(error)) {
       this.services.log.warn({ session: this.id, violation: error.message }, 'client broke the protocol');
       this.services.counters.violations++;

@@ -10,6 +10,7 @@ import { ClientTls } from '../client-tls.ts';
 import { type Arrival, type Entrance, type Inside, NotLetIn, type Reason } from '../entrance.ts';
 import type { Session } from '../session.ts';
 import type { MysqlAnalyzers } from './analyzers.ts';
+import { CompressedSocket } from './compressed-socket.ts';
 import { errorFor } from './errors.ts';
 import { type LoggedIn, LoginChannel, type LoginServices, login, loginAgain } from './login.ts';
 import { MysqlSession } from './session.ts';
@@ -46,7 +47,10 @@ const OFFERED_MARIADB =
   MARIADB_CLIENT.cacheMetadata |
   MARIADB_CLIENT.bulkUnitResults;
 /** What Sluice itself does, whatever the server has. */
-const OWN = CLIENT.connectAttrs | CLIENT.pluginAuth | CLIENT.pluginAuthLenencClientData | CLIENT.connectWithDb;
+const OWN =
+  CLIENT.connectAttrs | CLIENT.pluginAuth | CLIENT.pluginAuthLenencClientData | CLIENT.connectWithDb | CLIENT.compress;
+/** And where it stands for MySQL; no MariaDB offers that. */
+const OWN_AS_MYSQL = CLIENT.longPassword | CLIENT.zstdCompressionAlgorithm;
 
 const BETWEEN_QUESTIONS_MS = 1_000;
 
@@ -106,7 +110,7 @@ export class MysqlEntrance implements Entrance {
     try {
       const threadId = this.#newId();
       const profile = await this.#profile();
-      const client = await login(channel, { ...profile, threadId }, this.#login, (tls) => arrival.secured(tls));
+      const client = await login(channel, { ...profile, threadId }, this.#login, (tls) => arrival.reachedThrough(tls));
       await this.#begin(client, threadId, channel, arrival);
     } catch (error) {
       throw notLetIn(error, channel);
@@ -161,7 +165,7 @@ export class MysqlEntrance implements Entrance {
     );
     // A server without longPassword is a MariaDB, and says so that it has capabilities of its own.
     const isMysql = known.some(({ capabilities }) => (capabilities.client & CLIENT.longPassword) !== 0);
-    const client = ((common.client & OFFERED) | OWN | (isMysql ? CLIENT.longPassword : 0)) >>> 0;
+    const client = ((common.client & OFFERED) | OWN | (isMysql ? OWN_AS_MYSQL : 0)) >>> 0;
     return { ...first, capabilities: { client, mariadb: isMysql ? 0 : common.mariadb & OFFERED_MARIADB } };
   }
 
@@ -232,9 +236,14 @@ export class MysqlEntrance implements Entrance {
       const program = client.attributes.get('program_name');
       const claimed = new Map(client.attributes);
       if (program !== undefined) claimed.set('application_name', program);
+      const { compression } = client;
+      const socket =
+        compression === null || channel.socket instanceof CompressedSocket
+          ? channel.socket
+          : CompressedSocket.inPlaceOf(channel.socket, compression, this.#messageBytes);
       const session: MysqlSession = new MysqlSession(
         inside.services,
-        channel.socket,
+        socket,
         upstream.socket,
         {
           id: randomBytes(8).toString('hex'),
@@ -269,6 +278,7 @@ export class MysqlEntrance implements Entrance {
         this.#byId.set(threadId, { session, threadId: handshake.threadId });
         this.#ids.set(session, threadId);
         channel.send(okPacket(capabilities));
+        if (socket !== channel.socket) arrival.reachedThrough(socket);
       });
     } catch (error) {
       upstream.socket.destroy();

@@ -12,6 +12,7 @@ import {
 import { agreed, type Capabilities, CLIENT } from '../../../protocols/mysql/capabilities.ts';
 import { CLEAR_PASSWORD } from '../../../protocols/mysql/client-authentication.ts';
 import type { ComChangeUser } from '../../../protocols/mysql/commands.ts';
+import { type Compression, ZLIB, zstd } from '../../../protocols/mysql/compression.ts';
 import { encodePackets } from '../../../protocols/mysql/framing.ts';
 import {
   decodeHandshakeResponse,
@@ -39,6 +40,7 @@ import { type ClientTls, certificateOf } from '../client-tls.ts';
 import { NotLetIn } from '../entrance.ts';
 import { type Conditions, proved } from '../proof.ts';
 import { takeBytes } from '../take-bytes.ts';
+import { CompressedSocket } from './compressed-socket.ts';
 
 /** Before a client has proved who it is, it has no need to send more. */
 const LARGEST = 64 * 1024;
@@ -54,6 +56,8 @@ export interface LoggedIn {
   /** Collation id. */
   readonly characterSet: number;
   readonly maxPacketSize: number;
+  /** How its packets are compressed from the login on; `null` if they are not. */
+  readonly compression: Compression | null;
   /** What it says of itself. */
   readonly attributes: ReadonlyMap<string, string>;
   /** What it answered to: a COM_CHANGE_USER answers to it again. */
@@ -99,7 +103,9 @@ export class LoginChannel {
   async take(): Promise<Buffer> {
     const header = await takeBytes(this.socket, 4);
     const length = header.readUIntLE(0, 3);
-    if (header[3] !== this.sequence) throw new ProtocolViolation('packets out of order');
+    // In the compressed protocol these numbers do not count.
+    if (header[3] !== this.sequence && !(this.socket instanceof CompressedSocket))
+      throw new ProtocolViolation('packets out of order');
     if (length === 0) {
       this.#count();
       return Buffer.alloc(0);
@@ -173,8 +179,15 @@ export async function login(
     capabilities,
     characterSet: response.characterSet,
     maxPacketSize: response.maxPacketSize,
+    compression: compressionOf(capabilities, response.zstdLevel),
     attributes: response.attributes ?? new Map(),
   };
+}
+
+/** Where a client could have either it is zlib, as at a server. */
+function compressionOf({ client }: Capabilities, zstdLevel: number | null): Compression | null {
+  if ((client & CLIENT.compress) !== 0) return ZLIB;
+  return (client & CLIENT.zstdCompressionAlgorithm) !== 0 ? zstd(zstdLevel!) : null;
 }
 
 /**

@@ -167,6 +167,7 @@ export class MysqlSession extends Session implements PacketSink {
     this.#stripsState = (own.upstreamCapabilities.client & ~own.capabilities.client & CLIENT.sessionTrack) !== 0;
     this.#response = new Response(own.capabilities);
     this.#fromClient = new PacketFramer(this, own.messageBytes);
+    this.#fromClient.renumbers = (own.capabilities.client & (CLIENT.compress | CLIENT.zstdCompressionAlgorithm)) !== 0;
     this.#fromUpstream = new PacketFramer(
       {
         payload: (sequence, bytes, from, to) => this.#serverPayload(sequence, bytes, from, to),

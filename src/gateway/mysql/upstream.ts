@@ -132,7 +132,8 @@ const ALWAYS =
   CLIENT.multiResults |
   CLIENT.sessionTrack;
 /** Of the client's affair only, or decided by Sluice. */
-const NEVER = CLIENT.ssl | CLIENT.compress | CLIENT.connectAttrs | CLIENT.connectWithDb;
+const NEVER =
+  CLIENT.ssl | CLIENT.compress | CLIENT.zstdCompressionAlgorithm | CLIENT.connectAttrs | CLIENT.connectWithDb;
 
 /** The connection phase as a client. */
 class UpstreamLogin implements PacketSink {

@@ -71,7 +71,7 @@ export class PostgresEntrance implements Entrance {
 
   async enter(arrival: Arrival): Promise<void> {
     try {
-      const client = await login(arrival.socket, this.#login, (tls) => arrival.secured(tls));
+      const client = await login(arrival.socket, this.#login, (tls) => arrival.reachedThrough(tls));
       if ('cancel' in client) {
         await this.#cancel(client.cancel);
         endSocket(arrival.socket);

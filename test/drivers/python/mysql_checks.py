@@ -267,8 +267,6 @@ def big(db):
 
 
 def compression(unused):
-    if CONNECTOR and not DIRECT:
-        return  # It compresses without looking whether the server can, and Sluice does not.
     with open_connection(compress=True) as db:
         if DIRECT:
             equal(execute(db, "SHOW STATUS LIKE 'Compression'")[0][1], "ON")
