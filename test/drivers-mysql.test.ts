@@ -6,6 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { declareMatrix, type Matrix } from './drivers/matrix.ts';
 import { startMariadb } from './servers/mariadb.ts';
 import { startMysql } from './servers/mysql.ts';
+import { mysqlClientDirectory } from './servers/mysql-binaries.ts';
 import type { MysqlFamilyServer } from './servers/mysql-family.ts';
 import { type Sluice, startSluice } from './sluice.ts';
 
@@ -69,7 +70,8 @@ for (const [product, start, mysqlPlugin] of [
       if (server === null) return `there is no ${product} server on this machine`;
       const { port, database, certificates } = server;
       return {
-        binDir: null,
+        // MariaDB asks its users by a plugin that MySQL's client has no more.
+        binDir: product === 'MySQL' ? mysqlClientDirectory() : null,
         direct: () => ({ port, user, password, database, ca: certificates?.ca ?? '' }),
         sluice: (encrypted) => ({
           port: (encrypted ? tls : clear).mysqlPort,

@@ -98,6 +98,12 @@ const MYSQL_PROGRAMS: readonly Omit<DriverProgram, 'protocol'>[] = [
   },
   { name: 'mariadb', checks: MYSQL_CLIENT, build: (binDir) => shell('mysql.sh', 'mariadb', binDir) },
   {
+    name: 'mysql',
+    checks: MYSQL_CLIENT,
+    build: async (binDir) =>
+      binDir === null ? { missing: 'no client of MySQL for a server of MySQL' } : shell('mysql.sh', 'mysql', binDir),
+  },
+  {
     name: 'mariadb-dump',
     checks: ['tables', 'locked', 'transaction'],
     build: (binDir) => shell('mysqldump.sh', 'mariadb-dump', binDir),

@@ -12,6 +12,7 @@ case "$2 $MYSQL_SSL_MODE" in
   'mariadb disabled') options+=(--skip-ssl) ;;
 esac
 program="$1/$2"
+kind=$2
 # Without column names.
 client() { "$program" "${options[@]}" -N "$MYSQL_DATABASE" "$@"; }
 
@@ -102,9 +103,15 @@ big() {
 }
 
 compression() {
-  equal "$(client --compress -e "SELECT LENGTH(REPEAT('x', 1000))")" 1000
-  equal "$(client --compress -e "SELECT REPEAT('x', 1000000)" | wc -c)" 1000001
-  [ "$DRIVER_TARGET" != direct ] || equal "$(client --compress -e "SHOW STATUS LIKE 'Compression'")" $'Compression\tON'
+  local ways=(--compress)
+  [ "$kind" = mariadb ] || ways=(--compression-algorithms=zlib --compression-algorithms=zstd)
+  { printf "SELECT LENGTH('"; head -c 17000000 /dev/zero | tr '\0' x; echo "');"; } >"$scratch/big.sql"
+  for way in "${ways[@]}"; do
+    equal "$(client "$way" -e "SELECT LENGTH(REPEAT('x', 1000))")" 1000
+    equal "$(client "$way" -e "SELECT REPEAT('x', 17000000)" | wc -c)" 17000001
+    equal "$(client "$way" <"$scratch/big.sql")" 17000000
+    [ "$DRIVER_TARGET" != direct ] || equal "$(client "$way" -e "SHOW STATUS LIKE 'Compression'")" $'Compression\tON'
+  done
 }
 
 refusal() {
