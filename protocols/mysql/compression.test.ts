@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import * as zlib from 'node:zlib';
 import fc from 'fast-check';
-import { CompressedPackets, type Compression, encodeCompressedPacket, ZLIB, zstd } from './compression.ts';
+import { CompressedPackets, type Compression, encodeCompressedPacket, PacketEnds, ZLIB, zstd } from './compression.ts';
+import { encodePackets } from './framing.ts';
 import { ProtocolViolation } from './violation.ts';
 
 const MOST = 1 << 20;
@@ -88,6 +89,26 @@ describe('compressed packets', () => {
     assert.throws(() => read(header(MOST + 1, 0)), ProtocolViolation);
     assert.throws(() => read(header(10, MOST + 1)), ProtocolViolation);
     assert.throws(() => read(header(0xffffff, 0xffffff)), ProtocolViolation);
+  });
+});
+
+describe('the ends of packets', () => {
+  test('are found however packets are cut into chunks', () => {
+    const sizes = fc.array(fc.nat(300), { maxLength: 6 });
+    fc.assert(
+      fc.property(sizes, fc.array(fc.integer({ min: 1, max: 200 }), { minLength: 1 }), (sizes, cuts) => {
+        const packets = sizes.map((size) => encodePackets(Buffer.alloc(size, 9), 0));
+        const bytes = Buffer.concat(packets);
+        const expected = packets.map((_, i) => Buffer.concat(packets.slice(0, i + 1)).length);
+        const ends = new PacketEnds();
+        for (let at = 0, i = 0; at < bytes.length; i += 1) {
+          const chunk = bytes.subarray(at, at + cuts[i % cuts.length]!);
+          const within = expected.filter((end) => end > at && end <= at + chunk.length);
+          assert.equal(ends.lastIn(chunk), within.length === 0 ? 0 : within.at(-1)! - at);
+          at += chunk.length;
+        }
+      }),
+    );
   });
 });
 

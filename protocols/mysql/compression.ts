@@ -79,6 +79,37 @@ export class CompressedPackets {
   }
 }
 
+/** Finds where packets, those that are compressed, end in bytes that come in chunks. */
+export class PacketEnds {
+  /** Of the packet under way: payload bytes to come, and of its header those that have come. */
+  #left = 0;
+  #header = 0;
+  #headerBytes = 0;
+
+  /** @returns the offset in `chunk` behind the last packet that ends in it; 0 if none does */
+  lastIn(chunk: Buffer): number {
+    const { length } = chunk;
+    let last = 0;
+    let at = 0;
+    while (at < length) {
+      if (this.#left === 0) {
+        this.#header |= chunk[at]! << (8 * this.#headerBytes);
+        at += 1;
+        this.#headerBytes += 1;
+        if (this.#headerBytes < 4) continue;
+        this.#left = this.#header & 0xffffff;
+        this.#header = 0;
+        this.#headerBytes = 0;
+      }
+      const step = Math.min(this.#left, length - at);
+      this.#left -= step;
+      at += step;
+      if (this.#left === 0) last = at;
+    }
+    return last;
+  }
+}
+
 /** @param length of what is in `body`, bytes; 0 if it is not compressed */
 export function encodeCompressedPacket(number: number, body: Buffer, length: number): Buffer {
   const packet = Buffer.allocUnsafe(HEADER + body.length);

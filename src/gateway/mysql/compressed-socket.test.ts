@@ -4,7 +4,14 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Compression, encodeCompressedPacket, ZLIB, zstd } from '../../../protocols/mysql/compression.ts';
+import {
+  CompressedPackets,
+  type Compression,
+  encodeCompressedPacket,
+  ZLIB,
+  zstd,
+} from '../../../protocols/mysql/compression.ts';
+import { encodePackets } from '../../../protocols/mysql/framing.ts';
 import { CompressedSocket } from './compressed-socket.ts';
 
 const MOST = 4 * 1024 * 1024;
@@ -80,6 +87,32 @@ for (const [name, compression] of [
   });
 }
 
+test('sends a packet that comes in many pieces in no more than two, and keeps nothing back at the end', async () => {
+  const socket = new CompressedSocket(plain, ZLIB, MOST);
+  const packets = new CompressedPackets(MOST);
+  let received = Buffer.alloc(0);
+  let count = 0;
+  client.on('data', (chunk: Buffer) => {
+    packets.add(chunk);
+    for (let packet = packets.next(); packet !== null; packet = packets.next()) {
+      const { body, length } = packet;
+      received = Buffer.concat([received, length === 0 ? body : ZLIB.decompressNow(body, length)]);
+      count += 1;
+    }
+  });
+  const packet = encodePackets(bytesOf(900_000), 1);
+  for (let at = 0; at < packet.length; at += 1500) {
+    socket.write(packet.subarray(at, at + 1500));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  while (received.length < packet.length) await sleep(5);
+  assert.ok(received.equals(packet));
+  assert.ok(count <= 2, `${count} compressed packets`);
+  socket.end(packet.subarray(0, 1000));
+  await once(client, 'end');
+  assert.equal(received.length, packet.length + 1000);
+});
+
 test('says that the protocol was broken, once, delivers nothing more, and can still be written to', async () => {
   const socket = new CompressedSocket(plain, ZLIB, MOST);
   const delivered: Buffer[] = [];
@@ -98,9 +131,10 @@ test('says that the protocol was broken, once, delivers nothing more, and can st
   await sleep(20);
   assert.deepEqual(violations, ['a compressed packet is damaged: Z_DATA_ERROR']);
   assert.equal(Buffer.concat(delivered).toString(), 'before');
-  socket.write('why');
+  const why = encodePackets(Buffer.from('why'), 1);
+  socket.write(why);
   const [answer] = (await once(client, 'data')) as [Buffer];
-  assert.deepEqual(answer, encodeCompressedPacket(2, Buffer.from('why'), 0));
+  assert.deepEqual(answer, encodeCompressedPacket(2, why, 0));
   socket.destroy();
 });
 

@@ -6,11 +6,17 @@ import {
   type Compression,
   encodeCompressedPacket,
   LEAST_COMPRESSED,
+  PacketEnds,
 } from '../../../protocols/mysql/compression.ts';
 import { ProtocolViolation } from '../../../protocols/mysql/violation.ts';
 
 /** What one compressed packet takes at most of what is sent; the header can say 16 MB - 1. */
 const PART = 1024 * 1024;
+/**
+ * So much of a packet waits for its end, bytes: mysql-connector-python does not find a packet that is in more than two
+ * compressed ones.
+ */
+const MOST_HELD = PART;
 /** Up to here, compressing takes no longer than asking another thread for it, bytes. */
 const AT_ONCE = 4 * 1024;
 /** The same for decompressing. */
@@ -34,6 +40,10 @@ export class CompressedSocket extends Duplex {
   /** Another thread decompresses what comes next. */
   #busy = false;
   #ended = false;
+  /** The beginning of a packet that is to be sent when its end has come. */
+  #held: Buffer[] = [];
+  #heldBytes = 0;
+  readonly #ends = new PacketEnds();
 
   /** @param most what a compressed packet of the client may announce, bytes */
   constructor(socket: Socket, compression: Compression, most: number) {
@@ -136,11 +146,30 @@ export class CompressedSocket extends Duplex {
   // --- What it is sent ---------------------------------------------------------------------------------------------
 
   override _write(chunk: Buffer, _encoding: string, done: () => void): void {
-    this.#send(chunk, done);
+    const end = this.#ends.lastIn(chunk);
+    const begun = chunk.length - end + (end === 0 ? this.#heldBytes : 0);
+    const cut = begun <= MOST_HELD ? end : chunk.length;
+    const whole = cut === 0 ? null : this.#withHeld(chunk.subarray(0, cut));
+    if (cut < chunk.length) {
+      // The memory of a chunk is somebody else's again once it is written.
+      this.#held.push(Buffer.from(chunk.subarray(cut)));
+      this.#heldBytes += chunk.length - cut;
+    }
+    if (whole === null) done();
+    else this.#send(whole, done);
   }
 
   override _writev(chunks: readonly { readonly chunk: Buffer }[], done: () => void): void {
-    this.#send(Buffer.concat(chunks.map(({ chunk }) => chunk)), done);
+    this._write(Buffer.concat(chunks.map(({ chunk }) => chunk)), '', done);
+  }
+
+  /** What was held back, and these bytes behind it. */
+  #withHeld(bytes: Buffer): Buffer {
+    if (this.#heldBytes === 0) return bytes;
+    const all = Buffer.concat([...this.#held, bytes]);
+    this.#held = [];
+    this.#heldBytes = 0;
+    return all;
   }
 
   #send(bytes: Buffer, done: () => void): void {
@@ -169,7 +198,9 @@ export class CompressedSocket extends Duplex {
   }
 
   override _final(done: () => void): void {
-    this.#socket.end(done);
+    const end = (): void => void this.#socket.end(done);
+    if (this.#heldBytes === 0) end();
+    else this.#send(this.#withHeld(Buffer.alloc(0)), end);
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
