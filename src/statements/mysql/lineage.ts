@@ -83,7 +83,7 @@ const MOST_ROUNDS = 20;
 const MOST_VIEWS = 8;
 
 /** Statements that show nothing of their own. */
-const FOLLOWED = new Set(['SET', 'SET STATEMENT', 'DO', 'CREATE TABLE AS', 'CREATE VIEW', 'ALTER VIEW', 'EXPLAIN']);
+const FOLLOWED = new Set('SET,SET STATEMENT,DO,CREATE TABLE AS,CREATE VIEW,ALTER VIEW,EXPLAIN,EXECUTE'.split(','));
 
 class LineageWalk {
   readonly #context: AnalysisContext;
@@ -135,9 +135,11 @@ class LineageWalk {
   }
 
   /** SET, DO and what creates something from a query; of what others show nothing is told. */
-  #plain({ kind, expressions, inner }: Plain): OutputColumn[] {
+  #plain({ kind, expressions, inner }: Plain): OutputColumn[] | null {
     if (!FOLLOWED.has(kind)) throw new CannotTell();
     this.#useAll(this.#items(expressions, [], scopeIn(null), null), 'copy');
+    // Its columns are those of the statement it names.
+    if (kind === 'EXECUTE') return null;
     const results = inner.map(({ statement }) => this.statement(statement) ?? []);
     if (kind === 'SET STATEMENT') return results.flat();
     for (const { from, columns } of results.flat()) this.#use({ from, columns }, 'copy');
