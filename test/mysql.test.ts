@@ -3,10 +3,12 @@ import { Readable } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import mysql from 'mysql2/promise';
+import { CLIENT } from '../protocols/mysql/capabilities.ts';
 import { COM, encodeComChangeUser, encodeComStmtPrepare } from '../protocols/mysql/commands.ts';
 import { encodePackets } from '../protocols/mysql/framing.ts';
 import { NATIVE_PASSWORD, nativePasswordResponse } from '../protocols/mysql/native-password.ts';
-import { decodeErr } from '../protocols/mysql/responses.ts';
+import { EXECUTE_FLAG, encodeComQuery, encodeComStmtExecute, type Parameter } from '../protocols/mysql/parameters.ts';
+import { decodeErr, decodeStmtPrepareOk, FIELD_TYPE } from '../protocols/mysql/responses.ts';
 import { comQuery, RawMysqlClient } from './raw-mysql-client.ts';
 import { startMariadb } from './servers/mariadb.ts';
 import { startMysql } from './servers/mysql.ts';
@@ -30,6 +32,9 @@ rules:
   - id: no-secrets
     action: deny
     match: { tables: [shop.secrets] }
+  - id: needs-trace
+    action: deny
+    match: { tables: [shop.traced], missing: [traceparent] }
   - id: reading
     action: deny
     match: { effects: [read], tables: [shop.many] }
@@ -75,6 +80,7 @@ for (const [kind, start] of [
            (SELECT 0 n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9) b,
            (SELECT 0 n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9) c;
          CREATE PROCEDURE twice() BEGIN SELECT 1 AS one; SELECT 2 AS two; END;
+         CREATE TABLE traced (id INT PRIMARY KEY);
          CREATE TABLE added (id INT PRIMARY KEY AUTO_INCREMENT, n INT);
          CREATE PROCEDURE adds() INSERT INTO added (n) VALUES (1), (2), (3);
          CREATE PROCEDURE walks() BEGIN
@@ -330,6 +336,60 @@ for (const [kind, start] of [
       await connection.query('CALL adds()');
       assert.deepEqual(await counted(), [{ n: 3 }]);
       await connection.end();
+    });
+
+    test('query attributes are claims: rules see them, the record has them, the server gets them as they came', async () => {
+      const client = await raw(CLIENT.queryAttributes);
+      assert.equal((client.capabilities.client & CLIENT.queryAttributes) !== 0, kind === 'MySQL');
+      if (kind === 'MariaDB') return client.close();
+      const attribute = (value: string) => ({
+        type: FIELD_TYPE.varString,
+        unsigned: false,
+        name: 'traceparent',
+        value: Buffer.from(value),
+      });
+      const query = (text: string, ...attributes: Parameter[]) =>
+        client.send(encodePackets(encodeComQuery({ text: Buffer.from(text), attributes }, client.capabilities), 0));
+      query('SELECT id FROM traced /* never13 */');
+      assert.equal(decodeErr((await client.packet()).payload).code, 1142);
+      query('SELECT id FROM traced /* runs13 */', attribute('00-aa-bb-01'));
+      for (let rows = 0; rows < 4; rows++) assert.notEqual((await client.packet()).payload[0], 0xff);
+      client.send(encodePackets(encodeComStmtPrepare(Buffer.from('SELECT id FROM traced WHERE id = ?')), 0));
+      const prepared = decodeStmtPrepareOk((await client.packet()).payload, client.capabilities);
+      for (let definitions = 0; definitions < 4; definitions++) await client.packet();
+      const execute = (...parameters: Parameter[]) =>
+        client.send(
+          encodePackets(
+            encodeComStmtExecute(
+              {
+                statementId: prepared.statementId,
+                flags: EXECUTE_FLAG.parameterCountAvailable,
+                typesSent: true,
+                parameters: [{ type: FIELD_TYPE.tiny, unsigned: false, name: '', value: Buffer.of(1) }, ...parameters],
+              },
+              1,
+              client.capabilities,
+            ),
+            0,
+          ),
+        );
+      execute();
+      assert.equal(decodeErr((await client.packet()).payload).code, 1142);
+      execute(attribute('00-cc-dd-01'));
+      for (let rows = 0; rows < 4; rows++) assert.notEqual((await client.packet()).payload[0], 0xff);
+      client.close();
+      assert.deepEqual(await logged('never13'), []);
+      assert.equal((await logged('runs13')).length, 1);
+      const claimed = sluice
+        .journal()
+        .filter(({ event, text }) => event === 'statement.attempt' && /FROM traced/.test(String(text)))
+        .map((record) => [record.via, record.verdict, record.claimed ?? null]);
+      assert.deepEqual(claimed, [
+        ['query', 'deny', null],
+        ['query', 'allow', { traceparent: '00-aa-bb-01' }],
+        ['execute', 'deny', null],
+        ['execute', 'allow', { traceparent: '00-cc-dd-01' }],
+      ]);
     });
 
     test('a procedure that has a cursor open returns its results, and what comes after is still judged', async () => {

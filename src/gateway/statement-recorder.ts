@@ -57,6 +57,9 @@ export type OutcomeStatus = 'ok' | 'error' | 'skipped' | 'lost';
 /** The message that brought a statement. */
 export type Via = 'query' | 'parse' | 'execute' | 'fetch' | 'function call' | 'command';
 
+/** What a client says of one execution: names and values, not verified. */
+type Claims = ReadonlyMap<string, string> | null;
+
 /** Writes the records of one session's statements. */
 export class StatementRecorder {
   readonly #journal: Journal;
@@ -82,27 +85,35 @@ export class StatementRecorder {
    * Statements that are about to be forwarded.
    * @param binds JSON text, `null` where there are none
    * @param request for approval by which they may run, if they were held
+   * @param claimed what the client says of this execution besides its text
    */
   attempted(
     via: Via,
     statements: readonly JudgedStatement[],
     binds: string | null,
     request: number | null = null,
+    claimed: Claims = null,
   ): Execution {
-    for (let i = 0; i < statements.length; i++) this.#attempt(via, statements[i]!, binds, request);
+    for (let i = 0; i < statements.length; i++) this.#attempt(via, statements[i]!, binds, request, claimed);
     this.#services.counters.allowed += statements.length;
     return new Execution(statements, this.statements - statements.length + 1, this.#services.now());
   }
 
   /** Statements that are refused. If nothing can be recorded, that is why, and they leave no record. */
-  refused(via: Via, statements: readonly JudgedStatement[], binds: string | null, refusal: Refusal): void {
+  refused(
+    via: Via,
+    statements: readonly JudgedStatement[],
+    binds: string | null,
+    refusal: Refusal,
+    claimed: Claims = null,
+  ): void {
     const { counters } = this.#services;
     counters.refused += statements.length;
     counters.refusal(refusal.by);
     if (this.#journal.failure !== null) return;
     const errno = refusal.errno === undefined ? '' : `,"errno":${refusal.errno}`;
     for (let i = 0; i < statements.length; i++) {
-      this.#attempt(via, statements[i]!, binds);
+      this.#attempt(via, statements[i]!, binds, null, claimed);
       this.#journal.append(
         `"statement.outcome","session":"${this.#id}","statement":${this.statements},"status":"refused","sqlstate":"${refusal.code}"${errno},"by":"${refusal.by}"`,
         false,
@@ -142,10 +153,11 @@ export class StatementRecorder {
     this.#services.turn.wake();
   }
 
-  #attempt(via: Via, statement: JudgedStatement, binds: string | null, request: number | null = null): void {
+  #attempt(via: Via, statement: JudgedStatement, binds: string | null, request: number | null, claimed: Claims): void {
     this.statements++;
-    const head = `"statement.attempt",${this.#session},"statement":${this.statements},"via":"${via}",${statement.record}`;
-    const fields = request === null ? head : `${head},"approval":${request}`;
+    let fields = `"statement.attempt",${this.#session},"statement":${this.statements},"via":"${via}",${statement.record}`;
+    if (request !== null) fields += `,"approval":${request}`;
+    if (claimed !== null) fields += `,"claimed":${JSON.stringify(Object.fromEntries(claimed))}`;
     this.#journal.append(binds === null ? fields : `${fields},"binds":${binds}`, false);
   }
 }

@@ -41,6 +41,8 @@ export interface StatementEntry {
   readonly kind: string | null;
   readonly effects: readonly string[];
   readonly binds: readonly unknown[] | null;
+  /** What the client said of this execution by query attributes; a comment in the text says it there. */
+  readonly claimed: Readonly<Record<string, unknown>>;
   readonly verdict: string | null;
   readonly rules: readonly string[];
   /** Of the rules it was judged by. */
@@ -214,6 +216,7 @@ class Timeline {
         kind: text(fields.kind),
         effects: texts(fields.effects),
         binds: Array.isArray(fields.binds) ? fields.binds : null,
+        claimed: object(fields.claimed),
         verdict: text(fields.verdict),
         rules: texts(fields.rules),
         rulesVersion: text(fields.rulesVersion),

@@ -49,14 +49,14 @@ export async function backtest(
   const changes = new Map<string, ChangedVerdict>();
   let statements = 0;
   let byName = 0;
-  const judged = async ({ text, identity, connection, at, binds }: RecordedStatement): Promise<JudgedText> => {
+  const judged = async ({ text, identity, connection, at, binds, claimed }: RecordedStatement): Promise<JudgedText> => {
     const key = JSON.stringify([identity, connection, text]);
     const known = kept.get(key);
     if (known !== undefined) return known;
     const result = await judgeText(reader, rules, text, {
       subject: { identity, connection, default: defaultOf(connection) },
       session,
-      moment: rehearsedMoment(text, at, {}, binds, session),
+      moment: rehearsedMoment(text, at, claimed, binds, session),
     });
     if (kept.size >= MOST_KEPT) kept.clear();
     if (result.statements.every(({ verdict }) => verdict.stable)) kept.set(key, result);

@@ -14,6 +14,8 @@ export interface RecordedStatement {
   readonly verdict: 'allow' | 'hold' | 'deny';
   /** Bind values as text; `null` for NULL. */
   readonly binds: readonly (string | null)[];
+  /** What the client said of this execution besides its text. */
+  readonly claimed: Readonly<Record<string, string>>;
 }
 
 export interface RecordedTraffic {
@@ -52,7 +54,7 @@ const KINDS: readonly string[] = ['human', 'agent', 'service'];
 const VERDICTS: readonly string[] = ['allow', 'hold', 'deny'];
 
 function statementIn({ at, fields }: JournalRecord): RecordedStatement | null {
-  const { text, connection, fingerprint, verdict, binds, via } = fields;
+  const { text, connection, fingerprint, verdict, binds, claimed, via } = fields;
   const identity = identityOf(fields.identity);
   if (identity === null || typeof text !== 'string' || typeof connection !== 'string' || via === 'function call') {
     return null;
@@ -66,7 +68,13 @@ function statementIn({ at, fields }: JournalRecord): RecordedStatement | null {
     fingerprint: typeof fingerprint === 'string' ? fingerprint : '',
     verdict: verdict as RecordedStatement['verdict'],
     binds: Array.isArray(binds) ? binds.map((value) => (typeof value === 'string' ? value : null)) : [],
+    claimed: claimsOf(claimed),
   };
+}
+
+function claimsOf(value: unknown): Record<string, string> {
+  if (typeof value !== 'object' || value === null) return {};
+  return Object.fromEntries(Object.entries(value).filter(([, said]) => typeof said === 'string'));
 }
 
 function identityOf(value: unknown): Identity | null {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LONG_DATA, type Parameter } from '../../../protocols/mysql/parameters.ts';
 import { FIELD_TYPE } from '../../../protocols/mysql/responses.ts';
-import { bindsOf } from './binds.ts';
+import { bindsOf, NO_BINDS, withAttributes } from './binds.ts';
 
 const bind = (type: number, value: Parameter['value'], unsigned = false): Parameter => ({
   type,
@@ -28,6 +28,28 @@ test('values of the binary protocol are recorded and judged as text', () => {
     assert.deepEqual(JSON.parse(json!), [expected]);
   }
   assert.deepEqual(JSON.parse(bindsOf([bind(FIELD_TYPE.blob, Buffer.of(0xff, 0))], null).json!), [{ hex: 'ff00' }]);
+});
+
+test('query attributes are claims, but for those that are NULL or have no name', () => {
+  const attribute = (name: string, value: string | null): Parameter => ({
+    ...bind(FIELD_TYPE.varString, value === null ? null : Buffer.from(value)),
+    name,
+  });
+  const { claimed, values } = withAttributes(NO_BINDS, [
+    attribute('traceparent', '00-aa-bb-01'),
+    attribute('', 'unnamed'),
+    attribute('nothing', null),
+    { ...bind(FIELD_TYPE.tiny, Buffer.of(7)), name: 'attempt' },
+  ]);
+  assert.deepEqual(
+    [...claimed!],
+    [
+      ['traceparent', '00-aa-bb-01'],
+      ['attempt', '7'],
+    ],
+  );
+  assert.deepEqual(values, []);
+  assert.equal(withAttributes(NO_BINDS, []), NO_BINDS);
 });
 
 test('a value that came in pieces is whole, unless it is longer than what is kept', () => {

@@ -7,7 +7,7 @@ import {
 import { FIELD_TYPE } from '../../../protocols/mysql/responses.ts';
 import { textOfBinary } from '../../../protocols/mysql/values.ts';
 
-/** The values of one execution of a prepared statement. */
+/** What one execution brings besides the text. */
 export interface Binds {
   /** For the record, as JSON text: `["a",null,{"hex":"ff00"}]`; `null` where there are none. */
   readonly json: string | null;
@@ -15,9 +15,11 @@ export interface Binds {
   readonly values: readonly (string | null)[];
   /** False if a value is longer than what is kept of it. */
   readonly isComplete: boolean;
+  /** What the client says of this execution by query attributes; `null` where it says nothing. */
+  readonly claimed: ReadonlyMap<string, string> | null;
 }
 
-export const NO_BINDS: Binds = { json: null, values: [], isComplete: true };
+export const NO_BINDS: Binds = { json: null, values: [], isComplete: true, claimed: null };
 
 /** Values that came in pieces. */
 export type LongValues = ReadonlyMap<number, { readonly pieces: readonly Buffer[]; readonly bytes: number }>;
@@ -34,14 +36,24 @@ export function bindsOf(parameters: readonly Parameter[], long: LongValues | nul
     isComplete = false;
     return { long: bytes };
   });
-  return { json: JSON.stringify(values), values: values.map(asText), isComplete };
+  return { json: JSON.stringify(values), values: values.map(asText), isComplete, claimed: null };
+}
+
+/** With what query attributes say. One that is NULL, or has no name, says nothing. */
+export function withAttributes(binds: Binds, attributes: readonly Parameter[]): Binds {
+  const claimed = new Map<string, string>();
+  for (const { name, value, ...type } of attributes) {
+    const said = value === LONG_DATA ? null : asText(binaryValue({ ...type, name }, value));
+    if (name !== '' && said !== null) claimed.set(name, said);
+  }
+  return claimed.size === 0 ? binds : { ...binds, claimed };
 }
 
 /** What stands in a record for a value that the statement itself gives: `DEFAULT`, or the column as it is. */
 export function bulkBindsOf({ types, rows }: ComStmtBulkExecute): readonly Binds[] {
   return rows.map((row): Binds => {
     const values = row.map((value, i) => (typeof value === 'string' ? { use: value } : binaryValue(types[i]!, value)));
-    return { json: JSON.stringify(values), values: values.map(asText), isComplete: true };
+    return { json: JSON.stringify(values), values: values.map(asText), isComplete: true, claimed: null };
   });
 }
 
@@ -51,6 +63,7 @@ export function togetherOf(all: readonly Binds[]): Binds {
     json: `[${all.map(({ json }) => json).join(',')}]`,
     values: all.flatMap(({ values }) => values),
     isComplete: all.every(({ isComplete }) => isComplete),
+    claimed: null,
   };
 }
 

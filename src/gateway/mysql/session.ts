@@ -35,7 +35,7 @@ import type { SessionServices, SessionStart } from '../services.ts';
 import { Session } from '../session.ts';
 import type { Execution, Via } from '../statement-recorder.ts';
 import { writesBack, writesMasked } from '../written-masks.ts';
-import { type Binds, bindsOf, bulkBindsOf, NO_BINDS, togetherOf, withoutValues } from './binds.ts';
+import { type Binds, bindsOf, bulkBindsOf, NO_BINDS, togetherOf, withAttributes, withoutValues } from './binds.ts';
 import {
   asksAboutTheLast,
   asksForDiagnostics,
@@ -103,6 +103,8 @@ const MOST_LONG_DATA = 1024 * 1024;
 const MOST_LONG_DATA_KEPT = 16 * 1024 * 1024;
 /** The server may answer with payloads of this size; rows may be larger. */
 const LARGEST_ANSWER = 64 * 1024 * 1024;
+/** Bytes before the text of a COM_QUERY that could have attributes and has none. */
+const BARE_TEXT = 3;
 const EVERY_BYTE = new Uint8Array(256).fill(1);
 
 /**
@@ -387,14 +389,18 @@ export class MysqlSession extends Session implements PacketSink {
     const kill = ownKill(judgement);
     const killed = kill !== null && this.#kills(kill.id, kill.what, sequence);
     if (killed !== false) return killed === true;
-    return this.#run('query', judgement, NO_BINDS, ANSWER.results, sequence, bytes, start, end);
+    const binds =
+      from <= start + BARE_TEXT
+        ? NO_BINDS
+        : withAttributes(NO_BINDS, decodeComQuery(bytes.subarray(start, end), this.#own.capabilities).attributes);
+    return this.#run('query', judgement, binds, ANSWER.results, sequence, bytes, start, end);
   }
 
   /** Where the text of a COM_QUERY begins: behind its attributes, if it has any. */
   #textOf(bytes: Buffer, start: number, end: number): number {
     const { capabilities } = this.#own;
     if ((capabilities.client & CLIENT.queryAttributes) === 0) return start + 1;
-    if (end - start >= 3 && bytes[start + 1] === 0 && bytes[start + 2] === 1) return start + 3;
+    if (end - start >= BARE_TEXT && bytes[start + 1] === 0 && bytes[start + 2] === 1) return start + BARE_TEXT;
     return end - decodeComQuery(bytes.subarray(start, end), capabilities).text.length;
   }
 
@@ -465,7 +471,9 @@ export class MysqlSession extends Session implements PacketSink {
       return false;
     }
     this.#running =
-      statements.length === 0 ? null : this.recorder.attempted(via, statements, recordedBinds(binds, statements));
+      statements.length === 0
+        ? null
+        : this.recorder.attempted(via, statements, recordedBinds(binds, statements), null, binds.claimed);
     this.#isMetered = meter.meter !== null;
     if (meter.meter !== null) this.metering.attach(this.#running!, meter.meter);
     return true;
@@ -474,7 +482,7 @@ export class MysqlSession extends Session implements PacketSink {
   /** An error does not end a transaction, here or at the server: answering is all there is to a refusal. */
   #refuse(via: Via, statements: readonly JudgedStatement[], binds: Binds, refusal: Refusal, sequence: number): void {
     const told = inMysql(refusal);
-    this.recorder.refused(via, statements, recordedBinds(binds, statements), told);
+    this.recorder.refused(via, statements, recordedBinds(binds, statements), told, binds.claimed);
     this.#refused = told;
     this.answers.addMessage(errorPacket(errorFor(refusal.code, refusal.message), (sequence + 1) & 0xff));
   }
@@ -576,7 +584,7 @@ export class MysqlSession extends Session implements PacketSink {
       capabilities,
     );
     const own = read.parameters.slice(0, prepared.parameters);
-    const binds = bindsOf(own, longData);
+    const binds = withAttributes(bindsOf(own, longData), read.parameters.slice(prepared.parameters));
     return {
       binds: [binds],
       types: own.length === 0 ? prepared.types : own,
@@ -766,6 +774,7 @@ export class MysqlSession extends Session implements PacketSink {
     if (!binds.isComplete) return this.#opaque(judgement.text, 'a value that is too long to be judged').statements;
     const moment = momentOf(this.start, judgement.text, {
       binds: binds.values,
+      claimed: binds.claimed,
       inTransaction: this.#response.isInTransaction,
       settings: this.#reading.settings,
     });

@@ -553,6 +553,7 @@ export class PostgresSession extends Session implements FrameSink {
       binds: portal === null ? [] : bindsAsText(portal.bytes, portal.start, portal.end),
       inTransaction: this.#pipeline.isInTransaction,
       settings: this.#reading.settings,
+      claimed: null,
     });
     return statements.map((statement) => this.start.judge.atMoment(statement, moment));
   }
