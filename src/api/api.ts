@@ -16,10 +16,12 @@ import type { LiveSession } from '../gateway/gateway.ts';
 import { isLoopback } from '../gateway/link.ts';
 import { AccessUnknown } from '../identity/access-unknown.ts';
 import type { Credentials } from '../identity/credentials.ts';
+import type { SamlLogins } from '../identity/saml-logins.ts';
 import { ApiError } from './api-error.ts';
 import { type AuthenticationSources, authenticate, type Caller, NotAuthenticated } from './authentication.ts';
 import { type Audience, mayUse } from './roles.ts';
 import { addCredentialRoutes } from './routes/credentials.ts';
+import { addLoginRoutes } from './routes/login.ts';
 import { addMeRoutes } from './routes/me.ts';
 import { addReloadRoutes } from './routes/reload.ts';
 import { addSessionRoutes } from './routes/sessions.ts';
@@ -40,10 +42,12 @@ export type ApiServer = FastifyInstance<Server, IncomingMessage, ServerResponse,
 
 /** What the routes work with. */
 export interface ApiServices extends AuthenticationSources {
-  readonly config: Pick<Config, 'connections' | 'tls' | 'longestCredentialMs'>;
+  readonly config: Pick<Config, 'connections' | 'tls' | 'oidc' | 'longestCredentialMs'>;
   /** Where each protocol is listened on, with the ports that the system chose. */
   readonly listening: { readonly [Protocol in Config['connections'][number]['protocol']]: Address | null };
   readonly credentials: Credentials;
+  /** `null` where nobody logs in by SAML. */
+  readonly saml: SamlLogins | null;
   readonly log: Logger;
   /** The sessions of this node. */
   sessions(): LiveSession[];
@@ -118,6 +122,11 @@ async function addRoutes(api: ApiServer, services: ApiServices): Promise<void> {
   );
   api.get('/openapi.json', { config: { audience: 'public' }, schema: { hide: true } }, () => api.swagger());
   addMeRoutes(api);
+  addLoginRoutes(api, services);
+  if (services.saml !== null) {
+    const { addSamlRoutes } = await import('./routes/saml.ts');
+    addSamlRoutes(api, services.saml, services);
+  }
   addSessionRoutes(api, services);
   addCredentialRoutes(api, services);
   addReloadRoutes(api, services);

@@ -9,13 +9,14 @@ import { Credentials } from '../identity/credentials.ts';
 import { Logins } from '../identity/logins.ts';
 import { PasswordCheck } from '../identity/password-check.ts';
 import { Users } from '../identity/users.ts';
-import { openStore } from '../store/store.ts';
+import { openStore, type Store } from '../store/store.ts';
 import { createLog } from '../telemetry/log.ts';
 import type { ApiServices } from './api.ts';
 
 /** What tests of the API work with: a store of their own, and a user for every role. Their passwords are `secret`. */
 export interface TestServices {
   readonly services: ApiServices;
+  readonly store: Store;
   /** Records that were written. */
   readonly records: Record<string, unknown>[];
   close(): Promise<void>;
@@ -43,6 +44,7 @@ export async function testServices(changes: Partial<ApiServices> = {}): Promise<
         { name: 'stock', protocol: 'mysql', upstream, default: 'deny' },
       ],
       tls: null,
+      oidc: [],
       longestCredentialMs: 7_200_000,
     },
     listening: { postgres: { host: '127.0.0.1', port: 6432 }, mysql: { host: '127.0.0.1', port: 6306 } },
@@ -53,6 +55,7 @@ export async function testServices(changes: Partial<ApiServices> = {}): Promise<
     access,
     backoff: new Backoff(),
     credentials: new Credentials(store),
+    saml: null,
     log: createLog('fatal'),
     sessions: () => [],
     reload: async () => null,
@@ -61,6 +64,7 @@ export async function testServices(changes: Partial<ApiServices> = {}): Promise<
   };
   return {
     services,
+    store,
     records,
     close: async () => {
       await access.close();

@@ -12,6 +12,7 @@ import { Access } from '../identity/access.ts';
 import { Accounts } from '../identity/accounts.ts';
 import { Credentials } from '../identity/credentials.ts';
 import { Logins } from '../identity/logins.ts';
+import type { SamlLogins } from '../identity/saml-logins.ts';
 import type { TokenVerifier } from '../identity/token-verifier.ts';
 import { Users } from '../identity/users.ts';
 import { ruleChanges } from '../policy/changes.ts';
@@ -19,7 +20,7 @@ import { RuleSet } from '../policy/decide.ts';
 import { maskKeys } from '../policy/masks.ts';
 import { Journal } from '../recording/journal.ts';
 import { PostgresAnalyzer } from '../statements/postgres/analyzer.ts';
-import { openStore } from '../store/store.ts';
+import { openStore, type Store } from '../store/store.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
 import { FileWatch } from './file-watch.ts';
 import { InvalidSettings, readSettings, type Settings } from './settings.ts';
@@ -115,7 +116,7 @@ export class Serving {
         log,
       });
       ending.push(() => gateway.end());
-      const identities = { users, tokens, access, credentials, logins: new Logins(store) };
+      const identities = { users, tokens, access, credentials, logins: new Logins(store), store };
       const serving = new Serving(config, log, shadow, rules, journal, identities, gateway, ending);
       approvals.events.on('change', (event) => {
         const record = recordOf(event);
@@ -247,6 +248,7 @@ export class Serving {
     return createApi({
       ...identities,
       passwords: new PasswordCheck(users),
+      saml: await samlLogins(this.#config, this.#identities),
       backoff: this.#gateway.conditions.backoff,
       roles: this.#config.roles,
       config: this.#config,
@@ -287,6 +289,13 @@ async function tokenVerifier({ oidc }: Config, users: Users): Promise<TokenVerif
   return new OidcTokens(oidc, (name) => users.find(name) !== null);
 }
 
+/** Loaded only where people log in by it. */
+async function samlLogins({ saml }: Config, { users, store, logins }: Identities): Promise<SamlLogins | null> {
+  if (saml === null) return null;
+  const { SamlLogins } = await import('../identity/saml-logins.ts');
+  return new SamlLogins(saml, store, logins, (name) => users.find(name) !== null);
+}
+
 /** Who may log in, and what says so. */
 interface Identities {
   readonly users: Users;
@@ -295,6 +304,7 @@ interface Identities {
   readonly access: Access;
   readonly credentials: Credentials;
   readonly logins: Logins;
+  readonly store: Store;
 }
 
 interface RulesInForce {

@@ -70,6 +70,32 @@ export interface OidcConfig {
   readonly kind: 'human' | 'agent' | 'service';
   /** Claims a token must have, each with one of these values. */
   readonly require: Readonly<Record<string, readonly string[]>>;
+  /** How `sluice login` gets tokens there; `null` if it does not. */
+  readonly login: {
+    readonly clientId: string;
+    readonly scopes: readonly string[];
+    /** What the token is asked for (RFC 8707); `null` where the provider is not told. */
+    readonly resource: string | null;
+  } | null;
+}
+
+/** A SAML 2.0 identity provider at which people log in to Sluice. */
+export interface SamlConfig {
+  /** Where browsers reach the API, without a slash at its end. */
+  readonly url: string;
+  /** Sluice's own name at the provider, which assertions have to be for. */
+  readonly entityId: string;
+  readonly idp: {
+    readonly issuer: string;
+    readonly signIn: string;
+    /** PEM text. */
+    readonly certificate: string;
+  };
+  /** Which attributes say what; `null`: the NameID is the subject, and there are no groups. */
+  readonly attributes: { readonly subject: string | null; readonly groups: string | null };
+  readonly kind: 'human' | 'agent' | 'service';
+  /** Longest life of a login, milliseconds. */
+  readonly longestMs: number;
 }
 
 /** What an identity may do at the HTTP API besides what is its own business. */
@@ -116,6 +142,7 @@ export interface Config {
   readonly connections: readonly ConnectionConfig[];
   readonly users: readonly UserConfig[];
   readonly oidc: readonly OidcConfig[];
+  readonly saml: SamlConfig | null;
   /** The groups that have each role. */
   readonly roles: { readonly [Name in Role]: readonly string[] };
   /** How long a short-lived credential may live, milliseconds. */

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
 import { formatAddress, isLoopback } from './address.ts';
-import type { Config, ConnectionConfig, StoreConfig, TlsConfig } from './config.ts';
+import type { Config, ConnectionConfig, OidcConfig, SamlConfig, StoreConfig, TlsConfig } from './config.ts';
 import { outlineAt, overrideVariables } from './outline.ts';
 import { configSchema, type FileConfig } from './schema.ts';
 import { resolveSecret } from './secrets.ts';
@@ -168,6 +168,10 @@ async function resolveReferences(
     if (given === undefined) return sqliteStore(resolve(directory, value.recording.directory, 'sluice.db'));
     return storeAt(typeof given === 'string' ? given : await resolveSecret(given, directory, environment), directory);
   });
+  const saml =
+    value.identity.saml === undefined
+      ? null
+      : await attempt(at('identity', 'saml'), () => samlOf(value.identity.saml!, directory));
   const { postgres = null, mysql = null, api = null } = value.listen;
   const taken = new Map<string, string>();
   for (const [name, address] of Object.entries({ postgres, mysql, api })) {
@@ -184,10 +188,8 @@ async function resolveReferences(
     tls,
     connections,
     users: value.identity.users,
-    oidc: value.identity.oidc.map(({ claims: { subject, groups = null, kind = null, owner = null }, ...provider }) => ({
-      ...provider,
-      claims: { subject, groups, kind, owner },
-    })),
+    oidc: value.identity.oidc.map(oidcOf),
+    saml,
     roles: value.identity.roles,
     longestCredentialMs: value.identity.credentials.longest,
     withoutTls: value.identity.without_tls ?? null,
@@ -243,6 +245,36 @@ function warningsAbout(value: FileConfig): string[] {
     }
   }
   return warnings;
+}
+
+function oidcOf({ claims, login, ...provider }: FileConfig['identity']['oidc'][number]): OidcConfig {
+  const { subject, groups = null, kind = null, owner = null } = claims;
+  return {
+    ...provider,
+    claims: { subject, groups, kind, owner },
+    login:
+      login === undefined
+        ? null
+        : { clientId: login.client_id, scopes: login.scopes, resource: login.resource ?? null },
+  };
+}
+
+async function samlOf(
+  { url, entity_id, idp, attributes, kind, longest }: NonNullable<FileConfig['identity']['saml']>,
+  directory: string,
+): Promise<SamlConfig> {
+  return {
+    url,
+    entityId: entity_id ?? `${url}/api/v1/login/saml/metadata`,
+    idp: {
+      issuer: idp.issuer,
+      signIn: idp.sign_in,
+      certificate: await readAuthorities(resolve(directory, idp.certificate)),
+    },
+    attributes: { subject: attributes.subject ?? null, groups: attributes.groups ?? null },
+    kind,
+    longestMs: longest,
+  };
 }
 
 async function readServerTls(tls: NonNullable<FileConfig['tls']>, directory: string): Promise<TlsConfig> {

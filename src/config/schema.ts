@@ -197,15 +197,19 @@ const user = z
 /** The name of a claim, or a path to one with dots. */
 const claim = z.string().min(1, 'must not be empty').max(200).meta({ title: 'claim' });
 
+/** An https address, or one of this machine. */
+const webAddress = z
+  .string()
+  .superRefine((text, context) => {
+    const problem = addressProblem(text);
+    if (problem !== null) context.addIssue({ code: 'custom', message: problem });
+  })
+  .meta({ title: 'address' });
+
 const oidc = z.strictObject({
-  issuer: z
-    .string()
-    .superRefine((text, context) => {
-      const problem = issuerProblem(text);
-      if (problem !== null) context.addIssue({ code: 'custom', message: problem });
-    })
-    .describe("The provider's identifier, as its tokens and its discovery document have it: an https address.")
-    .meta({ title: 'address' }),
+  issuer: webAddress.describe(
+    "The provider's identifier, as its tokens and its discovery document have it: an https address.",
+  ),
   audience: z
     .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
     .transform((value) => (typeof value === 'string' ? [value] : value))
@@ -229,6 +233,53 @@ const oidc = z.strictObject({
     .default({})
     .describe('Claims a token must have, each with its value or one of a list.')
     .meta({ title: 'claims and values' }),
+  login: z
+    .strictObject({
+      client_id: z.string().min(1, 'must not be empty').describe('The public client that `sluice login` is there.'),
+      scopes: z
+        .array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'must be a scope'))
+        .default(['openid'])
+        .describe('What it asks for; with `offline_access` some providers let it stay logged in.'),
+      resource: z
+        .url()
+        .optional()
+        .describe('The resource its access token is asked for, where the provider wants to be told (RFC 8707).'),
+    })
+    .optional()
+    .describe('How people log in there by `sluice login`; left out, they do not.'),
+});
+
+const saml = z.strictObject({
+  url: webAddress
+    .transform((text) => text.replace(/\/$/, ''))
+    .describe('Where browsers reach the API of Sluice, such as `https://sluice.example:6480`.'),
+  entity_id: z
+    .string()
+    .min(1, 'must not be empty')
+    .optional()
+    .describe(
+      "Sluice's name at the provider; left out, the address of its metadata, `URL/api/v1/login/saml/metadata`.",
+    ),
+  idp: z
+    .strictObject({
+      issuer: z.string().min(1, 'must not be empty').describe('Its entity id, as its assertions have it.'),
+      sign_in: webAddress.describe('Where people log in (HTTP-Redirect binding).'),
+      certificate: path.describe(
+        'PEM file of the certificate it signs assertions with; of several while it changes them.',
+      ),
+    })
+    .describe('The identity provider.'),
+  attributes: z
+    .strictObject({
+      subject: claim.optional().describe('Who it is; left out, the NameID says it.'),
+      groups: claim.optional().describe('Their groups.'),
+    })
+    .prefault({})
+    .describe('Names of the attributes that say what.'),
+  kind: z.enum(['human', 'agent', 'service']).default('human').describe('What those are who log in.'),
+  longest: duration('1m', '7d')
+    .prefault('12h')
+    .describe("Longest life of a login; the end of the provider's session bounds it as well."),
 });
 
 const groupsOfRole = z.array(z.string().min(1, 'must not be empty')).default([]).meta({ title: 'list of texts' });
@@ -293,6 +344,7 @@ export const configSchema = z
             });
           })
           .describe('OpenID providers whose tokens are accepted as passwords over TLS.'),
+        saml: saml.optional().describe('A SAML 2.0 identity provider at which people log in by `sluice login --saml`.'),
         roles: z
           .strictObject({
             viewer: groupsOfRole.describe('See sessions and agents.'),
@@ -389,6 +441,10 @@ export const configSchema = z
       .describe('The log, JSON lines on standard error. Statements are not in it; they are in the journal.'),
   })
   .superRefine(({ listen, connections, tls, identity }, context) => {
+    if (identity.saml !== undefined && listen.api === undefined) {
+      const message = 'needs listen.api: that is where people log in';
+      context.addIssue({ code: 'custom', path: ['identity', 'saml'], message });
+    }
     if (tls === undefined && identity.without_tls === undefined) {
       const message = 'is missing, and identity.without_tls is not loopback: nobody could log in';
       context.addIssue({ code: 'custom', path: ['tls'], message });
@@ -412,8 +468,8 @@ export const configSchema = z
 /** sluice.yaml after its shape was checked and defaults filled in; paths and secrets are not resolved yet. */
 export type FileConfig = z.output<typeof configSchema>;
 
-/** Why it cannot be an issuer (OpenID Connect Discovery 1.0, 4.3); `null` if it can. Clear HTTP is for tests on one machine. */
-function issuerProblem(text: string): string | null {
+/** Why it cannot be an issuer (OpenID Connect Discovery 1.0, 4.3) or the like; `null` if it can. Clear HTTP is for tests on one machine. */
+function addressProblem(text: string): string | null {
   const url = URL.parse(text);
   if (url === null) return 'is not an address such as https://idp.example';
   if (url.search !== '' || url.hash !== '' || url.username !== '') return 'must have no query, fragment or user';

@@ -50,6 +50,7 @@ function verifier(changes: Partial<OidcConfig> = {}): OidcTokens {
     claims: { subject: 'sub', groups: 'groups', kind: 'sluice_kind', owner: 'act.sub' },
     kind: 'agent',
     require: {},
+    login: null,
     ...changes,
   };
   return new OidcTokens([config], (subject) => subject === 'local');

@@ -9,6 +9,7 @@ import {
 } from 'jose';
 import type { OidcConfig } from '../config/config.ts';
 import type { Authenticated, Identity } from './identity.ts';
+import { isName, MOST_GROUPS } from './names.ts';
 import { TokenRefused, type TokenVerifier } from './token-verifier.ts';
 
 /** Only signatures by a private key that the provider alone has: `none` and HMAC would let anybody sign (RFC 8725, 3.1 and 3.2). */
@@ -33,9 +34,8 @@ const FETCH_MS = 5_000;
 const KEYS_MS = 600_000;
 /** A token with a key that is not known has the keys asked for again at most this often, milliseconds. */
 const KEYS_COOLDOWN_MS = 5_000;
-/** Most groups an identity is taken to be in: rules go through them for each statement. */
-const MOST_GROUPS = 500;
-const LONGEST_NAME = 255;
+/** How much of the name of a key is told. */
+const MOST_OF_KID = 255;
 
 /**
  * Verifies JWTs by the keys of the providers in `identity.oidc` (OpenID Connect Discovery 1.0; RFC 7519, 8725, 9068).
@@ -187,7 +187,7 @@ function reasonOf(error: unknown, token: string): string {
   if (error instanceof errors.JWKSMultipleMatchingKeys) return 'it does not say which key of the provider signed it';
   if (error instanceof errors.JWKSNoMatchingKey) {
     const { alg, kid } = decodeProtectedHeader(token);
-    const named = kid === undefined ? '' : ` named ${JSON.stringify(kid.slice(0, LONGEST_NAME))}`;
+    const named = kid === undefined ? '' : ` named ${JSON.stringify(kid.slice(0, MOST_OF_KID))}`;
     return `it is signed by a key that the provider does not have: one for ${alg}${named}`;
   }
   return `it cannot be verified: ${(error as Error).message}`;
@@ -213,11 +213,6 @@ function textsAt(payload: JWTPayload, path: string): string[] {
 function oneAt(payload: JWTPayload, path: string): string | null {
   const value = claimAt(payload, path);
   return typeof value === 'string' && isName(value) ? value : null;
-}
-
-/** What is shown in records, logs and terminals. */
-function isName(text: string): boolean {
-  return text.length > 0 && text.length <= LONGEST_NAME && !/\p{Cc}/u.test(text);
 }
 
 function isKind(text: string): text is Identity['kind'] {

@@ -5,6 +5,7 @@ import type { Migration, MigrationProvider } from 'kysely/migration';
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-identities': { up: createIdentities },
   '0002-approvals': { up: createApprovals },
+  '0003-saml': { up: createSaml },
 };
 
 /** The same for SQLite and PostgreSQL: text, bigint, and nothing that only one of them has. */
@@ -154,4 +155,24 @@ async function createApprovals(db: Kysely<unknown>): Promise<void> {
     .addPrimaryKeyConstraint('approval_delegations_key', ['issuer', 'subject', 'to_issuer', 'to_subject'])
     .execute();
   await sql`insert into versions (name, version) values ('approval_requests', 0)`.execute(db);
+}
+
+async function createSaml({ schema }: Kysely<unknown>): Promise<void> {
+  await schema
+    .createTable('saml_requests')
+    .addColumn('id', 'text', (column) => column.primaryKey())
+    .addColumn('redirect', 'text', (column) => column.notNull())
+    .addColumn('state', 'text', (column) => column.notNull())
+    .addColumn('challenge', 'text', (column) => column.notNull())
+    .addColumn('expires_at', 'bigint', (column) => column.notNull())
+    .addColumn('issuer', 'text')
+    .addColumn('subject', 'text')
+    .addColumn('kind', 'text')
+    .addColumn('owner', 'text')
+    .addColumn('groups', 'text')
+    .addColumn('code', 'text', (column) => column.unique())
+    .addColumn('code_expires_at', 'bigint')
+    .addColumn('login_expires_at', 'bigint')
+    .addColumn('redeemed_at', 'bigint')
+    .execute();
 }

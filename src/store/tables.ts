@@ -84,6 +84,30 @@ export interface LoginsTable {
   readonly ended_at: number | null;
 }
 
+/** Logins by SAML that have begun, and become a login of Sluice's own. */
+export interface SamlRequestsTable {
+  /** Of the AuthnRequest. */
+  readonly id: string;
+  /** Where the browser brings the code, and what comes with it. */
+  readonly redirect: string;
+  readonly state: string;
+  /** SHA-256, in base64url, of the verifier that has to come with the code. */
+  readonly challenge: string;
+  readonly expires_at: number;
+  /** From here on `null` until the provider has answered. */
+  readonly issuer: string | null;
+  readonly subject: string | null;
+  readonly kind: string | null;
+  readonly owner: string | null;
+  readonly groups: string | null;
+  /** SHA-256 of the code, hexadecimal. */
+  readonly code: string | null;
+  readonly code_expires_at: number | null;
+  readonly login_expires_at: number | null;
+  /** When the code was used, whoever did. */
+  readonly redeemed_at: number | null;
+}
+
 /** Sessions that are to end, on whichever node they are. */
 export interface KillsTable {
   readonly session: string;
@@ -154,6 +178,7 @@ export interface Tables {
   readonly uses: UsesTable;
   readonly credentials: CredentialsTable;
   readonly logins: LoginsTable;
+  readonly saml_requests: SamlRequestsTable;
   readonly kills: KillsTable;
   readonly versions: VersionsTable;
 }
