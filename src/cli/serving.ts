@@ -82,6 +82,7 @@ export class Serving {
       const mysqlAnalyzers = new MysqlAnalyzers(mysqlFunctions);
       const analyzer = await PostgresAnalyzer.create({ known });
       ending.push(() => analyzer.close());
+      ending.push(() => mysqlAnalyzers.close());
       const journal = Journal.open(config.recording.directory);
       ending.push(() => journal.close());
       journal.append(

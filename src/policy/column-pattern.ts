@@ -67,5 +67,6 @@ export function mayBeColumn(
   relation: string,
   name: string,
 ): boolean {
-  return matchesName(table, relation, schema, true) && (name === SOME || column.matches(name));
+  // Most columns have another name, and that is told at once.
+  return (name === SOME || column.matches(name)) && matchesName(table, relation, schema, true);
 }

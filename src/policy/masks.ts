@@ -171,22 +171,25 @@ export function maskAsRules(source: MaskSource, shadow: boolean): CompiledRule[]
   if (mask.predicates !== 'allow') refused.add('condition');
   if (mask.predicates === 'deny') refused.add('equality').add('join');
   if (copies === 'deny') refused.add('copy');
+  const isRefusedUse = ofStatement(
+    (facts) =>
+      uses(patterns, facts, refused) ||
+      (mask.predicates === 'equality' && joins(columns, facts)) ||
+      (mask.derived === 'deny' && derives(patterns, facts)),
+  );
   const refusing = rule(
     'deny',
     (effect, facts) =>
       mayEscape(patterns, effect, facts) ||
-      (USING.has(effect.effect) &&
-        !isOfCatalogue(effect) &&
-        (uses(patterns, facts, refused) ||
-          (mask.predicates === 'equality' && joins(columns, facts)) ||
-          (mask.derived === 'deny' && derives(patterns, facts)))),
+      (USING.has(effect.effect) && !isOfCatalogue(effect) && isRefusedUse(facts)),
     `${columnsInWords(source.columns)} in the select list only, where values are masked: in no condition, order, group or copy.`,
   );
   if (copies !== 'hold') return [refusing];
   const copied = new Set<ColumnUse['use']>(['copy']);
+  const isCopied = ofStatement((facts) => uses(patterns, facts, copied));
   const holding = rule(
     'hold',
-    (effect, facts) => USING.has(effect.effect) && uses(patterns, facts, copied),
+    (effect, facts) => USING.has(effect.effect) && isCopied(facts),
     'It runs once it is approved: send the same statement again then.',
   );
   return [refusing, holding];
@@ -196,6 +199,19 @@ function columnsInWords(columns: readonly string[]): string {
   const [first, ...others] = columns;
   if (others.length === 0) return `Use the column ${first}`;
   return `Use the columns ${columns.slice(0, 5).join(', ')}${columns.length > 5 ? ' and others' : ''}`;
+}
+
+/** A question about a statement that is asked for each of its effects, answered once. */
+function ofStatement(test: (facts: DecidableFacts) => boolean): (facts: DecidableFacts) => boolean {
+  const known = new WeakMap<DecidableFacts, boolean>();
+  return (facts) => {
+    let answer = known.get(facts);
+    if (answer === undefined) {
+      answer = test(facts);
+      known.set(facts, answer);
+    }
+    return answer;
+  };
 }
 
 const SHOWING: ReadonlySet<EffectName> = new Set(

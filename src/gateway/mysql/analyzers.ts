@@ -26,6 +26,11 @@ export class MysqlAnalyzers {
     return analyzer;
   }
 
+  /** Ends the threads of all of them. */
+  close(): void {
+    for (const { text } of this.#analyzers.values()) text.close();
+  }
+
   /** Look-ups of facts, of all of them. */
   get stats(): { readonly hits1: number; readonly hits2: number; readonly misses: number } {
     const sum = { hits1: 0, hits2: 0, misses: 0 };

@@ -541,6 +541,7 @@ export class MysqlSession extends Session implements PacketSink {
       return this.#run('execute', judgement, NO_BINDS, ANSWER.results, sequence, bytes, start, end);
     }
     const judgement = this.#judgeAgain(prepared);
+    if (judgement === null) return false;
     this.#keep(sequence, bytes, start, end);
 
     const execution =
@@ -616,6 +617,7 @@ export class MysqlSession extends Session implements PacketSink {
     const prepared = this.#prepared.get(id) ?? null;
     const judgement =
       prepared === null ? this.#opaque('', `unknown prepared statement ${id}`) : this.#judgeAgain(prepared);
+    if (judgement === null) return false;
     const binds = prepared?.cursor ?? NO_BINDS;
     this.#keep(sequence, bytes, start, end);
     const statements = this.#atMoment(judgement, binds);
@@ -728,11 +730,20 @@ export class MysqlSession extends Session implements PacketSink {
     return this.#opaque(text, 'a name that is not readable in its character set');
   }
 
-  /** The judgement of a prepared statement, under the rules and the catalogue in force now, and its own default database. */
-  #judgeAgain(prepared: Prepared): Judgement {
+  /**
+   * The judgement of a prepared statement, under the rules and the catalogue in force now, and its own default database, or
+   * `null` if it has to be waited for.
+   */
+  #judgeAgain(prepared: Prepared): Judgement | null {
     const { judge } = this.start;
     const again = judge.again(prepared.judgement, this.names.of(prepared.path));
-    if (again instanceof Promise) return this.#opaque(prepared.judgement.text, 'cannot be read at once');
+    if (again instanceof Promise) {
+      const done = again.then((judgement) => {
+        prepared.judgement = judgement;
+      });
+      this.waitFor(done);
+      return null;
+    }
     prepared.judgement = again;
     return again;
   }

@@ -1,12 +1,19 @@
 import type { CatalogueLookup } from '../catalogue.ts';
 import { opaqueText, type TextFacts } from '../facts.ts';
+import { LongTexts } from '../long-texts.ts';
 import { type CacheStats, FactsCache } from '../postgres/facts-cache.ts';
+import { FEW_STEPS } from '../work-budget.ts';
 import type { KnownFunctions } from './functions.ts';
+import type { LongTextContext } from './long-text-thread.ts';
 import { type Flavour, type MysqlLexingState, type MysqlServer, readServer } from './server.ts';
-import { analyseText } from './text-facts.ts';
+import { analyseTextWithin } from './text-facts.ts';
 
+/** UTF-16 code units of a text that is analysed on the calling thread. */
+const SHORT_TEXT = 32 * 1024;
 /** UTF-8 bytes of a text that is analysed at all. */
-const LONGEST_TEXT = 256 * 1024;
+const LONGEST_TEXT = 16 * 1024 * 1024;
+/** UTF-16 code units of a text whose facts are kept. */
+const LONGEST_KEPT = 256 * 1024;
 
 export interface MysqlAnalyzerOptions {
   readonly flavour: Flavour;
@@ -27,12 +34,14 @@ export class MysqlAnalyzer {
   readonly #server: MysqlServer;
   readonly #known: KnownFunctions;
   readonly #cache: FactsCache;
+  readonly #longTexts: LongTexts<LongTextContext>;
   #misses = 0;
 
   private constructor(server: MysqlServer, options: MysqlAnalyzerOptions) {
     this.#server = server;
     this.#known = options.known ?? null;
     this.#cache = new FactsCache(options.cacheEntries ?? 10_000, options.cacheBytes ?? 32 * 1024 * 1024);
+    this.#longTexts = new LongTexts(new URL('./long-text-thread.ts', import.meta.url), this.#known);
   }
 
   /** Rejects with a RangeError if the version cannot be read: executable comments depend on it. */
@@ -41,27 +50,55 @@ export class MysqlAnalyzer {
   }
 
   /**
-   * The facts of one COM_QUERY or COM_STMT_PREPARE text. Never throws: a text that cannot be read is one opaque statement,
-   * whose effect says why in `via`.
+   * The facts of one COM_QUERY or COM_STMT_PREPARE text. At once if the text was seen before, or is short and no work,
+   * otherwise a promise. Never throws and never rejects: a text that cannot be read is one opaque statement, whose effect
+   * says why in `via`.
    */
-  analyze(text: string, state: MysqlLexingState, catalogue: CatalogueLookup | null = null): TextFacts {
+  analyze(
+    text: string,
+    state: MysqlLexingState,
+    catalogue: CatalogueLookup | null = null,
+  ): TextFacts | Promise<TextFacts> {
+    if (text.length > LONGEST_KEPT) return this.#analyseLong(text, state, catalogue, null);
     const key = cacheKey(text, state, catalogue);
     const known = this.#cache.byText(key);
     if (known !== undefined) return known;
+    if (text.length > SHORT_TEXT) return this.#analyseLong(text, state, catalogue, key);
+    if (!text.isWellFormed()) return opaqueText(text.length, 'invalid encoding');
+    this.#misses += 1;
+    const context = { server: this.#server, state, catalogue, known: this.#known };
+    const facts = analyseTextWithin(FEW_STEPS, text, context);
+    if (facts === null) return this.#analyseLong(text, state, catalogue, key);
+    this.#cache.add(key, null, facts, text.length);
+    return facts;
+  }
+
+  /** In the other thread. @param key in the cache; `null` if it is not kept */
+  #analyseLong(
+    text: string,
+    state: MysqlLexingState,
+    catalogue: CatalogueLookup | null,
+    key: string | null,
+  ): TextFacts | Promise<TextFacts> {
     if (Buffer.byteLength(text) > LONGEST_TEXT) return opaqueText(text.length, 'too large');
     if (!text.isWellFormed()) return opaqueText(text.length, 'invalid encoding');
     this.#misses += 1;
-    const facts = analyseText(text, { server: this.#server, state, catalogue, known: this.#known });
-    this.#cache.add(key, null, facts, text.length);
-    return facts;
+    return this.#longTexts.analyse(text, { server: this.#server, state }, catalogue).then((facts) => {
+      // A failure may pass (a deadline on a busy machine), so it is not kept.
+      if (key !== null && facts.statements[0]?.effects[0]?.via !== 'parser failed')
+        this.#cache.add(key, null, facts, text.length);
+      return facts;
+    });
   }
 
   get stats(): CacheStats {
     return { ...this.#cache.stats, misses: this.#misses };
   }
 
-  /** Nothing is held but memory; here for what takes either dialect's analyzer. */
-  close(): void {}
+  /** Ends the other thread. Texts that wait for it become opaque. */
+  close(): void {
+    this.#longTexts.close();
+  }
 }
 
 /** Everything the facts depend on, the text last. */

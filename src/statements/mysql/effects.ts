@@ -9,6 +9,7 @@ import {
 } from '../facts.ts';
 import type { FunctionClass } from '../postgres/functions.ts';
 import { referencing } from '../references.ts';
+import { MOST_EFFECTS, TooComplex, type WorkBudget } from '../work-budget.ts';
 import { AGGREGATES } from './expression-parser.ts';
 import { effectsOfCall, effectsOfCostlyCall, effectsOfPattern, type KnownFunctions } from './functions.ts';
 import { type Proof, predicateOn, proofOf } from './proof.ts';
@@ -44,6 +45,7 @@ export interface AnalysisContext {
   readonly isMaria: boolean;
   /** The default database, `null` if not known. */
   readonly database: string | null;
+  readonly budget: WorkBudget;
   /** The facts of a text that is run: of PREPARE. */
   readonly read: (text: string) => readonly StatementFacts[];
   /** The statements of stored text: of a view, of a trigger. `null` if it is not understood. */
@@ -135,6 +137,7 @@ class EffectWalk {
     const name = object === null ? '' : `${object.kind}\0${object.schema ?? '\0'}\0${object.name}`;
     const key = `${effect.effect}\0${effect.predicate}\0${effect.via}\0${name}\0${effect.value}`;
     const known = this.#effects.get(key);
+    if (known === undefined && this.#effects.size >= MOST_EFFECTS) throw new TooComplex('too many effects');
     this.#effects.set(key, known === undefined ? effect : { ...effect, ...bothColumns(known, effect) });
     // The server keeps accounts, privileges and what it logs in tables: a write there is what GRANT and the like do.
     if (object?.kind === 'relation' && WRITES.has(effect.effect) && this.#isOfTheServer(object))
@@ -614,6 +617,7 @@ class EffectWalk {
     const relation = relationOf(schema, name, catalogue, database);
     if (catalogue === null || relation === null) return;
     for (const { from, foreignKey } of referencing(catalogue, relation)) {
+      this.#context.budget.spend(STEPS_FOR_A_CASCADE);
       const action = CASCADES[(event === 'delete' ? foreignKey.onDelete : foreignKey.onUpdate).toLowerCase()];
       const isTouched = foreignKey.referencedColumns.some((one) => columns?.includes(one.toLowerCase()) ?? true);
       if (action === undefined || !isTouched) continue;
@@ -733,6 +737,9 @@ const CASCADES: Readonly<Record<string, 'delete' | 'update'>> = {
   'set null': 'update',
   'set default': 'update',
 };
+
+/** Statements that cascade to hundreds of tables are for nobody to understand. */
+const STEPS_FOR_A_CASCADE = 100;
 
 const SEQUENCE_FUNCTIONS = new Set(['nextval', 'lastval', 'setval']);
 

@@ -1,6 +1,7 @@
 import type { CatalogueRelation } from '../catalogue.ts';
 import type { ColumnName, ColumnUse, Lineage, OutputColumn, StatementFacts } from '../facts.ts';
 import { computedFrom, isSame, NONE, oneOf, plain } from '../postgres/lineage.ts';
+import { MOST_LINEAGE, TooComplex } from '../work-budget.ts';
 import { type AnalysisContext, classOf, sequenceOf, sequenceRows, withoutStars } from './effects.ts';
 import { type Column as ColumnExpression, relationOf } from './scope.ts';
 import type {
@@ -32,9 +33,13 @@ export function lineageOf(statement: Statement, context: AnalysisContext): Pick<
   const walk = new LineageWalk(context, 0);
   try {
     const outputs = walk.statement(statement);
-    return { ...(outputs === null ? {} : { outputs }), uses: walk.uses() };
+    const uses = walk.uses();
+    const size = (outputs ?? []).reduce((sum, { columns }) => sum + columns.length, uses.length);
+    // Every rule would take its time over them.
+    if (size > MOST_LINEAGE) return {};
+    return { ...(outputs === null ? {} : { outputs }), uses };
   } catch (error) {
-    if (error instanceof CannotTell) return {};
+    if (error instanceof CannotTell || (error instanceof TooComplex && context.budget.isLast)) return {};
     throw error;
   }
 }
@@ -75,8 +80,6 @@ interface Tables {
   readonly outer: Tables | null;
 }
 
-/** Most expressions and sources looked at for one statement: a recursive CTE is looked at several times. */
-const MOST_STEPS = 100_000;
 /** Columns of one result: the servers' own limit. */
 const MOST_COLUMNS = 4_096;
 const MOST_ROUNDS = 20;
@@ -90,7 +93,6 @@ class LineageWalk {
   readonly #viewDepth: number;
   readonly #uses = new Map<string, ColumnUse>();
   readonly #shapes = new Map<CatalogueRelation, readonly Column[]>();
-  #steps = 0;
 
   constructor(context: AnalysisContext, viewDepth: number) {
     this.#context = context;
@@ -147,8 +149,7 @@ class LineageWalk {
   }
 
   #step(by = 1): void {
-    this.#steps += by;
-    if (this.#steps > MOST_STEPS) throw new CannotTell();
+    this.#context.budget.spend(by);
   }
 
   #use({ from, columns }: Lineage, use: ColumnUse['use']): void {
@@ -274,12 +275,11 @@ class LineageWalk {
     let columns: readonly Column[];
     if (others.length === 0 && only.type === 'select') columns = this.#select(only, query, outer, tables);
     else {
-      columns = this.#arm(only, outer, tables);
-      for (const other of others) {
-        const more = this.#arm(other, outer, tables);
-        if (more.length !== columns.length) throw new CannotTell();
-        columns = columns.map(({ name, lineage }, at) => ({ name, lineage: oneOf([lineage, more[at]!.lineage]) }));
-      }
+      const arms = query.arms.map((arm) => this.#arm(arm, outer, tables));
+      const [first] = arms as [readonly Column[]];
+      if (arms.some((arm) => arm.length !== first.length)) throw new CannotTell();
+      this.#step(arms.length * first.length);
+      columns = first.map(({ name }, at) => ({ name, lineage: oneOf(arms.map((arm) => arm[at]!.lineage)) }));
       // Which rows are left depends on all columns.
       if (query.comparesArms) this.#useAll(columns, 'condition');
       const scope = scopeIn(null);
@@ -376,10 +376,12 @@ class LineageWalk {
   #from(from: readonly TableReference[], scope: Scope, tables: Tables | null): void {
     const shown = from.map((one) => this.#addOrigins(one, scope, tables));
     scope.star = shown.includes(null) ? null : shown.flatMap((columns) => columns ?? []);
+    let isNatural = false;
     for (const condition of conditionsIn(from)) {
-      if (condition.type === 'column' && condition.name === '*') this.#natural(scope);
+      if (condition.type === 'column' && condition.name === '*') isNatural = true;
       else this.#condition(condition, scope, tables);
     }
+    if (isNatural) this.#natural(scope);
   }
 
   /** NATURAL: columns of one name are compared. */
@@ -387,7 +389,12 @@ class LineageWalk {
     const byName = new Map<string, Column[]>();
     for (const { columns, rest } of origins) {
       if (rest !== null) throw new CannotTell();
-      for (const column of columns) byName.set(column.name, [...(byName.get(column.name) ?? []), column]);
+      this.#step(columns.length);
+      for (const column of columns) {
+        const same = byName.get(column.name);
+        if (same === undefined) byName.set(column.name, [column]);
+        else same.push(column);
+      }
     }
     for (const same of byName.values()) if (same.length > 1) this.#useAll(same, 'condition');
   }
@@ -399,7 +406,10 @@ class LineageWalk {
         const [first, ...others] = reference.tables.map((table) => this.#addOrigins(table, scope, tables));
         const { merges } = reference;
         if (merges === null) return null;
-        return others.reduce<readonly Column[] | null>((left, right, at) => merged(left, right, merges[at]!), first!);
+        return others.reduce<readonly Column[] | null>((left, right, at) => {
+          this.#step((left?.length ?? 0) + (right?.length ?? 0));
+          return merged(left, right, merges[at]!);
+        }, first!);
       }
       case 'derived': {
         const { query, alias, columns: names, lateral } = reference;
@@ -446,6 +456,7 @@ class LineageWalk {
   }
 
   #tableColumns(relation: CatalogueRelation): readonly Column[] {
+    this.#step(2 * relation.columns.length);
     const known: Column[] = [];
     return relation.columns.map((column) => {
       const own = this.#own(relation, column.name);
@@ -503,10 +514,11 @@ class LineageWalk {
       let isListed = false;
       for (const origin of at.origins) {
         if (column.table !== null && !this.#isNamed(origin, column)) continue;
-        const found = origin.columns.filter((one) => one.name === name);
-        possible.push(...found.map(({ lineage }) => lineage));
-        isListed ||= found.length > 0;
-        if (found.length === 0 && origin.rest !== null) possible.push(computedFrom([origin.rest]));
+        this.#step();
+        const found = named(origin.columns).get(name);
+        for (const one of found ?? []) possible.push(one.lineage);
+        isListed ||= found !== undefined;
+        if (found === undefined && origin.rest !== null) possible.push(computedFrom([origin.rest]));
       }
       const alias = column.table === null && (at !== scope || at.seesAliases) ? at.aliases.get(name) : undefined;
       if (alias !== undefined) possible.push(alias);
@@ -635,12 +647,32 @@ function merged(
 ): readonly Column[] | null {
   if (left === null || right === null) return null;
   if (names.length === 0) return [...left, ...right];
-  const isCommon = names.includes('*')
-    ? (name: string) => left.some((one) => one.name === name) && right.some((one) => one.name === name)
-    : (name: string) => names.some((one) => one.toLowerCase() === name);
+  const isOnTheRight = new Set(right.map(({ name }) => name));
+  const namesInCommon = new Set(
+    names.includes('*')
+      ? left.map(({ name }) => name).filter((name) => isOnTheRight.has(name))
+      : names.map((name) => name.toLowerCase()),
+  );
+  const isCommon = (name: string) => namesInCommon.has(name);
   const common = left.filter(({ name }) => isCommon(name));
   const others = [...left, ...right].filter(({ name }) => !isCommon(name));
   return [...common, ...others];
+}
+
+const NAMED = new WeakMap<readonly Column[], ReadonlyMap<string, readonly Column[]>>();
+
+/** Columns by their names. */
+function named(columns: readonly Column[]): ReadonlyMap<string, readonly Column[]> {
+  const known = NAMED.get(columns);
+  if (known !== undefined) return known;
+  const found = new Map<string, Column[]>();
+  for (const column of columns) {
+    const same = found.get(column.name);
+    if (same === undefined) found.set(column.name, [column]);
+    else same.push(column);
+  }
+  NAMED.set(columns, found);
+  return found;
 }
 
 function conditionsIn(references: readonly TableReference[]): Expression[] {

@@ -122,7 +122,7 @@ test('what changes a table of a real MariaDB is in the facts, wherever quotes an
     await fc.assert(
       fc.asyncProperty(fc.array(fc.constantFrom(...PIECES), { minLength: 1, maxLength: 12 }), async (pieces) => {
         const text = pieces.join('');
-        const { statements } = analyzer.analyze(text, state);
+        const { statements } = await analyzer.analyze(text, state);
         const says = statements.some(({ effects }) =>
           effects.some(
             ({ effect, object }) => effect === 'opaque' || (effect === 'insert' && object?.name === 'touch'),

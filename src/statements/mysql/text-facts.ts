@@ -1,5 +1,6 @@
 import type { CatalogueLookup } from '../catalogue.ts';
 import { opaqueText, type StatementFacts, type TextFacts } from '../facts.ts';
+import { isTooMuch, MANY_STEPS, STEPS_PER_CHARACTER, WorkBudget } from '../work-budget.ts';
 import { type AnalysisContext, analyseStatement } from './effects.ts';
 import { fingerprint } from './fingerprint.ts';
 import type { KnownFunctions } from './functions.ts';
@@ -20,9 +21,28 @@ export interface TextContext {
   readonly known?: KnownFunctions;
 }
 
-/** The facts of a text, whatever it is. Never throws; what cannot be read is opaque. */
+/** What reading a text shares with the texts in it. */
+type Reading = TextContext & { readonly budget: WorkBudget };
+
+/** The facts of a text, whatever it is; what cannot be read is opaque. Never throws. */
 export function analyseText(text: string, context: TextContext): TextFacts {
-  return readText(text, context, 0);
+  return analyseTextWithin(MANY_STEPS, text, context) ?? opaqueText(text.length, 'too complex');
+}
+
+/**
+ * The same, for a thread that others wait for.
+ *
+ * @param steps of work it may cause, besides those its length allows for
+ * @returns `null` if it was too much for the steps or the stack at hand: with more of them it may be understood
+ */
+export function analyseTextWithin(steps: number, text: string, context: TextContext): TextFacts | null {
+  const budget = new WorkBudget(steps + STEPS_PER_CHARACTER * text.length);
+  try {
+    return readText(text, { ...context, budget }, 0);
+  } catch (error) {
+    if (isTooMuch(error)) return null;
+    throw error;
+  }
 }
 
 /** Most statements of a text. */
@@ -30,7 +50,7 @@ const MOST_STATEMENTS = 256;
 /** Texts in texts: a PREPARE in a PREPARE is not understood anyway. */
 const MOST_TEXTS = 2;
 
-function readText(text: string, context: TextContext, depth: number): TextFacts {
+function readText(text: string, context: Reading, depth: number): TextFacts {
   if (context.state.oracle) return opaqueText(text.length, 'sql_mode ORACLE');
   if (depth > MOST_TEXTS) return opaqueText(text.length, 'too deep');
   const lexed = lex(text, context.server, context.state);
@@ -42,11 +62,11 @@ class TextReader {
   readonly #text: string;
   readonly #tokens: readonly Token[];
   readonly #hints: readonly Hint[];
-  #context: TextContext;
+  #context: Reading;
   readonly #depth: number;
   readonly #reader: TokenReader;
 
-  constructor(text: string, tokens: readonly Token[], hints: readonly Hint[], context: TextContext, depth: number) {
+  constructor(text: string, tokens: readonly Token[], hints: readonly Hint[], context: Reading, depth: number) {
     this.#text = text;
     this.#tokens = tokens;
     this.#hints = hints;
@@ -99,8 +119,6 @@ class TextReader {
       };
     } catch (error) {
       if (error instanceof NotUnderstood) return this.#opaque(start, `unparsed: ${error.message}`);
-      // A tree deeper than our own stack.
-      if (error instanceof RangeError) return this.#opaque(start, 'too deep');
       throw error;
     }
   }
@@ -114,10 +132,11 @@ class TextReader {
   }
 
   #analysis(): AnalysisContext {
-    const { catalogue, state, known = null } = this.#context;
+    const { catalogue, state, known = null, budget } = this.#context;
     return {
       catalogue,
       known,
+      budget,
       foldsNames: this.#context.server.foldsNames || catalogue?.data.foldsNames === true,
       isMaria: this.#context.server.flavour === 'mariadb',
       database: state.database,
@@ -134,7 +153,8 @@ class TextReader {
 }
 
 /** The statements of stored text: a view's definition, a trigger's body. `null` if it is not understood. */
-function parseOnly(text: string, context: TextContext): readonly Statement[] | null {
+function parseOnly(text: string, context: Reading): readonly Statement[] | null {
+  context.budget.spend(STEPS_PER_CHARACTER * text.length);
   const lexed = lex(text, context.server, context.state);
   if (lexed.outcome === 'rejected') return null;
   const reader = new TokenReader(lexed.tokens, context.server, context.state);

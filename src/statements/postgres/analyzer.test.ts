@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import type { TextFacts } from '../facts.ts';
+import { FEW_STEPS } from '../work-budget.ts';
 import { PostgresAnalyzer } from './analyzer.ts';
 import { textWithoutLiterals } from './literals.ts';
 import { Names } from './names.ts';
@@ -62,7 +63,8 @@ test('a text that cannot be read is one opaque statement that says why', async (
   assert.equal(whyOpaque(atOnce('SELEC 1')), 'unparsed: syntax error at or near "SELEC"');
   assert.equal(whyOpaque(atOnce("SELECT 'a")), 'unparsed: unterminated quoted string at or near "\'a"');
   assert.equal(whyOpaque(atOnce(`SELECT ${'('.repeat(300)}1${')'.repeat(300)}`)), 'too deep');
-  assert.equal(whyOpaque(atOnce(`SELECT '${'x'.repeat(256 * 1024)}'`)), 'too large');
+  assert.equal(whyOpaque(atOnce(`SELECT '${'x'.repeat(16 * 1024 * 1024)}'`)), 'too large');
+  assert.equal(whyOpaque(await analyzer.analyze(`SELECT '${'x'.repeat(1024 * 1024)}'`, ON)), 'too large');
   assert.equal(whyOpaque(atOnce('SELECT 1\0; DELETE FROM t')), 'invalid encoding');
   assert.equal(whyOpaque(atOnce('SELECT \ud800')), 'invalid encoding');
   assert.equal(
@@ -120,7 +122,7 @@ test('facts that depend on a literal are not given to a text with another', () =
   ]) {
     const key = textWithoutLiterals(text);
     assert.notEqual(key, null, text);
-    assert.equal(analyseText(names, text).literalsAreFree, false, text);
+    assert.equal(analyseText(names, text, FEW_STEPS).literalsAreFree, false, text);
   }
   assert.equal(atOnce("SELECT nextval('a')").statements[0]!.effects[1]!.object?.name, 'a');
   assert.equal(atOnce("SELECT nextval('b')").statements[0]!.effects[1]!.object?.name, 'b');
@@ -247,7 +249,7 @@ test('facts of a text with known form are those a full parse of it gives', () =>
         for (const filling of fillings) {
           let next = 0;
           const text = template.replace(/\?/g, () => filling[next++ % filling.length]!);
-          assert.deepEqual(atOnce(text), analyseText(names, text).facts, text);
+          assert.deepEqual(atOnce(text), analyseText(names, text, FEW_STEPS).facts, text);
         }
       },
     ),

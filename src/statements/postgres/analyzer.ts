@@ -1,9 +1,10 @@
 import type { CatalogueLookup, NameContext } from '../catalogue.ts';
 import { type LexingState, opaqueText, type TextFacts } from '../facts.ts';
+import { LongTexts } from '../long-texts.ts';
+import { FEW_STEPS } from '../work-budget.ts';
 import { type CacheStats, FactsCache } from './facts-cache.ts';
 import type { KnownNames } from './functions.ts';
 import { textWithoutLiterals } from './literals.ts';
-import { LongTexts } from './long-texts.ts';
 import { Names, Readings } from './names.ts';
 import { PostgresParser } from './parser.ts';
 import { analyseText } from './text-facts.ts';
@@ -11,7 +12,9 @@ import { analyseText } from './text-facts.ts';
 /** UTF-8 bytes of a text that is analysed on the calling thread. */
 const SHORT_TEXT = 8 * 1024;
 /** UTF-8 bytes of a text that is analysed at all. */
-const LONGEST_TEXT = 256 * 1024;
+const LONGEST_TEXT = 16 * 1024 * 1024;
+/** UTF-16 code units of a text whose facts are kept. */
+const LONGEST_KEPT = 256 * 1024;
 
 export interface AnalyzerOptions {
   /** Most texts and patterns kept; default 10,000. */
@@ -44,7 +47,7 @@ interface Context {
 export class PostgresAnalyzer {
   readonly #parser: PostgresParser;
   readonly #known: KnownNames | null;
-  readonly #longTexts: LongTexts;
+  readonly #longTexts: LongTexts<readonly string[]>;
   readonly #cache: FactsCache;
   readonly #readings = new WeakMap<CatalogueLookup, Readings>();
   /** By the object, which sessions share, and by what is in it. */
@@ -55,7 +58,7 @@ export class PostgresAnalyzer {
   private constructor(parser: PostgresParser, options: AnalyzerOptions) {
     this.#parser = parser;
     this.#known = options.known ?? null;
-    this.#longTexts = new LongTexts(this.#known);
+    this.#longTexts = new LongTexts(new URL('./long-text-thread.ts', import.meta.url), this.#known);
     this.#cache = new FactsCache(options.cacheEntries ?? 10_000, options.cacheBytes ?? 32 * 1024 * 1024);
   }
 
@@ -64,8 +67,8 @@ export class PostgresAnalyzer {
   }
 
   /**
-   * The facts of one Query or Parse text. At once if the text was seen before or is short, otherwise a promise. Never
-   * throws and never rejects: a text that cannot be read is one opaque statement, whose effect says why in `via`.
+   * The facts of one Query or Parse text. At once if the text was seen before, or is short and no work, otherwise a promise.
+   * Never throws and never rejects: a text that cannot be read is one opaque statement, whose effect says why in `via`.
    *
    * Facts are kept for each text, catalogue version and search path. A session that passes the same `names` object each
    * time saves the look-up of the latter two. Without a catalogue, what needs one counts as the wider or the unknown.
@@ -77,6 +80,7 @@ export class PostgresAnalyzer {
     }
     const context = this.#contextOf.get(names) ?? this.#contextFor(names);
     const { prefix } = context;
+    if (text.length > LONGEST_KEPT) return this.#analyseLong(text, context);
     const known = this.#cache.byText(prefix + text);
     if (known !== undefined) return known;
     // A key means printable ASCII throughout, so the questions after it need no asking.
@@ -84,18 +88,23 @@ export class PostgresAnalyzer {
     const key = form === null ? null : prefix + form;
     const similar = this.#cache.byPattern(key, prefix + text, text.length);
     if (similar !== undefined) return similar;
-    const bytes = Buffer.byteLength(text);
-    if (bytes > LONGEST_TEXT) return opaqueText(text.length, 'too large');
     if (!text.isWellFormed() || text.includes('\0')) return opaqueText(text.length, 'invalid encoding');
-    if (bytes > SHORT_TEXT) {
-      return this.#longTexts.analyse(text, context.context).then((facts) => {
-        if (!wasNotRead(facts)) this.#cache.add(prefix + text, null, facts, text.length);
-        return facts;
-      });
-    }
-    const { facts, literalsAreFree } = analyseText(context.names, text);
+    if (Buffer.byteLength(text) > SHORT_TEXT) return this.#analyseLong(text, context);
+    const { facts, literalsAreFree, isTooMuch } = analyseText(context.names, text, FEW_STEPS);
+    if (isTooMuch) return this.#analyseLong(text, context);
     if (!wasNotRead(facts)) this.#cache.add(prefix + text, literalsAreFree ? key : null, facts, text.length);
     return facts;
+  }
+
+  /** In the other thread. */
+  #analyseLong(text: string, { prefix, context }: Context): TextFacts | Promise<TextFacts> {
+    if (Buffer.byteLength(text) > LONGEST_TEXT) return opaqueText(text.length, 'too large');
+    if (!text.isWellFormed() || text.includes('\0')) return opaqueText(text.length, 'invalid encoding');
+    const { catalogue, searchPath } = context;
+    return this.#longTexts.analyse(text, searchPath, catalogue).then((facts) => {
+      if (!wasNotRead(facts) && text.length <= LONGEST_KEPT) this.#cache.add(prefix + text, null, facts, text.length);
+      return facts;
+    });
   }
 
   #contextFor(names: NameContext): Context {

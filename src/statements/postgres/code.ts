@@ -1,5 +1,6 @@
 import type { CatalogueExpression, CatalogueFunction, CatalogueTrigger } from '../catalogue.ts';
 import type { ColumnUse, Effect, Lineage } from '../facts.ts';
+import { isTooMuch, TooComplex } from '../work-budget.ts';
 import { type EffectWalk, isQuery } from './effects.ts';
 import { computedFrom, NONE } from './lineage.ts';
 import type { Names } from './names.ts';
@@ -58,10 +59,15 @@ function once(
   try {
     if (readings.codeDepth > MOST_NESTED) inner.opaque('code within code');
     else found = read(inner);
-  } catch {
+  } catch (error) {
+    if (isTooMuch(error)) {
+      readings.code.delete(key);
+      throw error;
+    }
     inner.opaque('unread code');
+  } finally {
+    readings.codeDepth -= 1;
   }
-  readings.codeDepth -= 1;
   const reading: CodeReading = { effects: inner.effects(), uses: inner.uses(), result: NONE, rows: null, ...found };
   if (readings.codeWasCut && readings.codeDepth > 0) readings.code.delete(key);
   else readings.code.set(key, reading);
@@ -273,7 +279,9 @@ function sqlStatements(walk: EffectWalk, header: string, body: string): readonly
     const [type, created] = only(walk.parse(`${header}${body}`));
     return type !== 'CreateFunctionStmt' ? null : flattened(created.sql_body);
   }
+  walk.step(body.length);
   const parsed = walk.names.parser.parse(body);
+  if (parsed.outcome === 'failed') throw new TooComplex('parser failed');
   return parsed.outcome === 'parsed' ? parsed.statements.map(({ stmt }) => stmt) : null;
 }
 
@@ -318,6 +326,7 @@ function readPlpgsqlFunction(walk: EffectWalk, called: CatalogueFunction, signat
   let tag = '$code$';
   while (body.includes(tag)) tag = `$${tag.slice(1, -1)}_$`;
   const header = kind === 'procedure' ? `PROCEDURE f(${signature})` : `FUNCTION f(${signature}) RETURNS ${returns}`;
+  walk.step(body.length);
   const tree = walk.names.parser.parsePlpgsql(`CREATE ${header} LANGUAGE plpgsql AS ${tag}${body}${tag}`);
   if (tree === null) {
     walk.opaque(`unread function ${name}`);

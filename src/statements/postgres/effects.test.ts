@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import type { Effect, StatementFacts } from '../facts.ts';
+import { FEW_STEPS } from '../work-budget.ts';
 import { Names } from './names.ts';
 import { PostgresParser } from './parser.ts';
 import { analyseText } from './text-facts.ts';
@@ -14,7 +15,7 @@ before(async () => {
 });
 
 function factsOf(text: string): StatementFacts {
-  const { statements } = analyseText(names, text).facts;
+  const { statements } = analyseText(names, text, FEW_STEPS).facts;
   assert.equal(statements.length, 1, text);
   return statements[0]!;
 }

@@ -12,6 +12,7 @@ import type {
   Predicate,
   StatementFacts,
 } from '../facts.ts';
+import { MOST_EFFECTS, MOST_LINEAGE, TooComplex, type WorkBudget } from '../work-budget.ts';
 import { deleteFrom, insert, merge, update } from './changes.ts';
 import { type CodeReading, functionCode } from './code.ts';
 import { isSafeEncoding } from './encodings.ts';
@@ -47,10 +48,16 @@ export interface AnalysedStatement {
 /**
  * Analyses the tree of one statement (`RawStmt.stmt`). `start` and `end` are passed through.
  *
- * @throws {TooComplex} if reading it takes more steps than a statement of its length may
+ * @throws {TooComplex} if reading it takes more steps than are left
  */
-export function analyseStatement(statement: TreeNode, start: number, end: number, names: Names): AnalysedStatement {
-  const walk = new EffectWalk(names, FEWEST_STEPS + 8 * (end - start));
+export function analyseStatement(
+  statement: TreeNode,
+  start: number,
+  end: number,
+  names: Names,
+  budget: WorkBudget,
+): AnalysedStatement {
+  const walk = new EffectWalk(names, budget);
   const found = walk.statement(statement);
   return {
     facts: {
@@ -71,12 +78,6 @@ function declared(name: string, statement: TreeNode, found: Found): NameChange {
   const inner = { kind, ...found, nameChange: null, fingerprint: fingerprint(statement), start: 0, end: 0 };
   return { op: 'declare', name, inner };
 }
-
-/** Nodes a statement may be read in, besides those its length allows for: views and recursion read some more than once. */
-const FEWEST_STEPS = 100_000;
-
-/** A statement that means more work than its length shows. */
-export class TooComplex extends Error {}
 
 /** What surrounds a node. */
 export interface Place {
@@ -139,11 +140,11 @@ export class EffectWalk {
   #effects = new Map<string, Effect>();
   #uses: Map<string, ColumnUse> | null = new Map();
   #done = new Set<string>();
-  #stepsLeft: number;
+  readonly #budget: WorkBudget;
 
-  constructor(names: Names, steps: number) {
+  constructor(names: Names, budget: WorkBudget) {
     this.names = names;
-    this.#stepsLeft = steps;
+    this.#budget = budget;
   }
 
   /** Reads a whole statement. */
@@ -162,8 +163,8 @@ export class EffectWalk {
       ...(this.copyOut === null ? {} : { copyOut: this.copyOut }),
       changesLexing: this.changesLexing,
       refuses: this.refuses,
-      ...(this.outputs === null || this.hasRowsOfRules ? {} : { outputs: this.outputs }),
-      ...(this.#uses === null ? {} : { uses: [...this.#uses.values()] }),
+      ...(this.outputs === null || this.hasRowsOfRules || !canBeHeld(this.outputs) ? {} : { outputs: this.outputs }),
+      ...(this.#uses === null || this.#uses.size > MOST_LINEAGE ? {} : { uses: [...this.#uses.values()] }),
     };
   }
 
@@ -178,13 +179,12 @@ export class EffectWalk {
 
   /** For text the catalogue holds: what it does is read apart from what the statement does. */
   another(names: Names): EffectWalk {
-    return new EffectWalk(names, FEWEST_STEPS);
+    return new EffectWalk(names, this.#budget);
   }
 
   /** @throws {TooComplex} */
   step(steps = 1): void {
-    this.#stepsLeft -= steps;
-    if (this.#stepsLeft < 0) throw new TooComplex('too complex');
+    this.#budget.spend(steps);
   }
 
   /** True the first time it is asked with a key. */
@@ -210,6 +210,7 @@ export class EffectWalk {
     const key = `${effect}\0${predicate}\0${via}\0${name}\0${value ?? ''}`;
     const known = this.#effects.get(key);
     if (known === undefined) {
+      if (this.#effects.size >= MOST_EFFECTS) throw new TooComplex('too many effects');
       this.#effects.set(key, added);
     } else if (known.columns !== undefined) {
       const { columns, ...rest } = known;
@@ -250,6 +251,7 @@ export class EffectWalk {
   use(lineage: Lineage, use: ColumnUse['use'], joinedWith?: readonly ColumnName[]): void {
     if (lineage.from === 'unknown') this.#uses = null;
     if (this.#uses === null) return;
+    this.step(lineage.columns.length);
     for (const column of lineage.columns) {
       const [other] = joinedWith ?? [];
       const key = `${use}\0${column.schema}\0${column.relation}\0${column.column}\0${other?.schema}\0${other?.relation}\0${other?.column}`;
@@ -387,7 +389,10 @@ export class EffectWalk {
 
   /** The tree of one statement of the catalogue's; `null` if it cannot be read. */
   parse(sql: string): TreeNode | null {
+    this.step(sql.length);
     const parsed = this.names.parser.parse(sql);
+    // Far down a stack it has no room. That says nothing of the text.
+    if (parsed.outcome === 'failed') throw new TooComplex('parser failed');
     if (parsed.outcome !== 'parsed' || parsed.statements.length !== 1) return null;
     return parsed.statements[0]!.stmt;
   }
@@ -487,7 +492,7 @@ export class EffectWalk {
       return;
     }
     // Planning does not run the statement, but it reads the relations' statistics and evaluates stable functions.
-    const inner = new EffectWalk(this.names, this.#stepsLeft);
+    const inner = this.another(this.names);
     inner.node(body.query, { ...place, via: place.via ?? 'explain' });
     for (const one of inner.effects()) {
       const { also } = one;
@@ -509,7 +514,7 @@ export class EffectWalk {
     const name = text(body.name);
     const query = body.query as TreeNode;
     this.add('prepare', { kind: 'other', schema: null, name }, place);
-    const inner = new EffectWalk(this.names, this.#stepsLeft);
+    const inner = this.another(this.names);
     const found = inner.statement(query);
     this.nameChange = {
       op: 'prepare',
@@ -538,6 +543,13 @@ export class EffectWalk {
     this.refuses ??= inner.refuses;
     this.literalsAreFree &&= inner.literalsAreFree;
   }
+}
+
+/** False for results that are computed from so much that every rule would take its time over them. */
+function canBeHeld(outputs: readonly OutputColumn[]): boolean {
+  let columns = 0;
+  for (const output of outputs) columns += output.columns.length;
+  return columns <= MOST_LINEAGE;
 }
 
 const UNKNOWN: Lineage = { from: 'unknown', columns: [] };

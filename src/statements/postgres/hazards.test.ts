@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
+import { FEW_STEPS } from '../work-budget.ts';
 import { PostgresAnalyzer } from './analyzer.ts';
 import { Names, Readings } from './names.ts';
 import { tooDeep } from './nesting.ts';
@@ -100,7 +101,7 @@ before(async () => {
   names = new Names(new Readings(LIBRARY.catalogue!), LIBRARY.searchPath, FEW_NAMES, parser);
   analyzer = await PostgresAnalyzer.create();
   // A process that has run for a while: V8 has optimised the parser, which changes how much stack it takes.
-  for (const [, text] of grown(200)) for (let i = 0; i < 20; i += 1) analyseText(names, text);
+  for (const [, text] of grown(200)) for (let i = 0; i < 20; i += 1) analyseText(names, text, FEW_STEPS);
 });
 
 after(() => analyzer.close());
@@ -122,10 +123,10 @@ function quickest(work: () => void): number {
 for (const [name, text] of grown(8 * 1024)) {
   test(`8 KB of ${name} neither trap the parser nor hold the thread for 50 ms`, () => {
     const instances = parser.instances;
-    const milliseconds = quickest(() => analyseText(names, text));
+    const milliseconds = quickest(() => analyseText(names, text, FEW_STEPS));
     assert.equal(parser.instances, instances, 'the parser trapped');
     assert.ok(milliseconds < 50, `${milliseconds} ms`);
-    assert.equal(analyseText(names, 'SELECT 1').facts.statements[0]?.kind, 'SELECT');
+    assert.equal(analyseText(names, 'SELECT 1', FEW_STEPS).facts.statements[0]?.kind, 'SELECT');
   });
 }
 
@@ -171,7 +172,7 @@ test('whatever constructs are nested in whatever others, what passes the bounds 
         text = next;
       }
       const instances = parser.instances;
-      const { facts } = analyseText(names, `select ${text}`);
+      const { facts } = analyseText(names, `select ${text}`, FEW_STEPS);
       assert.equal(parser.instances, instances, 'the parser trapped');
       assert.notEqual(facts.statements[0]?.effects[0]?.via, 'too deep', 'our own walk ran out of stack');
     }),

@@ -118,6 +118,7 @@ function setOperation(walk: EffectWalk, body: TreeNode, place: Place): Shape {
   walk.magnitude = Math.max(magnitude, walk.magnitude);
   // Only UNION ALL compares nothing.
   if (body.op !== 'SETOP_UNION' || body.all !== true) for (const arm of [left, right]) compares(walk, arm);
+  for (const { lineage } of left.columns) walk.step(1 + lineage.columns.length);
   const shape = united(left, right);
   ordering(walk, body, shape, levelIn(place));
   return shape;
@@ -497,6 +498,7 @@ function mergedColumns(
     walk.use(everything, 'condition');
     return { shape: new Shape([], { from: 'unknown', columns: everything.columns }), common: [] };
   }
+  for (const source of sides.flat()) walk.step(4 * source.shape.columns.length);
   const shared = common.map((name): Column => {
     const [left, right] = sides.map((side) => resolveColumn({ columns: [...side], named: [], outer: null }, name));
     walk.joins(left!.lineage, right!.lineage);
@@ -518,8 +520,6 @@ function mergedColumns(
     ),
   );
   const rests = sides.flat().flatMap((source) => source.shape.rest ?? []);
-  // A chain of such joins makes the columns of all before it anew at each step.
-  walk.step(2 * others.length);
   return { shape: new Shape([...shared, ...others], rests.length === 0 ? null : computedFrom(rests)), common: shared };
 }
 

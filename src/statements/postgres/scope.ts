@@ -183,11 +183,13 @@ export function resolveColumn(scope: Scope | null, name: string): Reference {
   let levels = 0;
   for (let at = scope; at !== null && listed === null; at = at.outer) {
     levels += 1;
+    const all: Reference[] = [];
     for (const source of at.columns) {
       const found = source.shape.column(name);
-      // Twice in one query is an error of the server's, unless this is not the server's catalogue any more.
-      if (found !== undefined) listed = listed === null ? exact(source, found) : either([listed, exact(source, found)]);
+      if (found !== undefined) all.push(exact(source, found));
     }
+    // Twice in one query is an error of the server's, unless this is not the server's catalogue any more.
+    if (all.length > 0) listed = all.length === 1 ? all[0]! : either(all);
     if (listed !== null) break;
     for (const source of at.columns) {
       const system = systemColumn(source, name);

@@ -1,6 +1,8 @@
 import { opaqueText, type StatementFacts, type TextFacts } from '../facts.ts';
+import { isTooMuch, STEPS_PER_CHARACTER, TooComplex, WorkBudget } from '../work-budget.ts';
 import { withoutCommentsInStrings } from './continued-strings.ts';
-import { analyseStatement, TooComplex } from './effects.ts';
+import { analyseStatement } from './effects.ts';
+import { withoutLikeRows } from './literal-rows.ts';
 import type { Names } from './names.ts';
 import { tooDeep } from './nesting.ts';
 import { changesSearchPath } from './search-path.ts';
@@ -9,14 +11,28 @@ export interface AnalysedText {
   readonly facts: TextFacts;
   /** True if other literals in the same places would give the same facts. */
   readonly literalsAreFree: boolean;
+  /** True if it was too much for the steps or the stack at hand: with more of them it may be understood. */
+  readonly isTooMuch: boolean;
 }
 
 /** Statements whose literals are only values. Elsewhere a literal is often a name, an option or code. */
 const LITERALS_ARE_VALUES = new Set(['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt']);
 
-/** Parses and analyses a text, whatever it is. Never throws; what cannot be read is opaque. */
-export function analyseText(namesBefore: Names, text: string): AnalysedText {
-  if (tooDeep(text)) return opaque(text, 'too deep');
+/** UTF-16 code units of a text that is shortened before it is parsed, if it can be. */
+const LONG_TEXT = 8 * 1024;
+/** UTF-16 code units of what is parsed. */
+const LONGEST_PARSED = 1024 * 1024;
+
+/**
+ * Parses and analyses a text, whatever it is. Never throws; what cannot be read is opaque.
+ *
+ * @param steps of work it may cause, besides those its length allows for
+ */
+export function analyseText(namesBefore: Names, whole: string, steps: number): AnalysedText {
+  const shortened = whole.length > LONG_TEXT ? withoutLikeRows(whole) : null;
+  const text = shortened?.text ?? whole;
+  if (text.length > LONGEST_PARSED) return opaque(whole, 'too large');
+  if (tooDeep(text)) return opaque(whole, 'too deep');
   let parsed = namesBefore.parser.parse(text);
   if (parsed.outcome === 'rejected') {
     // As long as the text itself, so that places in it are the same.
@@ -24,30 +40,35 @@ export function analyseText(namesBefore: Names, text: string): AnalysedText {
     const again = joined === null ? parsed : namesBefore.parser.parse(joined);
     if (again.outcome !== 'rejected') parsed = again;
   }
-  if (parsed.outcome === 'failed') return opaque(text, 'parser failed');
-  if (parsed.outcome === 'rejected') return opaque(text, `unparsed: ${parsed.message}`);
+  if (parsed.outcome === 'failed') return opaque(whole, 'parser failed');
+  if (parsed.outcome === 'rejected') return opaque(whole, `unparsed: ${parsed.message}`);
   try {
     const places = new Places(text);
+    const placeAt = (bytes: number) => {
+      const at = places.at(bytes);
+      return shortened !== null && at >= shortened.rowsEnd ? at + shortened.removed : at;
+    };
     const statements: StatementFacts[] = [];
+    const budget = new WorkBudget(steps + STEPS_PER_CHARACTER * text.length);
     let literalsAreFree = parsed.statements.length === 1;
     let names = namesBefore;
     for (const { stmt, stmt_location: location = 0, stmt_len: bytes = 0 } of parsed.statements) {
-      const start = places.at(location);
-      const analysed = analyseStatement(stmt, start, bytes === 0 ? text.length : places.at(location + bytes), names);
+      const start = placeAt(location);
+      const end = bytes === 0 ? whole.length : placeAt(location + bytes);
+      const analysed = analyseStatement(stmt, start, end, names, budget);
       statements.push(analysed.facts);
       if (changesSearchPath(analysed.facts)) names = names.withoutPath();
       for (const type in stmt) literalsAreFree &&= analysed.literalsAreFree && LITERALS_ARE_VALUES.has(type);
     }
-    return { facts: { statements }, literalsAreFree };
+    return { facts: { statements }, literalsAreFree, isTooMuch: false };
   } catch (error) {
-    if (error instanceof TooComplex) return opaque(text, 'too complex');
-    // A tree deeper than our own stack. The text was read, but nothing is known about it.
-    return opaque(text, 'too deep');
+    // The text was read, but nothing is known about it.
+    return { ...opaque(whole, error instanceof TooComplex ? 'too complex' : 'too deep'), isTooMuch: isTooMuch(error) };
   }
 }
 
 function opaque(text: string, why: string): AnalysedText {
-  return { facts: opaqueText(text.length, why), literalsAreFree: false };
+  return { facts: opaqueText(text.length, why), literalsAreFree: false, isTooMuch: false };
 }
 
 /** From byte places in UTF-8, ascending, to places in the string. */

@@ -104,11 +104,13 @@ export function readView(walk: EffectWalk, view: CatalogueRelation): ViewReading
   // Views cannot be made of themselves; a catalogue that says so is not the server's.
   if (known !== undefined) return known ?? NOT_READ;
   readings.views.set(view, null);
-  let reading: ViewReading | null = null;
+  let reading: ViewReading | null;
   try {
     reading = readDefinition(walk, view.definition);
-  } catch {
-    // Too complex, or deeper than our own stack.
+  } catch (error) {
+    // What is known of it now is not all: the next statement, or another thread, reads it anew.
+    readings.views.delete(view);
+    throw error;
   }
   reading ??= {
     ...NOT_READ,
