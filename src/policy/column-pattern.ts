@@ -67,6 +67,10 @@ export function mayBeColumn(
   relation: string,
   name: string,
 ): boolean {
-  // Most columns have another name, and that is told at once.
-  return (name === SOME || column.matches(name)) && matchesName(table, relation, schema, true);
+  return matchesName(table, relation, schema, true) && (name === SOME || column.matches(name));
+}
+
+/** Whether a pattern is about columns of this name. */
+export function isNamed({ column }: ColumnPattern, name: string): boolean {
+  return name === SOME || column.matches(name);
 }

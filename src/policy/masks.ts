@@ -1,10 +1,17 @@
 import { compilePattern, Detector } from '../masking/detectors.ts';
 import { type JsonPath, parseJsonPath } from '../masking/json-paths.ts';
 import { type Masker, REDACTED } from '../masking/masker.ts';
-import { type ColumnName, type ColumnUse, EFFECT_CLASSES, type Effect, type EffectName } from '../statements/facts.ts';
+import {
+  type ColumnName,
+  type ColumnUse,
+  EFFECT_CLASSES,
+  type Effect,
+  type EffectName,
+  type ObjectName,
+} from '../statements/facts.ts';
 import { TELLS_NO_STORED_VALUES } from '../statements/postgres/functions.ts';
 import { DEFAULT_APPROVAL } from './approval.ts';
-import { areColumns, type ColumnPattern, compileColumnPattern, mayBeColumn } from './column-pattern.ts';
+import { areColumns, type ColumnPattern, compileColumnPattern, isNamed, mayBeColumn } from './column-pattern.ts';
 import type { CompiledRule } from './compiled-rule.ts';
 import { type CompiledCondition, compileWhen, compileWho, type DecidableFacts, type Subject } from './condition.ts';
 import type { Moment } from './moment.ts';
@@ -180,8 +187,7 @@ export function maskAsRules(source: MaskSource, shadow: boolean): CompiledRule[]
   const refusing = rule(
     'deny',
     (effect, facts) =>
-      mayEscape(patterns, effect, facts) ||
-      (USING.has(effect.effect) && !isOfCatalogue(effect) && isRefusedUse(facts)),
+      mayEscape(patterns, effect, facts) || (USING.has(effect.effect) && !isOfCatalogue(effect) && isRefusedUse(facts)),
     `${columnsInWords(source.columns)} in the select list only, where values are masked: in no condition, order, group or copy.`,
   );
   if (copies !== 'hold') return [refusing];
@@ -319,12 +325,29 @@ export function mayBe(
   { schema, relation, column }: ColumnName,
   effects: readonly Effect[],
 ): boolean {
-  if (patterns.some((pattern) => mayBeColumn(pattern, schema, relation, column))) return true;
-  return effects.some(
-    ({ object, also = [] }) =>
-      also.length > 0 &&
-      object!.name === relation &&
-      object!.schema === schema &&
-      also.some((other) => patterns.some((pattern) => mayBeColumn(pattern, other.schema, other.name, column))),
-  );
+  for (const pattern of patterns) {
+    // Most columns have a name of which no pattern is.
+    if (!isNamed(pattern, column)) continue;
+    if (mayBeColumn(pattern, schema, relation, column)) return true;
+    const others = othersOf(effects).get(`${schema}\0${relation}`);
+    if (others?.some((other) => mayBeColumn(pattern, other.schema, other.name, column)) === true) return true;
+  }
+  return false;
+}
+
+const OTHERS = new WeakMap<readonly Effect[], ReadonlyMap<string, readonly ObjectName[]>>();
+
+/** The relations whose rows are touched under the name of another, by that. */
+function othersOf(effects: readonly Effect[]): ReadonlyMap<string, readonly ObjectName[]> {
+  const known = OTHERS.get(effects);
+  if (known !== undefined) return known;
+  const found = new Map<string, readonly ObjectName[]>();
+  for (const { object, also } of effects) {
+    if (object === null || also === undefined) continue;
+    const key = `${object.schema}\0${object.name}`;
+    const before = found.get(key);
+    found.set(key, before === undefined || before === also ? also : [...before, ...also]);
+  }
+  OTHERS.set(effects, found);
+  return found;
 }

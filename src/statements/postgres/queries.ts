@@ -433,6 +433,10 @@ function join(
   const right = fromItem(walk, body.rarg, level);
   const restricts = restricted(text(body.jointype), left, right);
   const sides = [scope.columns.slice(columnsFrom, middle), scope.columns.slice(middle)] as const;
+  if (body.isNatural === true || body.usingClause !== undefined) {
+    // All columns of both sides are made anew.
+    for (const source of sides.flat()) walk.step(8 * source.shape.columns.length);
+  }
   const common = body.isNatural === true ? commonNames(sides) : nameParts(body.usingClause);
   if (body.quals !== undefined) {
     // The condition of a join sees its own sides only (and, from inside LATERAL, what is outside).
@@ -498,7 +502,6 @@ function mergedColumns(
     walk.use(everything, 'condition');
     return { shape: new Shape([], { from: 'unknown', columns: everything.columns }), common: [] };
   }
-  for (const source of sides.flat()) walk.step(4 * source.shape.columns.length);
   const shared = common.map((name): Column => {
     const [left, right] = sides.map((side) => resolveColumn({ columns: [...side], named: [], outer: null }, name));
     walk.joins(left!.lineage, right!.lineage);
