@@ -47,6 +47,13 @@ export const TYPE = {
   tstzrange: 3910,
   daterange: 3912,
   int8range: 3926,
+  tsvector: 3614,
+  int4multirange: 4451,
+  nummultirange: 4532,
+  tsmultirange: 4533,
+  tstzmultirange: 4534,
+  datemultirange: 4535,
+  int8multirange: 4536,
 } as const;
 
 /** Array types by identifier, with the type of their elements. */
@@ -448,8 +455,12 @@ export function mapArrayText(text: string, replace: (element: string | null) => 
     if (at === 0) throw invalid('array');
     out = text.slice(0, at);
   }
+  let depth = 0;
   while (at < text.length) {
     const character = text[at]!;
+    if (character === '{') depth++;
+    else if (depth === 0) throw invalid('array');
+    else if (character === '}') depth--;
     if (character === '{' || character === '}' || character === ',') {
       out += character;
       at++;
@@ -473,6 +484,7 @@ export function mapArrayText(text: string, replace: (element: string | null) => 
     const replaced = replace(element);
     out += replaced === null ? 'NULL' : quoted(replaced);
   }
+  if (depth > 0 || out === '') throw invalid('array');
   return out;
 }
 

@@ -15,7 +15,7 @@ export interface ValueForm {
   readonly isText: boolean;
   /** Most characters of a text; infinite where that is not known. */
   readonly most: number;
-  /** Of an integer type; `null` for others, and where it is as good as the smallest one's. */
+  /** The largest number there can be; `null` where that is not known, or a pseudonym of the kind always fits. */
   readonly largest: bigint | null;
   /** The text of a value; `null` if it cannot be read. May throw a RangeError for what is no value. */
   read(bytes: Buffer): string | null;
@@ -62,7 +62,7 @@ function maskCell(masker: Masker, form: ValueForm, isDerived: boolean): Cell {
 
 /** What the text of a value becomes. */
 export function computedText(masker: Masker, { kind, largest }: ValueForm, text: string): string | null {
-  if (masker.kind === 'hash' && kind === 'integer' && largest !== null)
+  if (masker.kind === 'hash' && (kind === 'integer' || kind === 'decimal') && largest !== null)
     return integerPseudonym(masker.key!, text, largest);
   return maskedText(masker, kind, text);
 }

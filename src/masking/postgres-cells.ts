@@ -49,6 +49,19 @@ const NEUTRAL: ReadonlyMap<number, readonly [string, string]> = new Map([
   [TYPE.cidr, ['0.0.0.0/32', '0220010400000000']],
   [TYPE.macaddr, ['00:00:00:00:00:00', '000000000000']],
   [TYPE.macaddr8, ['00:00:00:00:00:00:00:00', '0000000000000000']],
+  [TYPE.interval, ['00:00:00', '00000000000000000000000000000000']],
+  [TYPE.timetz, ['00:00:00+00', '000000000000000000000000']],
+  [TYPE.money, ['0.00', '0000000000000000']],
+  [TYPE.varbit, ['', '00000000']],
+  [TYPE.tsvector, ['', '00000000']],
+  ...[
+    TYPE.int4multirange,
+    TYPE.int8multirange,
+    TYPE.nummultirange,
+    TYPE.tsmultirange,
+    TYPE.tstzmultirange,
+    TYPE.datemultirange,
+  ].map((type): [number, readonly [string, string]] => [type, ['{}', '00000000']]),
   ...[TYPE.int4range, TYPE.int8range, TYPE.numrange, TYPE.tsrange, TYPE.tstzrange, TYPE.daterange].map(
     (type): [number, readonly [string, string]] => [type, ['empty', '01']],
   ),
@@ -105,9 +118,9 @@ function formOf(form: ColumnForm): ValueForm {
   return {
     kind: kindOf(form),
     holds: NUMBERS.has(type) ? 'number' : HOLDS_NO_TEXT.has(element) ? 'nothing' : 'text',
-    isText: type !== TYPE.char && (!isBinary || !NUMBERS.has(type)),
+    isText: type !== TYPE.char && type !== TYPE.xml && (!isBinary || !NUMBERS.has(type)),
     most: mostCharacters(form),
-    largest: LARGEST_OF.get(type) ?? null,
+    largest: type === TYPE.numeric ? largestNumeric(form) : (LARGEST_OF.get(type) ?? null),
     read(bytes) {
       if (!isUtf8 && !isAscii(bytes)) return null;
       return isBinary ? textOfBinary(type, bytes) : bytes.toString('utf8');
@@ -167,6 +180,12 @@ function fitted(text: string | null, { type, modifier }: ColumnForm): string | n
       return Buffer.byteLength(text) < 64 ? text : null;
     case TYPE.char:
       return text.length > 1 ? '*' : text;
+    case TYPE.xml:
+      return /[<&]/.test(text) ? null : text;
+    case TYPE.numeric: {
+      const digits = digitsBeforePoint(modifier);
+      return digits === null || text.replace(/^-?0*|\..*$/g, '').length <= digits ? text : null;
+    }
     case TYPE.timestamptz:
       return /[+-]\d\d(:\d\d)*( BC)?$/.test(text) ? text : `${text}+00`;
     default:
@@ -175,6 +194,19 @@ function fitted(text: string | null, { type, modifier }: ColumnForm): string | n
 }
 
 /** Of a text; a padded type has exactly so many, so that nothing fits as it is. */
+/** Digits a numeric has before its point, of its precision and scale; `null` without a modifier (numeric.c). */
+function digitsBeforePoint(modifier: number): number | null {
+  if (modifier < 4) return null;
+  const scale = (((modifier - 4) & 0x7ff) ^ 0x400) - 0x400;
+  return Math.max(0, (((modifier - 4) >> 16) & 0xffff) - scale);
+}
+
+/** The largest pseudonym of a numeric: of as many digits as it has, and no more than others have. */
+function largestNumeric({ modifier }: ColumnForm): bigint | null {
+  const digits = digitsBeforePoint(modifier);
+  return digits === null || digits > 14 ? null : 10n ** BigInt(digits) - 1n;
+}
+
 function mostCharacters({ type, modifier }: ColumnForm): number {
   if (type === TYPE.bpchar) return 0;
   return modifier >= 4 ? modifier - 4 : Number.POSITIVE_INFINITY;

@@ -192,8 +192,26 @@ export const PROGRAMS: readonly DriverProgram[] = [
   ...MYSQL_PROGRAMS.map((program) => ({ ...program, protocol: 'mysql' as const })),
 ];
 
-/** Runs a program to its end and reads its reports. Rejects if it fails to get through its checks. */
-export async function runProgram(command: readonly string[], target: DriverTarget): Promise<DriverReport[]> {
+/** Programs that decode the rows of tables whose columns are masked; each table is a check. */
+export const MASKED_PROGRAMS: readonly DriverProgram[] = (
+  [
+    ['node-postgres', () => node('masked.ts')],
+    ['psycopg 3', () => python('masked_checks.py')],
+    ['pgx', () => go('masked')],
+    ['pgjdbc', () => java('MaskedChecks')],
+  ] as const
+).map(([name, build]) => ({ name, protocol: 'postgres', checks: [], build }));
+
+/**
+ * Runs a program to its end and reads its reports. Rejects if it fails to get through its checks.
+ *
+ * @param further variables of its environment
+ */
+export async function runProgram(
+  command: readonly string[],
+  target: DriverTarget,
+  further: Readonly<Record<string, string>> = {},
+): Promise<DriverReport[]> {
   const { port, user, password, database, encrypted, ca } = target;
   const access =
     target.protocol === 'postgres'
@@ -216,7 +234,7 @@ export async function runProgram(command: readonly string[], target: DriverTarge
           MYSQL_SSL_CA: ca,
         };
   const { PATH, HOME } = process.env;
-  const env = { PATH, HOME, LC_ALL: 'C.UTF-8', DRIVER_TARGET: target.name, ...access };
+  const env = { PATH, HOME, LC_ALL: 'C.UTF-8', DRIVER_TARGET: target.name, ...access, ...further };
   const [program = '', ...args] = command;
   const { stdout } = await run(program, args, { env, timeout: 240_000, maxBuffer: 16 * 1024 * 1024 });
   return stdout

@@ -34,10 +34,11 @@ const OPAQUE = { type: 0, modifier: -1 };
  * A type that is not known, or `null`, is one that masks make NULL of.
  */
 export function copyTypeOf(name: string | null): { readonly type: number; readonly modifier: number } {
-  const [, base = '', length, rest = ''] =
-    /^([a-z ]+?)(?:\((\d+)(?:,\d+)?\))?((?: with(?:out)? time zone)?(?:\[\])?)$/.exec(name ?? '') ?? [];
+  const [, base = '', length, scale = '0', rest = ''] =
+    /^([a-z ]+?)(?:\((\d+)(?:,(-?\d+))?\))?((?: with(?:out)? time zone)?(?:\[\])?)$/.exec(name ?? '') ?? [];
   const type = TYPES.get(base + rest);
   if (type === undefined) return OPAQUE;
-  const hasLength = type === TYPE.varchar || type === TYPE.bpchar;
-  return { type, modifier: hasLength && length !== undefined ? Number(length) + 4 : -1 };
+  if (length === undefined) return { type, modifier: -1 };
+  if (type === TYPE.numeric) return { type, modifier: ((Number(length) << 16) | (Number(scale) & 0x7ff)) + 4 };
+  return { type, modifier: type === TYPE.varchar || type === TYPE.bpchar ? Number(length) + 4 : -1 };
 }
