@@ -6,6 +6,7 @@ import mysql from 'mysql2/promise';
 import { CLIENT } from '../protocols/mysql/capabilities.ts';
 import { COM, encodeComChangeUser, encodeComStmtPrepare } from '../protocols/mysql/commands.ts';
 import { encodePackets } from '../protocols/mysql/framing.ts';
+import { decodeHandshake, encodeHandshakeResponse } from '../protocols/mysql/handshake.ts';
 import { NATIVE_PASSWORD, nativePasswordResponse } from '../protocols/mysql/native-password.ts';
 import { EXECUTE_FLAG, encodeComQuery, encodeComStmtExecute, type Parameter } from '../protocols/mysql/parameters.ts';
 import { decodeErr, decodeStmtPrepareOk, FIELD_TYPE } from '../protocols/mysql/responses.ts';
@@ -56,6 +57,7 @@ const USERS = [
   { name: 'other', password: 'secret', groups: ['readers'] },
   { name: 'reader', password: 'secret', groups: ['readers'] },
   { name: 'masked', password: 'secret' },
+  { name: 'modern', password: 'secret', mysqlPlugin: 'caching_sha2_password' as const },
 ];
 
 for (const [kind, start] of [
@@ -158,6 +160,32 @@ for (const [kind, start] of [
         }
       }
       assert.equal(new Set(said).size, 1);
+    });
+
+    test('a client that cannot be asked by another plugin logs in by mysql_native_password, or is told that it is too old', async () => {
+      for (const [user, expected] of [
+        ['agent', null],
+        ['modern', 1251],
+      ] as const) {
+        const client = await RawMysqlClient.connect(sluice.mysqlPort);
+        const { authData, capabilities } = decodeHandshake((await client.packet()).payload);
+        const old = CLIENT.protocol41 | CLIENT.secureConnection | CLIENT.longPassword | CLIENT.transactions;
+        const response = encodeHandshakeResponse({
+          capabilities: { client: old & capabilities.client, mariadb: 0 },
+          maxPacketSize: 1 << 24,
+          characterSet: 45,
+          user,
+          authResponse: nativePasswordResponse('secret', authData),
+          database: null,
+          authPlugin: null,
+          attributes: null,
+          zstdLevel: null,
+        });
+        client.send(encodePackets(response, 1));
+        const { payload, sequence } = await client.packet();
+        assert.deepEqual([payload[0] === 0xff ? decodeErr(payload).code : null, sequence], [expected, 2]);
+        client.close();
+      }
     });
 
     test('the connection is named by the schema, behind the user, or is the only one', async () => {

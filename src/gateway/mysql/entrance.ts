@@ -325,7 +325,7 @@ export class MysqlEntrance implements Entrance {
       const channel = new LoginChannel(arrival.socket, session.start.tls, (sequence + 1) & 0xff);
       this.#channels.set(arrival, channel);
       try {
-        const proved = await loginAgain(channel, this.#login, change, before.scramble);
+        const proved = await loginAgain(channel, this.#login, change, before);
         const client: LoggedIn = {
           ...before,
           ...proved,

@@ -67,7 +67,13 @@ export interface LoggedIn {
 type Proof = Pick<LoggedIn, 'authenticated' | 'scramble'>;
 type Proved = Proof & Pick<LoggedIn, 'connection'>;
 /** What a client says of itself at first. */
-type Said = { readonly user: string; readonly authResponse: Buffer; readonly authPlugin: string | null };
+type Said = {
+  readonly user: string;
+  readonly authResponse: Buffer;
+  readonly authPlugin: string | null;
+  /** False without CLIENT_PLUGIN_AUTH: it knows mysql_native_password, and cannot be asked by another plugin. */
+  readonly canSwitch: boolean;
+};
 
 /** What clients are greeted with. */
 export interface Greeting {
@@ -174,7 +180,7 @@ export async function login(
   }
   const capabilities = agreed(response.capabilities, offered);
   return {
-    ...(await authenticate(channel, services, response, scramble)),
+    ...(await authenticate(channel, services, saidBy(response, capabilities), scramble)),
     database: response.database || null,
     capabilities,
     characterSet: response.characterSet,
@@ -184,6 +190,12 @@ export async function login(
   };
 }
 
+function saidBy(said: Omit<Said, 'canSwitch'>, { client }: Capabilities): Said {
+  const { user, authResponse, authPlugin } = said;
+  const canSwitch = (client & CLIENT.pluginAuth) !== 0;
+  return { user, authResponse, authPlugin: canSwitch ? authPlugin : NATIVE_PASSWORD, canSwitch };
+}
+
 /** Where a client could have either it is zlib, as at a server. */
 function compressionOf({ client }: Capabilities, zstdLevel: number | null): Compression | null {
   if ((client & CLIENT.compress) !== 0) return ZLIB;
@@ -191,16 +203,18 @@ function compressionOf({ client }: Capabilities, zstdLevel: number | null): Comp
 }
 
 /**
- * The same for a client that has been in, and says who it is now. @param scramble of its last login: as at a server, its
- * answer is to that, and some clients (libmariadb) never look at another
+ * The same for a client that has been in, and says who it is now.
+ *
+ * @param before its last login: as at a server, its answer is to the scramble of that, and some clients (libmariadb) never
+ *   look at another
  */
 export async function loginAgain(
   channel: LoginChannel,
   services: LoginServices,
   change: ComChangeUser,
-  scramble: Buffer,
+  { scramble, capabilities }: Pick<LoggedIn, 'scramble' | 'capabilities'>,
 ): Promise<Proved> {
-  return authenticate(channel, services, change, scramble);
+  return authenticate(channel, services, saidBy(change, capabilities), scramble);
 }
 
 /** @param scramble what the client's first answer is to */
@@ -237,8 +251,7 @@ async function byPassword(
   let current = scramble;
   if (authPlugin !== asked.plugin) {
     current = newScramble();
-    channel.send(encodeAuthSwitchRequest({ plugin: asked.plugin, data: Buffer.concat([current, Buffer.alloc(1)]) }));
-    response = await channel.take();
+    response = await switchTo(channel, said, asked.plugin, current);
   }
   const isProved = await proves(asked, response, current, channel);
   if (!isProved || known.authenticated === null) {
@@ -252,12 +265,8 @@ async function byPassword(
  * A token in the place of the password. Over TLS, caching_sha2_password ends with the password itself when the server asks
  * for it: clients need no plugin for tokens, nor leave to send passwords in clear.
  */
-async function byToken(
-  channel: LoginChannel,
-  tokens: TokenVerifier,
-  { user, authResponse, authPlugin }: Said,
-  scramble: Buffer,
-): Promise<Proof> {
+async function byToken(channel: LoginChannel, tokens: TokenVerifier, said: Said, scramble: Buffer): Promise<Proof> {
+  const { user, authResponse, authPlugin } = said;
   if (!channel.isSecure) {
     // Whoever reads a token can use it: it is not asked for where others can read along.
     throw new NotLetIn('refused', 'a token without TLS', accessDenied(channel, user, ': it can log in over TLS only'));
@@ -267,9 +276,7 @@ async function byToken(
   if (authPlugin !== CLEAR_PASSWORD) {
     if (authPlugin !== CACHING_SHA2_PASSWORD) {
       current = newScramble();
-      const data = Buffer.concat([current, Buffer.alloc(1)]);
-      channel.send(encodeAuthSwitchRequest({ plugin: CACHING_SHA2_PASSWORD, data }));
-      await channel.take();
+      await switchTo(channel, said, CACHING_SHA2_PASSWORD, current);
     }
     channel.send(encodeAuthMoreData(FULL_AUTHENTICATION));
     response = await channel.take();
@@ -283,6 +290,21 @@ async function byToken(
     const answer = accessDenied(channel, user, ': the token is not accepted. Get a new token and connect again.');
     throw new NotLetIn('authentication', `token refused: ${error.message}`, answer, user);
   }
+}
+
+/** Has the client answer to another plugin. @returns its answer @throws NotLetIn if it is too old to be asked */
+async function switchTo(channel: LoginChannel, said: Said, plugin: string, scramble: Buffer): Promise<Buffer> {
+  if (!said.canSwitch) {
+    const message = `The client can log in by ${NATIVE_PASSWORD} only, for which the user has no verifier. Use a newer client.`;
+    throw new NotLetIn(
+      'refused',
+      'a client without CLIENT_PLUGIN_AUTH',
+      // ER_NOT_SUPPORTED_AUTH_MODE
+      channel.error({ code: 1251, sqlState: '08004', message }),
+    );
+  }
+  channel.send(encodeAuthSwitchRequest({ plugin, data: Buffer.concat([scramble, Buffer.alloc(1)]) }));
+  return channel.take();
 }
 
 function accessDenied(channel: LoginChannel, user: string, why: string): Buffer {
