@@ -69,6 +69,23 @@ function fillDisk(t: TestContext, bytes: number): () => void {
 const attempt = (n: number): string => `"statement.attempt","n":${n}`;
 const outcome = (n: number): string => `"statement.outcome","n":${n}`;
 
+test('each record says when it was, to the millisecond, even if the clock is put back', (t) => {
+  const times = [0, 5, 999, 1000, 59_999, 60_000, 1234, 86_399_999].map((ms) => Date.UTC(2026, 0, 31) + ms);
+  t.mock.timers.enable({ apis: ['Date'], now: times[0]! });
+  const directory = temporary(t);
+  const journal = Journal.open(directory);
+  for (const time of times) {
+    t.mock.timers.setTime(time);
+    journal.append('"tick"', true);
+  }
+  journal.close();
+  const said = records(directory).flatMap(({ event, at }) => (event === 'tick' ? [at] : []));
+  assert.deepEqual(
+    said,
+    times.map((time) => new Date(time).toISOString()),
+  );
+});
+
 test('records are numbered from 1, without gaps, over restarts', (t) => {
   const directory = temporary(t);
   for (let run = 0; run < 3; run++) {

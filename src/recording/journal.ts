@@ -49,6 +49,8 @@ export interface JournalCounters {
 
 /** Room for the batch of a turn, bytes; a larger batch gets room of its own. */
 const BATCH_BYTES = 256 * 1024;
+/** `000Z`, `001Z`, ... */
+const MILLISECONDS = Array.from({ length: 1000 }, (_, n) => `${String(n).padStart(3, '0')}Z`);
 /** A UTF-16 code unit takes at most so many bytes in UTF-8. */
 const MOST_BYTES = 3;
 
@@ -73,8 +75,11 @@ export class Journal {
   #gap: { readonly failures: number; readonly lost: number } | null = null;
   /** Where batches are encoded. */
   readonly #batch = Buffer.allocUnsafeSlow(BATCH_BYTES);
+  /** The time of the last record, milliseconds since the epoch, and its text: that of the second stays. */
   #clock = 0;
   #at = '';
+  #second = 0;
+  #secondText = '';
 
   private constructor(directory: string, fd: number, segment: number, seq: number) {
     this.directory = directory;
@@ -123,12 +128,20 @@ export class Journal {
    */
   append(fields: string, keep: boolean): void {
     const now = Date.now();
-    if (now !== this.#clock) {
-      this.#clock = now;
-      this.#at = new Date(now).toISOString();
-    }
+    if (now !== this.#clock) this.#tick(now);
     this.#pending.push(`,"at":"${this.#at}","event":${fields}}\n`);
     this.#keep.push(keep);
+  }
+
+  #tick(now: number): void {
+    this.#clock = now;
+    const milliseconds = now % 1000;
+    if (now - milliseconds !== this.#second) {
+      this.#second = now - milliseconds;
+      // Up to the point before the milliseconds.
+      this.#secondText = new Date(now).toISOString().slice(0, -4);
+    }
+    this.#at = `${this.#secondText}${MILLISECONDS[milliseconds]!}`;
   }
 
   /**

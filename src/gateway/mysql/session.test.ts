@@ -306,6 +306,14 @@ test('an execution that is refused leaves neither its values nor its types at th
   assert.equal(command, `23 ${execute(true, 2).toString('latin1', 5)}`);
   session.fromUpstream(ok);
   await turnEnds();
+  // Now it has: what the client leaves out stays out.
+  for (const value of [3, 4]) {
+    session.fromClient(execute(false, value));
+    await turnEnds();
+    assert.deepEqual(sent(), [`23 ${execute(false, value).toString('latin1', 5)}`]);
+    session.fromUpstream(ok);
+    await turnEnds();
+  }
   client.take();
   const long = encodeComStmtSendLongData({ statementId: 7, parameter: 0, data: Buffer.from('abc') });
   session.fromClient(encodePackets(long, 0));

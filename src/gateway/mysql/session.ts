@@ -588,7 +588,8 @@ export class MysqlSession extends Session implements PacketSink {
     const binds = withAttributes(bindsOf(own, longData), read.parameters.slice(prepared.parameters));
     return {
       binds: [binds],
-      types: own.length === 0 ? prepared.types : own,
+      // Without their values, which lie in what was read.
+      types: read.typesSent ? own.map(({ type, unsigned, name }) => ({ type, unsigned, name })) : prepared.types,
       typesSent: read.typesSent || own.length === 0,
       mayOpenCursor: (read.flags & ~EXECUTE_FLAG.parameterCountAvailable) !== 0,
       withTypes: () => encodeComStmtExecute({ ...read, typesSent: true }, prepared.parameters, capabilities),
