@@ -45,6 +45,8 @@ export interface SluiceOptions {
   readonly users: readonly SluiceUser[];
   /** The `identity.oidc` of sluice.yaml, as written there. */
   readonly oidc?: readonly object[];
+  /** The groups of each role, as `identity.roles` of sluice.yaml has them. */
+  readonly roles?: Readonly<Record<string, readonly string[]>>;
   /** The `store` of sluice.yaml, as written there; without it a file of its own. */
   readonly store?: string | { readonly file: string };
   /** Text of one rule file; without it there are no rules. */
@@ -107,6 +109,7 @@ export async function startSluice(options: SluiceOptions): Promise<Sluice> {
     identity: {
       ...(options.needTls !== true && { without_tls: 'loopback' }),
       users: await Promise.all(options.users.map(enrolled)),
+      ...(options.roles && { roles: options.roles }),
       ...(options.oidc && { oidc: options.oidc }),
     },
     rules: options.rulesYaml === undefined ? [] : [rulesFile],

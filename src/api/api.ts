@@ -11,15 +11,18 @@ import {
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod';
 import type { Logger } from 'pino';
-import type { Address, Config } from '../config/config.ts';
+import type { Address, Config, ConnectionConfig } from '../config/config.ts';
 import type { LiveSession } from '../gateway/gateway.ts';
 import { isLoopback } from '../gateway/link.ts';
 import { AccessUnknown } from '../identity/access-unknown.ts';
 import type { Credentials } from '../identity/credentials.ts';
+import type { Identity } from '../identity/identity.ts';
+import type { Inventory } from '../identity/inventory.ts';
 import type { SamlLogins } from '../identity/saml-logins.ts';
 import { ApiError } from './api-error.ts';
 import { type AuthenticationSources, authenticate, type Caller, NotAuthenticated } from './authentication.ts';
 import { type Audience, mayUse } from './roles.ts';
+import { addAgentRoutes } from './routes/agents.ts';
 import { addCredentialRoutes } from './routes/credentials.ts';
 import { addLoginRoutes } from './routes/login.ts';
 import { addMeRoutes } from './routes/me.ts';
@@ -48,7 +51,10 @@ export interface ApiServices extends AuthenticationSources {
   readonly credentials: Credentials;
   /** `null` where nobody logs in by SAML. */
   readonly saml: SamlLogins | null;
+  readonly inventory: Inventory;
   readonly log: Logger;
+  /** Ids of the rules that allow an identity something on a connection, see RuleSet.grantsFor. */
+  grantsFor(identity: Identity, connection: ConnectionConfig): string[];
   /** The sessions of this node. */
   sessions(): LiveSession[];
   /** @returns why the rules that were in force stay; `null` if those in the files are in force now */
@@ -128,6 +134,7 @@ async function addRoutes(api: ApiServer, services: ApiServices): Promise<void> {
     addSamlRoutes(api, services.saml, services);
   }
   addSessionRoutes(api, services);
+  addAgentRoutes(api, services);
   addCredentialRoutes(api, services);
   addReloadRoutes(api, services);
 }

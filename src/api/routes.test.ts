@@ -1,9 +1,25 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify';
 import { Backoff } from '../identity/backoff.ts';
+import type { Use } from '../identity/inventory.ts';
 import { createApi } from './api.ts';
 import { type TestServices, testServices } from './test-services.ts';
+
+interface Agent {
+  readonly id: string;
+  readonly identity: { readonly subject: string };
+  readonly state_changed: { readonly by: string; readonly reason: string } | null;
+  readonly first_used: string | null;
+  readonly last_used: string | null;
+  readonly sessions: number;
+  readonly statements: object;
+  readonly clients: readonly string[];
+  readonly credentials: { readonly live: number };
+  readonly stale: readonly string[];
+  readonly unused_grants: readonly object[];
+}
 
 let own: TestServices;
 let api: FastifyInstance;
@@ -222,4 +238,129 @@ test('a reload that fails says why', async () => {
   const { statusCode, body } = await ask('POST', '/reload', basic('admin'));
   assert.equal(statusCode, 409);
   assert.match(body, /x\.yaml:1:1: no/);
+});
+
+describe('agents', () => {
+  const identity = { subject: 'dora/etl', kind: 'agent', groups: [], owner: 'dora' } as const;
+  const did = (uses: Use[]) =>
+    own.activities.push({
+      identity,
+      connection: 'shop',
+      credential: null,
+      sessions: 1,
+      allowed: 3,
+      held: 1,
+      denied: 2,
+      uses,
+    });
+  const agents = async (query = ''): Promise<Agent[]> =>
+    (await ask('GET', `/agents?${query}`, basic('viewer'))).json().agents;
+  const named = async (query = ''): Promise<Agent | undefined> =>
+    (await agents(query)).find((agent) => agent.identity.subject === identity.subject);
+
+  test('are listed with owner, age, verdicts and clients, counted up', async () => {
+    did([{ aspect: 'client', name: 'psql', count: 1 }]);
+    did([
+      { aspect: 'client', name: 'mysql2', count: 1 },
+      { aspect: 'rule', name: 'reads', count: 3 },
+      { aspect: 'effect', name: 'read public.orders', count: 3 },
+    ]);
+    await own.services.inventory.write();
+    did([{ aspect: 'rule', name: 'reads', count: 4 }]);
+    await own.services.inventory.write();
+    const agent = (await named())!;
+    assert.deepEqual(agent.identity, identity);
+    assert.deepEqual(agent.statements, { allowed: 9, held: 3, denied: 6 });
+    assert.equal(agent.sessions, 3);
+    assert.deepEqual(agent.clients, ['mysql2', 'psql']);
+    assert.ok(Date.parse(agent.last_used!) >= Date.parse(agent.first_used!));
+    assert.deepEqual(agent.stale, []);
+    const detail = (await ask('GET', '/agents/dora%2Fetl', basic('viewer'))).json();
+    assert.equal(detail.id, agent.id);
+    const [effect] = detail.effects;
+    assert.deepEqual([effect.name, effect.count], ['read public.orders', 3]);
+    const rule = detail.rules.find((use: { name: string }) => use.name === 'reads');
+    assert.equal(rule.count, 7);
+  });
+
+  test('have what they may do and do not, by connection', async () => {
+    const grants = [
+      { connection: 'shop', rule: 'writes' },
+      { connection: 'stock', rule: 'reads' },
+      { connection: 'stock', rule: 'writes' },
+    ];
+    assert.deepEqual((await named())!.unused_grants, grants);
+    assert.ok((await named('over_privileged=true')) !== undefined);
+    // Nothing counts as used where the time that is asked about has no length.
+    await sleep(5);
+    assert.equal((await named('days=0'))!.unused_grants.length, 4);
+  });
+
+  test('are stale when they were never used, not for long, or a credential of theirs was not', async () => {
+    assert.equal(await named('stale=true'), undefined);
+    const { credential } = await own.services.credentials.create({
+      identity,
+      connections: null,
+      expiresAt: Date.now() + 3_600_000,
+      by: identity,
+      login: null,
+    });
+    assert.deepEqual((await named())!.stale, []);
+    await own.store
+      .updateTable('credentials')
+      .set({ created_at: Date.now() - 3_600_000 })
+      .where('id', '=', credential.id)
+      .execute();
+    assert.deepEqual((await named('stale=true'))!.stale, [`credential ${credential.id} was never used`]);
+    own.activities.push({
+      identity,
+      connection: 'shop',
+      credential: credential.id,
+      sessions: 1,
+      allowed: 0,
+      held: 0,
+      denied: 0,
+      uses: [],
+    });
+    await own.services.inventory.write();
+    assert.equal(await named('stale=true'), undefined);
+    assert.equal((await named())!.credentials.live, 1);
+    await own.store.updateTable('identities').set({ last_used: 1 }).where('subject', '=', identity.subject).execute();
+    assert.deepEqual((await named('stale=true'))!.stale, ['not used in 30 days']);
+  });
+
+  test('are locked, unlocked and retired by administrators, which the journal tells', async () => {
+    const { access } = own.services;
+    const act = (verb: string) => ask('POST', `/agents/dora%2Fetl/${verb}`, basic('admin'), { reason: 'odd' });
+    assert.equal((await act('lock')).json().state, 'locked');
+    assert.equal(access.refusal({ identity }), 'it is locked (odd)');
+    const { by, ...changed } = (await named())!.state_changed!;
+    assert.deepEqual([by, changed.reason], ['admin', 'odd']);
+    assert.equal((await act('unlock')).json().state, 'active');
+    assert.equal(access.refusal({ identity }), null);
+    assert.equal((await act('retire')).json().state, 'retired');
+    assert.equal((await act('unlock')).statusCode, 409);
+    assert.equal(access.refusal({ identity }), 'it is retired (odd)');
+    assert.equal((await named())!.credentials.live, 0);
+    const events = own.records.map(({ event }) => String(event)).filter((event) => event.startsWith('identity.'));
+    assert.deepEqual(events, ['identity.locked', 'identity.unlocked', 'identity.retired', 'identity.unlocked']);
+  });
+
+  test('end with their owner, who need not have been here', async () => {
+    const other = { ...identity, subject: 'dora/other' };
+    await own.services.inventory.enlist([other]);
+    assert.equal((await ask('POST', '/agents/dora/lock', basic('admin'), {})).statusCode, 200);
+    assert.equal(own.services.access.refusal({ identity: other }), 'its owner is locked');
+  });
+
+  test('of the same name at two providers are told apart by id', async () => {
+    const one = { subject: 'twin', kind: 'agent', groups: [], issuer: 'https://one.example' } as const;
+    await own.services.inventory.enlist([one, { ...one, issuer: 'https://two.example' }]);
+    const { statusCode, body } = await ask('POST', '/agents/twin/lock', basic('admin'), {});
+    assert.equal(statusCode, 409);
+    const id = /([\w-]{20}) \(https:\/\/two\.example\)/.exec(body)![1];
+    assert.equal((await ask('POST', `/agents/${id}/lock`, basic('admin'), {})).statusCode, 200);
+    assert.equal(own.services.access.refusal({ identity: one }), null);
+    assert.equal((await ask('POST', '/agents/nobody-of-this-name/lock', basic('admin'), {})).statusCode, 404);
+  });
 });

@@ -6,6 +6,7 @@ import type { UserConfig } from '../config/config.ts';
 import { Access } from '../identity/access.ts';
 import { Backoff } from '../identity/backoff.ts';
 import { Credentials } from '../identity/credentials.ts';
+import { type Activity, Inventory } from '../identity/inventory.ts';
 import { Logins } from '../identity/logins.ts';
 import { PasswordCheck } from '../identity/password-check.ts';
 import { Users } from '../identity/users.ts';
@@ -16,6 +17,8 @@ import type { ApiServices } from './api.ts';
 /** What tests of the API work with: a store of their own, and a user for every role. Their passwords are `secret`. */
 export interface TestServices {
   readonly services: ApiServices;
+  /** What sessions did, for the inventory to take. */
+  readonly activities: Activity[];
   readonly store: Store;
   /** Records that were written. */
   readonly records: Record<string, unknown>[];
@@ -35,6 +38,8 @@ export async function testServices(changes: Partial<ApiServices> = {}): Promise<
   const directory = mkdtempSync(join(tmpdir(), 'sluice-api-'));
   const store = await openStore({ kind: 'sqlite', file: join(directory, 'sluice.db') });
   const access = await Access.open(store);
+  const activities: Activity[] = [];
+  const inventory = new Inventory(store, () => activities.splice(0));
   const records: Record<string, unknown>[] = [];
   const upstream = { host: 'db', port: 1, database: 'd', user: 'u', password: null, tls: 'disable', ca: null } as const;
   const services: ApiServices = {
@@ -56,6 +61,8 @@ export async function testServices(changes: Partial<ApiServices> = {}): Promise<
     backoff: new Backoff(),
     credentials: new Credentials(store),
     saml: null,
+    inventory,
+    grantsFor: () => ['reads', 'writes'],
     log: createLog('fatal'),
     sessions: () => [],
     reload: async () => null,
@@ -64,9 +71,11 @@ export async function testServices(changes: Partial<ApiServices> = {}): Promise<
   };
   return {
     services,
+    activities,
     store,
     records,
     close: async () => {
+      await inventory.close();
       await access.close();
       await store.destroy();
       rmSync(directory, { recursive: true });

@@ -10,6 +10,9 @@ const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void
   rules: async () => (await import('./rules.ts')).addRulesCommand,
   users: async () => (await import('./users-hash.ts')).addUsersCommand,
   sessions: async () => (await import('./sessions.ts')).addSessionsCommand,
+  agents: async () => (await import('./agents.ts')).addAgentsCommand,
+  credentials: async () => (await import('./credentials.ts')).addCredentialsCommand,
+  exec: async () => (await import('./exec.ts')).addExecCommand,
   reload: async () => (await import('./reload.ts')).addReloadCommand,
   status: async () => (await import('./status.ts')).addStatusCommand,
   // The last: what it prints is about all others.

@@ -11,6 +11,7 @@ import { MysqlAnalyzers } from '../gateway/mysql/analyzers.ts';
 import { Access } from '../identity/access.ts';
 import { Accounts } from '../identity/accounts.ts';
 import { Credentials } from '../identity/credentials.ts';
+import { Inventory } from '../identity/inventory.ts';
 import { Logins } from '../identity/logins.ts';
 import type { SamlLogins } from '../identity/saml-logins.ts';
 import type { TokenVerifier } from '../identity/token-verifier.ts';
@@ -104,6 +105,9 @@ export class Serving {
       const credentials = new Credentials(store);
       const users = new Users(config.users);
       const tokens = await tokenVerifier(config, users);
+      // Ended after the gateway, whose sessions have something for it to the last.
+      const inventory = new Inventory(store, () => gateway.services.activities.take());
+      ending.push(() => inventory.close());
       const gateway = new Gateway({
         config,
         accounts: new Accounts(users, credentials),
@@ -117,7 +121,8 @@ export class Serving {
         log,
       });
       ending.push(() => gateway.end());
-      const identities = { users, tokens, access, credentials, logins: new Logins(store), store };
+      await inventory.enlist([...users].map(({ authenticated }) => authenticated.identity));
+      const identities = { users, tokens, access, credentials, logins: new Logins(store), inventory, store };
       const serving = new Serving(config, log, shadow, rules, journal, identities, gateway, ending);
       approvals.events.on('change', (event) => {
         const record = recordOf(event);
@@ -229,7 +234,7 @@ export class Serving {
     const probe = new ReadinessProbe(this.#config.connections, {
       journalFailure: () => this.#journal.failure,
       rulesFailure: () => this.#rulesFailure,
-      storeFailure: () => this.#identities.access.failure,
+      storeFailure: () => this.#identities.access.failure ?? this.#identities.inventory.failure,
       catalogues: () => gateway.catalogues(),
       draining: () => gateway.status().draining,
     });
@@ -258,6 +263,7 @@ export class Serving {
         mysql: listeningOn('mysql', this.#config, ports),
       },
       log: this.log,
+      grantsFor: (identity, connection) => this.#gateway.grantsFor(identity, connection),
       sessions: () => this.#gateway.sessions(),
       reload: async () => {
         await this.reload('administrator');
@@ -306,6 +312,7 @@ interface Identities {
   readonly credentials: Credentials;
   readonly logins: Logins;
   readonly store: Store;
+  readonly inventory: Inventory;
 }
 
 interface RulesInForce {

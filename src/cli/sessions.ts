@@ -10,8 +10,9 @@ import {
   type SessionSummary,
   type StatementEntry,
 } from '../recording/sessions.ts';
+import { ApiClient, type ApiOptions, withApiOptions } from './api-client.ts';
 import { CommandFailure, EXIT } from './failure.ts';
-import { printable, styled, table, trimmed } from './terminal.ts';
+import { printable, seconds, styled, table, trimmed } from './terminal.ts';
 
 interface JournalOptions {
   readonly config: string;
@@ -66,6 +67,20 @@ export function addSessionsCommand(program: Command): void {
       report(problems);
       if (session === null) throw new CommandFailure(EXIT.problem, `The journal has no session ${printable(id)}.`);
     });
+  withApiOptions(sessions.command('kill'))
+    .description('Ends a session now, on whichever node it is: what it runs is cancelled, its transaction rolled back.')
+    .argument('<id>', 'session, as `sessions list` prints it')
+    .option('--reason <text>', 'why; whoever is ended sees it', '')
+    .action(async (id: string, options: ApiOptions & { reason: string }) => {
+      const client = await ApiClient.open(options);
+      const { here } = await client.post<{ here: boolean }>(`/sessions/${encodeURIComponent(id)}/kill`, {
+        reason: options.reason,
+      });
+      const session = printable(id);
+      console.log(
+        here ? `Session ${session} is ended.` : `Session ${session} is not at this node; the others are told.`,
+      );
+    });
 }
 
 function sinceOption(text: string): number {
@@ -101,7 +116,7 @@ function listText(sessions: readonly SessionSummary[]): string {
     ['SESSION', 'STARTED', 'STATE', 'IDENTITY', 'KIND', 'CONNECTION', 'CLIENT', 'STATEMENTS', 'REFUSED', 'ERRORS'],
     sessions.map((session) => [
       printable(session.session),
-      session.started?.replace(/\.\d+Z$/, 'Z') ?? '?',
+      session.started === null ? '?' : seconds(session.started),
       session.state,
       printable(session.identity?.subject ?? '?'),
       printable(session.identity?.kind ?? '?'),

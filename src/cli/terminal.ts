@@ -40,3 +40,8 @@ export function table(header: readonly string[], rows: readonly (readonly string
       .trimEnd();
   return [styled('bold', line(header)), ...rows.map(line)].join('\n');
 }
+
+/** A time without its milliseconds. */
+export function seconds(time: string): string {
+  return time.replace(/\.\d+Z$/, 'Z');
+}

@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import { createCachingSha2Verifier, formatCachingSha2Verifier } from '../../protocols/mysql/caching-sha2-password.ts';
 import { createNativeVerifier, formatNativeVerifier } from '../../protocols/mysql/native-password.ts';
 import { createScramVerifier, formatScramVerifier } from '../../protocols/postgres/scram.ts';
+import { askPassword } from './ask-password.ts';
 import { CommandFailure, EXIT } from './failure.ts';
 
 const VERIFIERS = {
@@ -41,35 +42,8 @@ async function readPassword(): Promise<string> {
 }
 
 async function askTwice(): Promise<string> {
-  const first = await ask('Password: ');
-  if (first !== '' && (await ask('Again: ')) !== first)
+  const first = await askPassword('Password: ');
+  if (first !== '' && (await askPassword('Again: ')) !== first)
     throw new CommandFailure(EXIT.problem, 'They are not the same.');
   return first;
-}
-
-/** A line typed at the terminal, which is not shown. */
-function ask(prompt: string): Promise<string> {
-  const { stdin, stderr } = process;
-  stderr.write(prompt);
-  return new Promise((resolve, reject) => {
-    let typed: string[] = [];
-    const finish = (settle: () => void) => {
-      stdin.off('data', take).setRawMode(false).pause();
-      stderr.write('\n');
-      settle();
-    };
-    const take = (data: string) => {
-      for (const key of data) {
-        if (key === '\r' || key === '\n') return finish(() => resolve(typed.join('')));
-        // Ctrl-C and Ctrl-D.
-        if (key === '\x03' || key === '\x04')
-          return finish(() => reject(new CommandFailure(EXIT.problem, 'Nothing was hashed.')));
-        // Ctrl-U takes the line back, Backspace and Delete a character.
-        if (key === '\x15') typed = [];
-        else if (key === '\x7f' || key === '\b') typed.pop();
-        else if (key >= ' ') typed.push(key);
-      }
-    };
-    stdin.setRawMode(true).setEncoding('utf8').on('data', take).resume();
-  });
 }

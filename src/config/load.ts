@@ -51,13 +51,16 @@ interface Overrides {
   readonly problems: readonly FileProblem[];
 }
 
+/** What commands that ask a running Sluice log in with. */
+const OF_COMMANDS: ReadonlySet<string> = new Set(['SLUICE_TOKEN', 'SLUICE_PASSWORD']);
+
 function overridesIn(environment: NodeJS.ProcessEnv, fileValue: unknown): Overrides {
   const value: unknown = structuredClone(fileValue);
   const applied = new Map<string, string>();
   const problems: FileProblem[] = [];
   const secrets = secretVariables(fileValue);
   for (const [name, text] of Object.entries(environment)) {
-    if (!name.startsWith('SLUICE_') || text === undefined || secrets.has(name)) continue;
+    if (!name.startsWith('SLUICE_') || text === undefined || secrets.has(name) || OF_COMMANDS.has(name)) continue;
     const path = overrideVariables.get(name);
     if (path === undefined) {
       if (isServiceLink(name, text)) continue;

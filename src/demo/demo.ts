@@ -186,6 +186,7 @@ async function configText(
         { name: 'agent', kind: 'agent', ...(await verifiers(passwords.agent)) },
         { name: 'dba', kind: 'human', groups: ['dba', 'pii-readers'], ...(await verifiers(passwords.dba)) },
       ],
+      roles: { admin: ['dba'] },
     },
     rules: ['./rules.yaml', ...PACKS.map((pack) => `./${pack}`)],
     recording: { directory: journal },
@@ -218,6 +219,8 @@ function isFree(port: number): Promise<boolean> {
 export function demoText(demo: Demo): string {
   const url = (user: 'agent' | 'dba') =>
     `postgresql://${user}:${demo.passwords[user]}@${demo.host}:${demo.port}/${demo.connection}`;
+  const sluice = 'npm run -s sluice --';
+  const asDba = `--user dba --api ${demo.host}:${demo.apiPort}`;
   return `Sluice stands between you and a PostgreSQL with sample data. Connect with any PostgreSQL client:
 
   an agent   ${url('agent')}
@@ -238,6 +241,14 @@ Try, in another terminal:
   # Refused by rule pii-pay to the agent, whatever form it takes; allowed to the DBA, who is in pii-readers.
   psql "${url('agent')}" -c "SELECT name FROM employees ORDER BY salary DESC LIMIT 3"
   psql "${url('dba')}" -c "SELECT name, salary FROM employees ORDER BY salary DESC LIMIT 3"
+
+  # An agent with a credential of its own, made for this one command; the DBA answers for it.
+  export SLUICE_PASSWORD=${demo.passwords.dba}
+  ${sluice} exec ${demo.connection} ${asDba} --agent reporter -- psql -c "SELECT count(*) FROM orders"
+
+  # Which agents there are, and the end of one.
+  ${sluice} agents list ${asDba}
+  ${sluice} agents lock dba/reporter ${asDba} --reason "odd queries"
 
 ${mysqlText(demo)}
 

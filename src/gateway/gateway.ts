@@ -12,6 +12,7 @@ import { Budgets } from '../policy/budgets.ts';
 import type { RuleSet } from '../policy/decide.ts';
 import type { SessionPins } from '../policy/session-rules.ts';
 import type { Journal } from '../recording/journal.ts';
+import { Activities } from './activities.ts';
 import { Arrival, type Entrance, type Inside, NotLetIn, type Reason, type UpstreamLink } from './entrance.ts';
 import { type Analyzer, Judge } from './judge.ts';
 import type { MysqlAnalyzers } from './mysql/analyzers.ts';
@@ -107,6 +108,7 @@ export class Gateway implements Inside {
       counters: this.counters,
       log,
       budgets: new Budgets(),
+      activities: new Activities(),
       approvals: options.approvals,
       now: () => performance.now(),
       ended: (session) => this.#ended(session),
@@ -160,6 +162,11 @@ export class Gateway implements Inside {
 
   status(): GatewayStatus {
     return { draining: this.#draining, sessions: this.#sessions.size, rules: this.#inForce.current.version };
+  }
+
+  /** Ids of the rules in force that allow an identity something on a connection, see RuleSet.grantsFor. */
+  grantsFor(identity: Identity, { name, default: otherwise }: Pick<ConnectionConfig, 'name' | 'default'>): string[] {
+    return this.#inForce.current.grantsFor({ identity, connection: name, default: otherwise });
   }
 
   /** The sessions that are open now. */

@@ -4,6 +4,7 @@ import type { ConnectionConfig } from '../config/config.ts';
 import type { CredentialUse, Identity } from '../identity/identity.ts';
 import type { Budgets } from '../policy/budgets.ts';
 import type { Journal } from '../recording/journal.ts';
+import type { Activities } from './activities.ts';
 import type { Judge } from './judge.ts';
 import type { NamesInForce } from './names-in-force.ts';
 import type { Session } from './session.ts';
@@ -36,6 +37,7 @@ export interface SessionServices {
   readonly counters: Counters;
   readonly log: Logger;
   readonly budgets: Budgets;
+  readonly activities: Activities;
   /** Asks people about what rules hold. */
   readonly approvals: Pick<Approvals, 'rule'>;
   /** Milliseconds on the monotonic clock. */

@@ -1,5 +1,6 @@
 import type { Meter } from '../policy/budgets.ts';
 import type { Journal } from '../recording/journal.ts';
+import type { Activity } from './activities.ts';
 import type { JudgedStatement } from './judge.ts';
 import type { Refusal } from './refusal.ts';
 import type { SessionServices, SessionStart } from './services.ts';
@@ -68,6 +69,7 @@ export class StatementRecorder {
   /** The fields of every record that say whose session it is. */
   readonly #session: string;
   readonly #startedAt: number;
+  readonly #activity: Activity;
   /** Statements recorded so far. */
   statements = 0;
 
@@ -76,6 +78,7 @@ export class StatementRecorder {
     this.#journal = services.journal;
     this.#id = start.id;
     this.#startedAt = services.now();
+    this.#activity = services.activities.begin(start);
     this.#session =
       `"session":"${start.id}","identity":${JSON.stringify(start.identity)},` +
       `"connection":${JSON.stringify(start.connection.name)}`;
@@ -94,7 +97,10 @@ export class StatementRecorder {
     request: number | null = null,
     claimed: Claims = null,
   ): Execution {
-    for (let i = 0; i < statements.length; i++) this.#attempt(via, statements[i]!, binds, request, claimed);
+    for (let i = 0; i < statements.length; i++) {
+      this.#attempt(via, statements[i]!, binds, request, claimed);
+      this.#activity.passed(statements[i]!);
+    }
     this.#services.counters.allowed += statements.length;
     return new Execution(statements, this.statements - statements.length + 1, this.#services.now());
   }
@@ -110,6 +116,7 @@ export class StatementRecorder {
     const { counters } = this.#services;
     counters.refused += statements.length;
     counters.refusal(refusal.by);
+    for (let i = 0; i < statements.length; i++) this.#activity.refused(statements[i]!);
     if (this.#journal.failure !== null) return;
     const errno = refusal.errno === undefined ? '' : `,"errno":${refusal.errno}`;
     for (let i = 0; i < statements.length; i++) {
@@ -145,6 +152,7 @@ export class StatementRecorder {
   }
 
   sessionEnded(reason: string): void {
+    this.#activity.end();
     const ms = Math.round(this.#services.now() - this.#startedAt);
     this.#journal.append(
       `"session.end",${this.#session},"reason":${JSON.stringify(reason)},"statements":${this.statements},"ms":${ms}`,

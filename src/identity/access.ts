@@ -63,10 +63,10 @@ export class Access {
     if (identities.size === 0) return null;
     const state = identities.get(identityId(identity));
     if (state !== undefined) return `it ${state}`;
-    const maker = credential === undefined ? undefined : identities.get(credential.by);
-    if (maker !== undefined) return `whoever made its credential ${maker}`;
     const owner = identity.owner === undefined ? undefined : owners.get(identity.owner);
-    return owner === undefined ? null : `its owner ${owner}`;
+    if (owner !== undefined) return `its owner ${owner}`;
+    const maker = credential === undefined ? undefined : identities.get(credential.by);
+    return maker === undefined ? null : `whoever made its credential ${maker}`;
   }
 
   /** Why this session has to end, in words for its client; `null` if it may go on. */

@@ -71,7 +71,7 @@ export class Credentials {
 
   /** @returns the credential and its secret, which is nowhere else */
   async create(wanted: NewCredential): Promise<{ readonly credential: Credential; readonly secret: string }> {
-    const secret = randomBytes(SECRET_BYTES).toString('base64url');
+    const secret = randomBytes(SECRET_BYTES).toString('hex');
     const [scram, sha2] = await Promise.all([createScramVerifier(secret), createCachingSha2Verifier(secret)]);
     const { identity, connections, expiresAt, by, login } = wanted;
     const row: CredentialsTable = {

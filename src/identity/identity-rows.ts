@@ -28,16 +28,11 @@ export function identityColumns(identity: Identity): IdentityColumns {
 
 /** Has identities in the inventory, with what is known of them now. */
 export async function enlist(db: Kysely<Tables>, identities: readonly Identity[]): Promise<void> {
-  const rows = new Map(
-    identities.map((identity) => {
-      const id = identityId(identity);
-      return [id, { id, ...identityColumns(identity), first_seen: Date.now() }] as const;
-    }),
-  );
-  if (rows.size === 0) return;
+  const byId = new Map(identities.map((identity) => [identityId(identity), identity]));
+  if (byId.size === 0) return;
   await db
     .insertInto('identities')
-    .values([...rows.values()].map((row) => ({ ...row, state: 'active', sessions: 0, allowed: 0, denied: 0, held: 0 })))
+    .values([...byId].map(([id, identity]) => newRow(id, identity)))
     .onConflict((conflict) =>
       conflict.column('id').doUpdateSet((eb) => ({
         kind: eb.ref('excluded.kind'),
@@ -46,4 +41,26 @@ export async function enlist(db: Kysely<Tables>, identities: readonly Identity[]
       })),
     )
     .execute();
+  await enlistOwners(db, identities);
+}
+
+/** So that whoever answers for an agent can be locked before they have been here themselves. */
+async function enlistOwners(db: Kysely<Tables>, identities: readonly Identity[]): Promise<void> {
+  const owners = new Map<string, Identity>();
+  for (const { owner, issuer } of identities) {
+    if (owner === undefined) continue;
+    const identity: Identity = { subject: owner, kind: 'human', groups: [], ...(issuer !== undefined && { issuer }) };
+    owners.set(identityId(identity), identity);
+  }
+  if (owners.size === 0) return;
+  await db
+    .insertInto('identities')
+    .values([...owners].map(([id, owner]) => newRow(id, owner)))
+    .onConflict((conflict) => conflict.column('id').doNothing())
+    .execute();
+}
+
+function newRow(id: string, identity: Identity) {
+  const counts = { sessions: 0, allowed: 0, denied: 0, held: 0 };
+  return { id, ...identityColumns(identity), state: 'active', first_seen: Date.now(), ...counts };
 }

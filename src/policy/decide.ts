@@ -106,6 +106,24 @@ export class RuleSet {
     return [...new Set(ids)].sort();
   }
 
+  /** Ids of the rules that allow the subject something, and `default` if the connection allows what no rule refuses. */
+  grantsFor(subject: Subject): string[] {
+    const isExempt = ({ unless }: CompiledRule): boolean =>
+      unless !== null &&
+      unless.what.length === 0 &&
+      unless.when.length === 0 &&
+      unless.who.every((test) => test.holds(subject));
+    const granting = this.rules.filter(
+      (rule) =>
+        rule.action === 'allow' &&
+        !rule.shadow &&
+        rule.limits.length === 0 &&
+        rule.match.who.every((test) => test.holds(subject)) &&
+        !isExempt(rule),
+    );
+    return [...(subject.default === 'allow' ? ['default'] : []), ...granting.map(({ id }) => id)];
+  }
+
   /** What a session of this subject begins with, and cannot change. */
   pinsFor(subject: Subject): SessionPins {
     return pinsFor(this.#session, subject);

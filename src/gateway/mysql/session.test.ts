@@ -14,6 +14,7 @@ import { Budgets } from '../../policy/budgets.ts';
 import { RuleSet } from '../../policy/decide.ts';
 import type { Journal } from '../../recording/journal.ts';
 import type { Effect, StatementFacts, TextFacts } from '../../statements/facts.ts';
+import { Activities } from '../activities.ts';
 import { Judge } from '../judge.ts';
 import { Counters } from '../services.ts';
 import { Turn } from '../turn.ts';
@@ -126,6 +127,7 @@ function startSession() {
     counters: new Counters(),
     log: pino({ level: 'silent' }),
     budgets: new Budgets(),
+    activities: new Activities(),
     approvals: { rule: async () => ({ kind: 'unavailable' as const, reason: 'nobody is there' }) },
     now: () => performance.now(),
     ended: () => undefined,

@@ -30,6 +30,7 @@ import { Budgets } from '../../policy/budgets.ts';
 import { RuleSet } from '../../policy/decide.ts';
 import type { Journal } from '../../recording/journal.ts';
 import type { Effect, NameChange, StatementFacts, TextFacts } from '../../statements/facts.ts';
+import { Activities } from '../activities.ts';
 import { Judge } from '../judge.ts';
 import type { NamesInForce } from '../names-in-force.ts';
 import { Counters } from '../services.ts';
@@ -157,6 +158,7 @@ function startSession(ruleId = 'no-delete', Session = PostgresSession) {
       counters: new Counters(),
       log: pino({ level: 'silent' }),
       budgets: new Budgets(),
+      activities: new Activities(),
       approvals: { rule: async () => ({ kind: 'unavailable' as const, reason: 'nobody is there' }) },
       now: () => performance.now(),
       ended: () => undefined,
