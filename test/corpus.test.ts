@@ -52,6 +52,15 @@ test('MySQL: what must not run is refused, what is harmless is allowed', async (
   assert.deepEqual(wrongOnes(statements, answers), []);
 });
 
+test('MySQL: however a statement is written, it is judged alike', async (context) => {
+  const statements = variationsOf(readLabelled(join(corpus, 'mysql.jsonl')));
+  assert.ok(statements.length >= 5000, `${statements.length} statements`);
+  const catalogue = await mysqlCatalogue(join(corpus, 'mysql.sql'));
+  if (catalogue === null) return context.skip('there is no MariaDB here');
+  const answers = await judgeOffline(statements, catalogue, MYSQL_RULES);
+  assert.deepEqual(wrongOnes(statements, answers), []);
+});
+
 test('a wrong answer is found, whichever way it is wrong', () => {
   const one: LabelledStatement = { id: 'x', dialect: 'postgres', sql: 'x', class: 'x', expect: 'deny', why: 'x' };
   const answer: Answer = { action: 'deny', by: [], message: '', fault: null, leaked: false };
