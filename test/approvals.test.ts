@@ -14,11 +14,7 @@ import {
   encodeQuery,
   encodeSync,
 } from '../protocols/postgres/frontend.ts';
-import { Approvals } from '../src/approvals/approvals.ts';
-import type { ApprovalRequest } from '../src/approvals/request.ts';
-import type { Voter } from '../src/approvals/voting.ts';
-import { Access } from '../src/identity/access.ts';
-import { openStore, type Store } from '../src/store/store.ts';
+import { Approver } from './approver.ts';
 import { RawClient, shapeOf } from './raw-client.ts';
 import { type PostgresServer, startPostgres } from './servers/postgres.ts';
 import { type Sluice, type SluiceOptions, startSluice } from './sluice.ts';
@@ -43,33 +39,17 @@ rules:
     action: deny
 `;
 
-const DBA: Voter = {
-  identity: { subject: 'dana', kind: 'human', groups: ['dba'] },
-  isApprover: true,
-  mayBreakGlass: false,
-  inPlaceOf: [],
-};
-
 const directory = mkdtempSync(join(tmpdir(), 'sluice-approvals-'));
 const storeFile = join(directory, 'store.db');
 let server: PostgresServer;
 let sluice: Sluice;
-let store: Store;
-let access: Access;
-let approvals: Approvals;
+let approver: Approver;
 const login = () => ({ host: sluice.host, port: sluice.port, user: 'bot', password: 'secret', database: 'shop' });
 
 before(async () => {
   server = await startPostgres({ config: { log_statement: 'all' } });
   sluice = await startSluice(settings());
-  store = await openStore({ kind: 'sqlite', file: storeFile });
-  access = await Access.open(store);
-  approvals = new Approvals({
-    store,
-    ended: () => null,
-    preview: null,
-    failed: (what, error) => assert.fail(`${what}: ${error.message}`),
-  });
+  approver = await Approver.open(storeFile);
 });
 function settings(within?: string): SluiceOptions {
   const { host, port, database, superuser: user, password } = server;
@@ -85,16 +65,14 @@ function settings(within?: string): SluiceOptions {
 }
 
 after(async () => {
-  await approvals?.close();
-  await access?.close();
-  await store?.destroy();
+  await approver?.close();
   await sluice?.stop();
   await server?.stop();
   rmSync(directory, { recursive: true });
 });
 
 beforeEach(async () => {
-  seen = (await approvals.list([], 1))[0]?.id ?? 0;
+  await approver.forget();
   await server.query(`DROP TABLE IF EXISTS orders; CREATE TABLE orders (id int PRIMARY KEY, state text);
     INSERT INTO orders SELECT n, 'open' FROM generate_series(1, 10) AS n`);
 });
@@ -111,22 +89,15 @@ async function connected(user = 'bot'): Promise<pg.Client> {
   return client;
 }
 
-let seen = 0;
-/** The request that is asked next. */
-async function nextRequest(): Promise<ApprovalRequest> {
-  for (let tries = 0; tries < 200; tries++) {
-    const [newest] = await approvals.list([], 1);
-    if (newest !== undefined && newest.id > seen) {
-      seen = newest.id;
-      return newest;
-    }
-    await sleep(25);
-  }
-  return assert.fail('nobody asks for approval');
-}
-
-const approve = (id: number) => approvals.vote(id, DBA, 'approve', { reason: '', channel: 'api' });
 const reached = (text: string) => server.log().includes(text);
+
+async function reload(within: string): Promise<void> {
+  const loaded = () => sluice.journal().filter(({ event }) => event === 'rules.loaded').length;
+  const before = loaded();
+  writeFileSync(sluice.rulesFile, rulesYaml(within));
+  sluice.signal('SIGHUP');
+  while (loaded() === before) await sleep(25);
+}
 
 interface Refused {
   readonly code: string;
@@ -156,15 +127,15 @@ describe('a held statement', () => {
       client.on('notice', ({ message }) => notices.push(message ?? ''));
       const text = `DELETE FROM orders WHERE id = $1 ${mark()}`;
       const result = run(client, text);
-      const { id, question } = await nextRequest();
+      const { id, question } = await approver.nextRequest();
       assert.equal(question.binding.role, server.superuser);
       assert.deepEqual(question.effects, ['delete public.orders (keyed)']);
       assert.equal((await ids()).length, 10);
-      await approve(id);
+      await approver.approve(id);
       assert.equal((await result).rowCount, 1);
       assert.deepEqual(await ids(), [1, 2, 4, 5, 6, 7, 8, 9, 10]);
       assert.match(notices.join(), new RegExp(`Waiting for it as request ${id}`));
-      assert.equal((await approvals.request(id)).state, 'used');
+      assert.equal((await approver.approvals.request(id)).state, 'used');
       const attempts = sluice
         .journal()
         .filter(({ event, approval }) => event === 'statement.attempt' && approval === id);
@@ -180,7 +151,7 @@ describe('a held statement', () => {
     assert.equal(code, '42501');
     assert.deepEqual([detail.verdict, detail.retry], ['hold', 'after_approval']);
     assert.match(hint, /send the same statement again/);
-    await approve(detail.request!);
+    await approver.approve(detail.request!);
     await second.query(`  ${sql} ; /*traceparent='00-1-2-01'*/`);
     assert.notEqual((await refused(second.query(sql))).detail.request, detail.request);
     await Promise.all([first.end(), second.end()]);
@@ -191,7 +162,7 @@ describe('a held statement', () => {
     await server.query('CREATE SCHEMA IF NOT EXISTS other');
     const sql = `DROP TABLE orders ${mark()}`;
     const { detail } = await refused(bot.query(sql));
-    await approve(detail.request!);
+    await approver.approve(detail.request!);
     assert.notEqual((await refused(bob.query(sql))).detail.request, detail.request);
     await bot.query('SET search_path = other, public');
     assert.notEqual((await refused(bot.query(sql))).detail.request, detail.request);
@@ -204,8 +175,8 @@ describe('a held statement', () => {
     const client = await connected();
     const text = `DELETE FROM orders ${mark()}`;
     const result = refused(client.query(text));
-    const { id } = await nextRequest();
-    await approvals.vote(id, DBA, 'reject', { reason: 'use the archive job', channel: 'api' });
+    const { id } = await approver.nextRequest();
+    await approver.reject(id, 'use the archive job');
     const { message, detail } = await result;
     assert.match(message, /was rejected: use the archive job/);
     assert.equal(detail.retry, 'never');
@@ -219,9 +190,9 @@ describe('a held statement', () => {
     const text = `DELETE FROM orders ${mark()}`;
     await client.query('BEGIN');
     const result = refused(client.query(text));
-    const { id, question } = await nextRequest();
+    const { id, question } = await approver.nextRequest();
     assert.ok(question.inTransaction);
-    await approvals.vote(id, DBA, 'reject', { reason: 'no', channel: 'api' });
+    await approver.reject(id, 'no');
     await result;
     await assert.rejects(client.query('SELECT 1'), { code: '25P02' });
     await client.query('ROLLBACK');
@@ -233,13 +204,13 @@ describe('a held statement', () => {
     const client = await connected();
     const text = `DELETE FROM orders ${mark()}`;
     const result = refused(client.query(text));
-    const { id } = await nextRequest();
+    const { id } = await approver.nextRequest();
     const { processID, secretKey } = client as unknown as { processID: number; secretKey: number };
     const key = Buffer.alloc(4);
     key.writeInt32BE(secretKey);
     connect(sluice.port, sluice.host).end(encodeCancelRequest({ processId: processID, secretKey: key }));
     assert.equal((await result).code, '57014');
-    assert.equal((await approvals.request(id)).state, 'withdrawn');
+    assert.equal((await approver.approvals.request(id)).state, 'withdrawn');
     await client.query('SELECT 1');
     assert.ok(!reached(text));
     await client.end();
@@ -250,10 +221,9 @@ describe('a held statement', () => {
     for (const leave of ['destroy', 'end'] as const) {
       const raw = await RawClient.login(login());
       raw.send(encodeQuery(`${text} /* ${leave} */`));
-      const { id } = await nextRequest();
+      const { id } = await approver.nextRequest();
       raw.socket[leave]();
-      for (let tries = 0; (await approvals.request(id)).state === 'pending' && tries < 100; tries++) await sleep(20);
-      assert.equal((await approvals.request(id)).state, 'withdrawn', leave);
+      assert.equal(await approver.stateOf(id), 'withdrawn', leave);
     }
     assert.ok(!reached(text));
   });
@@ -262,19 +232,24 @@ describe('a held statement', () => {
     const client = await connected('bob');
     const text = `DELETE FROM orders ${mark()}`;
     const result = client.query(text).catch((error) => error);
-    const { id } = await nextRequest();
-    await store
+    const { id } = await approver.nextRequest();
+    await approver.store
       .insertInto('kills')
-      .values({ session: (await approvals.request(id)).question.session, reason: 'gone', by: 'dana', at: Date.now() })
+      .values({
+        session: (await approver.approvals.request(id)).question.session,
+        reason: 'gone',
+        by: 'dana',
+        at: Date.now(),
+      })
       .execute();
-    await store
+    await approver.store
       .updateTable('versions')
       .set((eb) => ({ version: eb('version', '+', 1) }))
       .where('name', '=', 'access')
       .execute();
     assert.equal((await result).code, '57P01');
-    for (let tries = 0; (await approvals.request(id)).state === 'pending' && tries < 100; tries++) await sleep(20);
-    await assert.rejects(approve(id), /withdrawn already/);
+    assert.equal(await approver.stateOf(id), 'withdrawn');
+    await assert.rejects(approver.approve(id), /withdrawn already/);
     assert.ok(!reached(text));
   });
 
@@ -282,19 +257,16 @@ describe('a held statement', () => {
     const client = await connected();
     const text = `DELETE FROM orders WHERE id = 1 ${mark()}`;
     const result = client.query(text);
-    const first = await nextRequest();
-    writeFileSync(sluice.rulesFile, rulesYaml('2h'));
-    sluice.signal('SIGHUP');
-    while (sluice.journal().filter(({ event }) => event === 'rules.loaded').length < 2) await sleep(25);
-    await approve(first.id);
-    const second = await nextRequest();
+    const first = await approver.nextRequest();
+    await reload('2h');
+    await approver.approve(first.id);
+    const second = await approver.nextRequest();
     assert.notEqual(second.id, first.id);
     assert.equal((await ids()).length, 10);
-    await approve(second.id);
+    await approver.approve(second.id);
     assert.equal((await result).rowCount, 1);
-    writeFileSync(sluice.rulesFile, rulesYaml());
-    sluice.signal('SIGHUP');
     await client.end();
+    await reload('1h');
   });
 
   test('keeps the order of a pipeline: nothing behind it runs before it', async () => {
@@ -317,10 +289,10 @@ describe('a held statement', () => {
       ...bound('c', `INSERT INTO orders VALUES (11, 'behind')`, null),
       encodeSync(),
     );
-    const { id } = await nextRequest();
+    const { id } = await approver.nextRequest();
     await sleep(100);
     assert.ok(!reached('behind'));
-    await approve(id);
+    await approver.approve(id);
     const answers = await raw.take('Z', 1, 8000);
     assert.equal(
       shapeOf(answers.filter(({ type }) => type !== 'N')),
@@ -348,23 +320,13 @@ describe('a held statement', () => {
     raw.send(...one('SET search_path = other, public'), ...one(text), encodeSync());
     const answers = await raw.take('Z', 1, 8000);
     assert.equal(shapeOf(answers), '1 2 C(SET) 1 2 E Z(I)');
-    assert.equal((await approvals.list([], 1))[0]!.id, seen);
+    assert.ok(await approver.hasSeenAll());
     assert.equal((await ids()).length, 10);
     raw.destroy();
   });
 });
 
 describe('the approved number of rows', () => {
-  /** What a preview would have counted. */
-  const counted = (id: number, rows: number) =>
-    store
-      .updateTable('approval_requests')
-      .set({
-        impact: JSON.stringify({ rows, estimatedRows: null, cascades: [], triggers: [], sample: null, gaps: [] }),
-      })
-      .where('id', '=', id)
-      .execute();
-
   const forms: Record<string, (client: pg.Client, sql: string) => Promise<pg.QueryResult>> = {
     'by Query': (client, sql) => client.query(sql.replace('$1', '4')),
     'with bind values': (client, sql) => client.query(sql, [4]),
@@ -377,10 +339,10 @@ describe('the approved number of rows', () => {
         const client = await connected();
         if (inTransaction) await client.query('BEGIN');
         const result = refused(run(client, `UPDATE orders SET state = 'shut' WHERE id <= $1 ${mark()}`));
-        const { id, question } = await nextRequest();
+        const { id, question } = await approver.nextRequest();
         assert.ok(question.isGuarded);
-        await counted(id, 3);
-        await approve(id);
+        await approver.counted(id, 3);
+        await approver.approve(id);
         const { message, code } = await result;
         assert.equal(code, '42501');
         assert.match(message, /changed 4 rows where 3 were approved/);
@@ -397,9 +359,9 @@ describe('the approved number of rows', () => {
         const client = await connected();
         if (inTransaction) await client.query('BEGIN');
         const result = run(client, `UPDATE orders SET state = 'shut' WHERE id <= $1 ${mark()}`);
-        const { id } = await nextRequest();
-        await counted(id, 4);
-        await approve(id);
+        const { id } = await approver.nextRequest();
+        await approver.counted(id, 4);
+        await approver.approve(id);
         assert.equal((await result).rowCount, 4);
         if (inTransaction) await client.query('COMMIT');
         assert.equal((await server.query(`SELECT id FROM orders WHERE state = 'shut'`)).length, 4);
@@ -412,9 +374,9 @@ describe('the approved number of rows', () => {
   test('an error of the server itself is what the client gets', async () => {
     const client = await connected();
     const result = client.query(`UPDATE orders SET id = 1 WHERE id = 2 ${mark()}`).catch((error) => error);
-    const { id } = await nextRequest();
-    await counted(id, 1);
-    await approve(id);
+    const { id } = await approver.nextRequest();
+    await approver.counted(id, 1);
+    await approver.approve(id);
     assert.equal((await result).code, '23505');
     assert.equal((await client.query('SELECT 1 AS one')).rows[0].one, 1);
     await client.end();
@@ -425,18 +387,18 @@ test('a shutdown loses no request: another node collects what is approved', asyn
   const client = await connected();
   const text = `DELETE FROM orders WHERE id = 9 ${mark()}`;
   const result = refused(client.query(text));
-  const { id } = await nextRequest();
+  const { id } = await approver.nextRequest();
   // Last: nothing comes after this to this one.
   sluice.signal('SIGTERM');
   assert.equal((await result).detail.request, id);
   await sluice.exited;
-  assert.equal((await approvals.request(id)).state, 'pending');
-  await approve(id);
+  assert.equal((await approver.approvals.request(id)).state, 'pending');
+  await approver.approve(id);
   const other = await startSluice(settings());
   const there = new pg.Client({ ...login(), port: other.port });
   await there.connect();
   assert.equal((await there.query(text)).rowCount, 1);
-  assert.equal((await approvals.request(id)).state, 'used');
+  assert.equal((await approver.approvals.request(id)).state, 'used');
   await there.end();
   await other.stop();
 });

@@ -31,6 +31,7 @@ function question(change: Partial<Question> = {}, binding: Partial<Question['bin
       database: 'shop',
       role: 'app',
       path: ['public'],
+      reading: '',
       rules: 'v1',
       statement: 'DELETE FROM orders',
       binds: null,
@@ -192,6 +193,7 @@ describe('a grant is for nothing else', () => {
     'another database': [{}, { database: 'crm' }],
     'another role': [{}, { role: 'root' }],
     'another search path': [{}, { path: ['evil', 'public'] }],
+    'text that is read in another way': [{}, { reading: 'ANSI_QUOTES' }],
     'other rules': [{}, { rules: 'v2' }],
   };
   for (const [name, [change, binding]] of Object.entries(differences)) {

@@ -15,6 +15,8 @@ export interface Binding {
   readonly role: string;
   /** The schemas in which unqualified names are looked for; for MySQL, the default database. */
   readonly path: readonly string[];
+  /** What of the session decides how its text is read. */
+  readonly reading: string;
   /** Version of the rules. */
   readonly rules: string;
   /** The statement, without what is only claimed about it; see {@link canonicalText}. */
@@ -114,14 +116,27 @@ export function mergedApprovals(approvals: readonly Approval[]): {
 
 /** SHA-256 of all of it, hexadecimal. */
 export function hashOfBinding(binding: Binding): string {
-  const { issuer, subject, connection, database, role, path, rules, statement, binds } = binding;
-  return sha256([issuer, subject, connection, database, role, path, rules, statement, binds]);
+  const { issuer, subject, connection, database, role, path, reading, rules, statement, binds } = binding;
+  return sha256([issuer, subject, connection, database, role, path, reading, rules, statement, binds]);
 }
 
 /** The same for a grant that reaches every statement of one shape: its text and values are left out. */
 export function hashOfShape({ binding, kind, fingerprint, effects }: Question): string {
-  const { issuer, subject, connection, database, role, path, rules } = binding;
-  return sha256(['shape', issuer, subject, connection, database, role, path, rules, kind, fingerprint, effects]);
+  const { issuer, subject, connection, database, role, path, reading, rules } = binding;
+  return sha256([
+    'shape',
+    issuer,
+    subject,
+    connection,
+    database,
+    role,
+    path,
+    reading,
+    rules,
+    kind,
+    fingerprint,
+    effects,
+  ]);
 }
 
 function sha256(parts: readonly unknown[]): string {

@@ -1,13 +1,15 @@
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Ruling, StopWaiting } from '../approvals/approvals.ts';
+import type { Granted, Ruling, StopWaiting } from '../approvals/approvals.ts';
 import { hashOfBinding, type Question } from '../approvals/request.ts';
+import type { Meter } from '../policy/budgets.ts';
 import type { NameContext } from '../statements/catalogue.ts';
 import { endSocket } from './end-socket.ts';
-import type { Judgement, Lexing } from './judge.ts';
+import { approved, isDenied, isHeld, type JudgedStatement, type Judgement, type Lexing } from './judge.ts';
 import { Metering } from './metering.ts';
 import type { NamesInForce } from './names-in-force.ts';
 import { Outbox } from './outbox.ts';
+import { type Refusal, refusalOf, refusedByRuling, unholdable } from './refusal.ts';
 import type { SessionServices, SessionStart } from './services.ts';
 import { SessionNames } from './session-names.ts';
 import { StatementRecorder } from './statement-recorder.ts';
@@ -19,6 +21,15 @@ const MOST_KILLS = 20;
 const KILL_AGAIN_MS = 250;
 /** What a client may send behind a statement that waits for a person, and still be noticed when it goes away, bytes. */
 const MOST_BEHIND = 64 * 1024;
+
+/** What becomes of statements at one execution of them. */
+export interface Decided {
+  readonly statements: readonly JudgedStatement[];
+  readonly refusal: Refusal | null;
+  readonly meter: Meter | null;
+  /** By which they run though a rule holds them. */
+  readonly grant: Granted | null;
+}
 
 /** A statement that waits for people. */
 interface Hold {
@@ -207,13 +218,55 @@ export abstract class Session implements TurnMember, UpstreamReader {
     if (this.#waiting === 'nothing' && !this.#upstreamFull && !this.#clientFull && !this.#closed) this.#client.resume();
   }
 
+  // --- Verdicts at execution ---------------------------------------------------------------------------------------
+
+  /**
+   * What becomes of statements that do not just pass; `'wait'` if people are asked about them.
+   *
+   * @param otherRefusal why they may not run for another reason than a rule; `null` if there is none
+   * @param question what people are asked, or why they cannot be asked now
+   */
+  protected decide(
+    statements: readonly JudgedStatement[],
+    otherRefusal: Refusal | null,
+    question: (held: JudgedStatement) => Question | string,
+  ): Decided | 'wait' {
+    const refusal = refusalOf(statements, this.services.journal.failure, isDenied) ?? otherRefusal;
+    if (refusal !== null) return { statements, refusal, meter: null, grant: null };
+    const held = statements.find(isHeld);
+    if (held === undefined) return { statements, ...this.metering.begin(statements), grant: null };
+    const asked = question(held);
+    if (typeof asked === 'string') return { statements, refusal: unholdable(held, asked), meter: null, grant: null };
+    const ruling = this.#rulingOn(asked);
+    if (ruling === null) return 'wait';
+    if (ruling.kind !== 'granted') {
+      return { statements, refusal: refusedByRuling(ruling, held), meter: null, grant: null };
+    }
+    if (!this.isReadyFor(ruling, statements)) {
+      this.#hold = { key: hashOfBinding(asked.binding), stop: new AbortController(), ruling };
+      return 'wait';
+    }
+    return this.decideGranted(statements, ruling);
+  }
+
+  /** Makes ready what a granted execution needs. @returns false if that is waited for: then the statements come again */
+  protected isReadyFor(_grant: Granted, _statements: readonly JudgedStatement[]): boolean {
+    return true;
+  }
+
+  /** What becomes of statements that people have approved. */
+  protected decideGranted(statements: readonly JudgedStatement[], grant: Granted): Decided {
+    const granted = statements.map(approved);
+    return { statements: granted, ...this.metering.begin(granted), grant };
+  }
+
   // --- Approval ----------------------------------------------------------------------------------------------------
 
   /**
    * What people say to statements that a rule holds, at this execution of them; `null` while that is waited for. A grant is
    * used up by returning it here.
    */
-  protected rulingOn(question: Question): Ruling | null {
+  #rulingOn(question: Question): Ruling | null {
     const key = hashOfBinding(question.binding);
     const hold = this.#hold;
     this.#hold = null;

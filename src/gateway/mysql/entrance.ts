@@ -314,8 +314,12 @@ export class MysqlEntrance implements Entrance {
       target = [...this.#byId.values()].find(({ session, threadId }) => threadId === id && isOwn(session));
     if (target === undefined || !isOwn(target.session)) return false;
     this.#inside.services.counters.cancelRequests++;
+    if (what === 'query' && target.session.stopWaiting('withdraw')) return true;
     if (what === 'query') await target.session.start.cancel();
-    else target.session.terminate('57014', 'Connection was killed.', 'killed by its own identity');
+    else {
+      target.session.stopWaiting('withdraw');
+      target.session.terminate('70100', 'Connection was killed.', 'killed by its own identity');
+    }
     return true;
   }
 

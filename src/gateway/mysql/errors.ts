@@ -19,8 +19,10 @@ const IN_MYSQL: Readonly<Record<string, readonly [code: number, sqlState: string
   '57P01': [1053, '08S01'],
   // ER_CLIENT_INTERACTION_TIMEOUT
   '57P05': [4031, 'HY000'],
-  // ER_QUERY_INTERRUPTED's neighbour for connections: ER_CONNECTION_KILLED
-  '57014': [1927, '70100'],
+  // ER_QUERY_INTERRUPTED
+  '57014': [1317, '70100'],
+  // ER_CONNECTION_KILLED
+  '70100': [1927, '70100'],
   // ER_MALFORMED_PACKET
   '08P01': [1835, 'HY000'],
   // CR_SERVER_LOST: the number drivers know for a server that has gone away

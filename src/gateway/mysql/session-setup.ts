@@ -51,7 +51,8 @@ function pinning(flavour: Flavour, pins: SessionPins): string[] {
 
 /** Without a string in it: it reads the same in every sql_mode and character set. */
 const NAME = 'DATABASE()';
-export const ASK_STATE = `SELECT ${REPORTED.map((name) => `@@SESSION.${name}`).join(', ')}, HEX(CONVERT(${NAME} USING utf8mb4)), @@lower_case_table_names`;
+const ROLE = 'CURRENT_ROLE()';
+export const ASK_STATE = `SELECT ${REPORTED.map((name) => `@@SESSION.${name}`).join(', ')}, HEX(CONVERT(${NAME} USING utf8mb4)), @@lower_case_table_names, HEX(CONVERT(${ROLE} USING utf8mb4))`;
 
 /** The state of a session that decides what its texts mean. */
 export interface SessionState {
@@ -60,6 +61,8 @@ export interface SessionState {
   /** `null` if there is none. */
   readonly database: string | null;
   readonly foldsNames: boolean;
+  /** The roles whose rights it has besides those of its user, as the server writes them; `null` for none. */
+  readonly role: string | null;
 }
 
 /** @param row the row that answers {@link ASK_STATE} */
@@ -68,10 +71,12 @@ export function stateOf(row: Buffer): SessionState {
   const settings = REPORTED.map(() => reader.lenencBytesOrNull()?.toString('latin1') ?? null);
   const database = reader.lenencBytesOrNull();
   const folds = reader.lenencBytesOrNull();
+  const role = reader.lenencBytesOrNull();
   return {
     settings,
     database: database === null ? null : Buffer.from(database.toString('latin1'), 'hex').toString('utf8'),
     foldsNames: folds?.toString('latin1') !== '0',
+    role: role === null ? null : Buffer.from(role.toString('latin1'), 'hex').toString('utf8'),
   };
 }
 

@@ -156,7 +156,12 @@ function startSession() {
       upstreamCapabilities: UPSTREAM_CAPABILITIES,
       flavour: 'mysql',
       pins: { readOnly: false, statementTimeoutMs: null, role: null, settings: new Map(), rules: [], conflict: null },
-      state: { settings: ['', 'utf8mb4', 'utf8mb4', 'utf8mb4', 'ON', 'UTC'], database: 'd', foldsNames: false },
+      state: {
+        settings: ['', 'utf8mb4', 'utf8mb4', 'utf8mb4', 'ON', 'UTC'],
+        database: 'd',
+        role: null,
+        foldsNames: false,
+      },
       messageBytes: 1024 * 1024,
       kill: async () => false,
       changeUser: () => undefined,
@@ -236,14 +241,14 @@ test('after a statement that may have changed anything the server is asked, befo
   assert.match(question!, /SELECT @@SESSION\.sql_mode/);
   client.take();
   const row = Buffer.concat(
-    ['', 'utf8mb4', 'utf8mb4', 'utf8mb4', 'ON', 'UTC', '64', '0'].map((text) =>
+    ['', 'utf8mb4', 'utf8mb4', 'utf8mb4', 'ON', 'UTC', '64', '0', ''].map((text) =>
       Buffer.concat([Buffer.of(text.length), Buffer.from(text)]),
     ),
   );
   const eof = encodeEof({ warnings: 0, status: SERVER_STATUS.autocommit });
-  const definitions = Array.from({ length: 8 }, () => Buffer.from([3, 0x64, 0x65, 0x66]));
+  const definitions = Array.from({ length: 9 }, () => Buffer.from([3, 0x64, 0x65, 0x66]));
   const answer = Buffer.concat(
-    [Buffer.of(8), ...definitions, eof, row, eof].map((payload, i) => encodePackets(payload, i + 1)),
+    [Buffer.of(9), ...definitions, eof, row, eof].map((payload, i) => encodePackets(payload, i + 1)),
   );
   for (const byte of answer) session.fromUpstream(Buffer.of(byte));
   await turnEnds();

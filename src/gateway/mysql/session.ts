@@ -18,21 +18,40 @@ import {
   encodeComStmtExecute,
   type ParameterType,
 } from '../../../protocols/mysql/parameters.ts';
-import { decodeErr, decodeLocalInfile, decodeOk, encodeOk, RESPONSE } from '../../../protocols/mysql/responses.ts';
+import {
+  decodeErr,
+  decodeLocalInfile,
+  decodeOk,
+  type Err,
+  encodeOk,
+  RESPONSE,
+} from '../../../protocols/mysql/responses.ts';
 import { decodeSessionState } from '../../../protocols/mysql/session-state.ts';
 import { ProtocolViolation } from '../../../protocols/mysql/violation.ts';
+import type { Granted } from '../../approvals/approvals.ts';
+import type { Question } from '../../approvals/request.ts';
 import type { SessionPins } from '../../policy/session-rules.ts';
+import type { HoldVerdict } from '../../policy/verdict.ts';
 import { type NameChange, opaqueText, type StatementFacts } from '../../statements/facts.ts';
 import type { Flavour } from '../../statements/mysql/server.ts';
-import { isRefused, isRefusedAlways, isStable, type JudgedStatement, type Judgement } from '../judge.ts';
-import { UNMETERED } from '../metering.ts';
+import { claimsInComment, withoutClaims } from '../claims.ts';
+import {
+  describeEffect,
+  isDenied,
+  isHeld,
+  isRefused,
+  isRefusedAlways,
+  isStable,
+  type JudgedStatement,
+  type Judgement,
+} from '../judge.ts';
 import { momentOf } from '../moment.ts';
 import { judgeWithNames } from '../names-in-text.ts';
-import { type Refusal, refusalOf, unmaskable, unsupportedCommand, withheldMessages } from '../refusal.ts';
+import { overApproved, type Refusal, refusalOf, unmaskable, unsupportedCommand, withheldMessages } from '../refusal.ts';
 import { RowTooLarge } from '../rewrite-buffer.ts';
 import { mayChangeSchema } from '../schema-changes.ts';
 import type { SessionServices, SessionStart } from '../services.ts';
-import { Session } from '../session.ts';
+import { type Decided, Session } from '../session.ts';
 import type { Execution, Via } from '../statement-recorder.ts';
 import { writesBack, writesMasked } from '../written-masks.ts';
 import { type Binds, bindsOf, bulkBindsOf, NO_BINDS, togetherOf, withAttributes, withoutValues } from './binds.ts';
@@ -80,6 +99,8 @@ interface Prepared {
   longData: Map<number, LongData> | null;
   /** What the execution whose cursor is open was given. */
   cursor: Binds;
+  /** And the approval by which it runs. */
+  grant: Granted | null;
   /** The definitions of its columns, where they may be needed without coming again: for cursors, and if they are not sent twice. */
   definitions: Definitions | null;
 }
@@ -96,7 +117,23 @@ interface OwnCommand {
   readonly answer: Answer;
   /** Takes the rows of its result; what it throws ends the session, as an error does. */
   readonly done: ((rows: readonly Buffer[]) => void) | null;
+  /** Takes its error; without it, an error ends the session. */
+  readonly failed?: (error: Err) => void;
 }
+
+/** A statement that may change so many rows and no more, in something that can be undone. */
+interface Guard {
+  readonly request: number;
+  readonly rows: number;
+  /** True if a transaction was begun for it alone. */
+  readonly ownTransaction: boolean;
+  /** What is sent to keep what it did, and to undo it. */
+  readonly keep: string;
+  readonly undo: string;
+}
+
+/** No name of a client's: it would have to quote it. */
+const SAVEPOINT = '`sluice guard`';
 
 /** Bytes of long values that rules and records can see: of one, and of all that a session has not executed yet. */
 const MOST_LONG_DATA = 1024 * 1024;
@@ -151,7 +188,9 @@ export class MysqlSession extends Session implements PacketSink {
   /** The one the server has in hand, and the rows of its answer. */
   #ownCommand: OwnCommand | null = null;
   #ownRows: Buffer[] = [];
-  /** True if a statement may have changed how text is read without the server saying so. */
+  /** The roles whose rights it has besides its own, when that was last asked; `null` for none. */
+  #role: string | null = null;
+  /** True if a statement may have changed how text is read, or the role, without the server saying so. */
   #isUnsure = false;
   /** True if a statement may have changed what the server reports of its state: then changes are asked for. */
   #reportsLost = false;
@@ -161,6 +200,8 @@ export class MysqlSession extends Session implements PacketSink {
   #withholds = false;
   /** What has become of the kill that is the command in hand. */
   #killed: 'waits' | 'done' | 'not own' | null = null;
+  /** The number of rows that what runs, or is about to run, may change; `null` where there is no such limit. */
+  #guard: Guard | null = null;
   #markedStatements = 0;
 
   constructor(services: SessionServices, client: Socket, upstream: Socket, start: SessionStart, own: MysqlStart) {
@@ -435,10 +476,12 @@ export class MysqlSession extends Session implements PacketSink {
     start: number,
     end: number,
   ): boolean {
+    const decided = this.#decide(judgement, this.#atMoment(judgement, binds), binds);
+    if (decided === 'wait') return false;
     this.#keep(sequence, bytes, start, end);
-    const statements = this.#atMoment(judgement, binds);
-    if (!this.#mayRun(via, judgement, statements, binds, sequence)) return true;
+    if (!this.#mayRun(via, judgement, decided, binds, sequence)) return true;
     this.#add(sequence, bytes, start, end);
+    const statements = decided?.statements ?? judgement.statements;
     this.#noteSent(statements);
     this.#command = bytes[start]!;
     if (answer === ANSWER.results) this.#masking = ResultMasking.of(statements, this.toClient);
@@ -450,33 +493,93 @@ export class MysqlSession extends Session implements PacketSink {
    * Records statements that are about to run, or refuses them.
    * @returns false if they are refused: then the client has its answer
    */
-  #mayRun(
-    via: Via,
-    judgement: Judgement,
-    statements: readonly JudgedStatement[],
-    binds: Binds,
-    sequence: number,
-    own: Refusal | null = null,
-  ): boolean {
-    const passes = judgement.passes && this.services.journal.failure === null;
-    const meter = passes ? UNMETERED : this.metering.begin(statements);
-    const refusal =
-      (passes ? null : this.#refusalOf(statements)) ??
-      this.#refusalOfWithheld(statements) ??
-      (writesMasked(statements) ? writesBack(this.start.judge, statements, binds.values) : null) ??
-      own ??
-      meter.refusal;
+  #mayRun(via: Via, judgement: Judgement, decided: Decided | null, binds: Binds, sequence: number): boolean {
+    const statements = decided?.statements ?? judgement.statements;
+    const refusal = decided === null ? this.#otherRefusal(statements, binds) : decided.refusal;
     if (refusal !== null) {
       this.#refuse(via, statements, binds, refusal, sequence);
       return false;
     }
+    const request = decided?.grant?.request ?? null;
     this.#running =
       statements.length === 0
         ? null
-        : this.recorder.attempted(via, statements, recordedBinds(binds, statements), null, binds.claimed);
-    this.#isMetered = meter.meter !== null;
-    if (meter.meter !== null) this.metering.attach(this.#running!, meter.meter);
+        : this.recorder.attempted(via, statements, recordedBinds(binds, statements), request, binds.claimed);
+    const meter = decided?.meter ?? null;
+    this.#isMetered = meter !== null;
+    if (meter !== null) this.metering.attach(this.#running!, meter);
     return true;
+  }
+
+  /** What becomes of statements at this execution; `null` if they just pass, `'wait'` if something has to be waited for. */
+  #decide(
+    judgement: Judgement,
+    statements: readonly JudgedStatement[],
+    binds: Binds,
+    otherRefusal = this.#otherRefusal(statements, binds),
+  ): Decided | 'wait' | null {
+    const passes = judgement.passes && this.services.journal.failure === null;
+    if (passes && this.#guard === null) return null;
+    const decided = passes
+      ? null
+      : this.decide(statements, otherRefusal, (held) =>
+          binds.isComplete
+            ? this.#questionAbout(judgement, statements, held, binds)
+            : 'a value is too long to be shown',
+        );
+    if (decided === 'wait' || this.#guard === null || decided?.grant != null) return decided;
+    // What was begun for it is not needed: the rules, or what the text means, have changed since.
+    this.#endGuard(this.#guard.undo, null);
+    if (decided !== null && decided.refusal !== null) return decided;
+    this.waitForServer();
+    return 'wait';
+  }
+
+  protected override isReadyFor(grant: Granted, statements: readonly JudgedStatement[]): boolean {
+    const { request, rows } = grant;
+    if (rows === null || this.#guard !== null || !isGuarded(statements)) return true;
+    this.#beginGuard({ request, rows });
+    return this.waitForServer();
+  }
+
+  #questionAbout(
+    judgement: Judgement,
+    statements: readonly JudgedStatement[],
+    held: JudgedStatement,
+    binds: Binds,
+  ): Question {
+    const { identity, connection, claimed } = this.start;
+    const verdict = held.verdict as HoldVerdict;
+    // What runs by a name is what the name stands for now.
+    const named = statements.flatMap(({ facts }) =>
+      facts.executes.map((name) => this.#named.get(name)?.judgement.text ?? ''),
+    );
+    const { database } = this.#reading;
+    return {
+      binding: {
+        issuer: identity.issuer ?? '',
+        subject: identity.subject,
+        connection: connection.name,
+        database: database ?? '',
+        role: this.#role ?? '',
+        path: judgement.reading?.names.searchPath ?? [],
+        reading: JSON.stringify(this.#reading.modes),
+        rules: judgement.rules.version,
+        statement: [withoutClaims(judgement.text), ...named].join('\n-- runs: '),
+        binds: binds.json,
+      },
+      identity,
+      session: this.id,
+      kind: held.facts.kind,
+      fingerprint: held.facts.fingerprint,
+      rule: verdict.rule,
+      message: verdict.message,
+      effects: statements.flatMap(({ facts }) => facts.effects.map(describeEffect)),
+      approvals: statements.flatMap((one) => (isHeld(one) ? (one.verdict as HoldVerdict).approvals : [])),
+      claimed: Object.fromEntries([...claimed, ...(claimsInComment(judgement.text) ?? []), ...(binds.claimed ?? [])]),
+      inTransaction: this.#response.isInTransaction,
+      isGuarded: isGuarded(statements),
+    };
   }
 
   /** An error does not end a transaction, here or at the server: answering is all there is to a refusal. */
@@ -512,6 +615,7 @@ export class MysqlSession extends Session implements PacketSink {
       serverTypes: null,
       longData: null,
       cursor: NO_BINDS,
+      grant: null,
       definitions: null,
     };
     this.#preparedDefinitions = 0;
@@ -542,18 +646,20 @@ export class MysqlSession extends Session implements PacketSink {
     }
     const judgement = this.#judgeAgain(prepared);
     if (judgement === null) return false;
-    this.#keep(sequence, bytes, start, end);
-
     const execution =
       command === COM.stmtExecute
         ? this.#readExecute(prepared, bytes.subarray(start, end))
         : this.#readBulk(prepared, bytes.subarray(start, end));
     const statements = this.#atExecution(judgement, execution.binds);
     const binds = execution.binds.length === 1 ? execution.binds[0]! : togetherOf(execution.binds);
+    const decided = this.#decide(judgement, statements, binds);
+    if (decided === 'wait') return false;
+    this.#keep(sequence, bytes, start, end);
+
     const hadLongData = prepared.longData !== null;
     prepared.types = execution.types;
     this.#dropLongData(prepared);
-    if (!this.#mayRun('execute', judgement, statements, binds, sequence)) {
+    if (!this.#mayRun('execute', judgement, decided, binds, sequence)) {
       // The server still has it, and would take it for the next execution's.
       if (hadLongData) this.#beforeNext({ payload: resetOf(id), answer: ANSWER.ok, done: null });
       return true;
@@ -564,7 +670,8 @@ export class MysqlSession extends Session implements PacketSink {
     } else this.#add(sequence, bytes, start, end);
     prepared.serverTypes = prepared.types;
     prepared.cursor = binds;
-    this.#noteSent(statements);
+    prepared.grant = decided?.grant ?? null;
+    this.#noteSent(decided?.statements ?? judgement.statements);
     this.#about = prepared;
     this.#command = command;
     this.#masking = ResultMasking.of(statements, this.toClient);
@@ -625,14 +732,26 @@ export class MysqlSession extends Session implements PacketSink {
     const masking = ResultMasking.of(statements, this.toClient);
     const mismatch =
       masking?.fetching(prepared?.definitions ?? null, this.#resultContext(COM.stmtFetch)).mismatch ?? null;
-    const refusal = mismatch === null ? null : unmaskable(mismatch, statements[0]!.facts.kind);
-    if (!this.#mayRun('fetch', judgement, statements, binds, sequence, refusal)) return true;
+    const decided = this.#decideFetch(statements, prepared?.grant ?? null, mismatch);
+    if (!this.#mayRun('fetch', judgement, decided, binds, sequence)) return true;
     this.#add(sequence, bytes, start, end);
-    this.#noteSent(statements);
+    this.#noteSent(decided.statements);
     this.#command = COM.stmtFetch;
     this.#masking = masking;
     this.#sent(ANSWER.rows, sequence);
     return true;
+  }
+
+  /** Rows of what runs already: what people have approved of is not asked about again. */
+  #decideFetch(statements: readonly JudgedStatement[], grant: Granted | null, mismatch: string | null): Decided {
+    const refusal =
+      this.#refusalOf(statements, grant === null ? isRefused : isDenied) ??
+      this.#refusalOfWithheld(statements) ??
+      (mismatch === null ? null : unmaskable(mismatch, statements[0]!.facts.kind));
+    if (refusal !== null) return { statements, refusal, meter: null, grant: null };
+    return grant === null
+      ? { statements, ...this.metering.begin(statements), grant }
+      : this.decideGranted(statements, grant);
   }
 
   #sendLongData(sequence: number, bytes: Buffer, start: number, end: number): boolean {
@@ -809,6 +928,13 @@ export class MysqlSession extends Session implements PacketSink {
     return refusalOf(statements, this.services.journal.failure, counts);
   }
 
+  /** Why statements may not run that no rule keeps from it. */
+  #otherRefusal(statements: readonly JudgedStatement[], binds: Binds): Refusal | null {
+    const withheld = this.#refusalOfWithheld(statements);
+    if (withheld !== null || !writesMasked(statements)) return withheld;
+    return writesBack(this.start.judge, statements, binds.values);
+  }
+
   #refusalOfWithheld(statements: readonly JudgedStatement[]): Refusal | null {
     if (!this.#withholds && statements.length === 1) return null;
     return asksForWithheld(statements, this.#withholds) ? withheldMessages(statements[0]!.facts.kind) : null;
@@ -822,7 +948,10 @@ export class MysqlSession extends Session implements PacketSink {
       this.#withholds ||= withholdsMessages;
       const mayHide = mayHideChanges(facts);
       this.#reportsLost ||= mayHide;
-      this.#isUnsure ||= mayHide || (this.#reportsLost && facts.changesLexing);
+      this.#isUnsure ||=
+        mayHide ||
+        facts.effects.some(({ effect }) => effect === 'set-role') ||
+        (this.#reportsLost && facts.changesLexing);
       if (this.names.matter && mayChangeSchema(facts)) this.names.schemaChanged = true;
     }
   }
@@ -884,6 +1013,83 @@ export class MysqlSession extends Session implements PacketSink {
     return isMasked ? mayBeNull(packet) : null;
   }
 
+  // --- Guarding a number of rows -----------------------------------------------------------------------------------
+
+  /**
+   * Begins what can be undone: a savepoint where a transaction is open, or begins by itself; else a transaction. The
+   * statement comes again when the server has done that.
+   */
+  #beginGuard({ request, rows }: { readonly request: number; readonly rows: number }): void {
+    const ownTransaction = !this.#response.isInTransaction && (this.#response.status & SERVER_STATUS.autocommit) !== 0;
+    this.#guard = ownTransaction
+      ? {
+          request,
+          rows,
+          ownTransaction,
+          keep: 'COMMIT AND NO CHAIN NO RELEASE',
+          undo: 'ROLLBACK AND NO CHAIN NO RELEASE',
+        }
+      : {
+          request,
+          rows,
+          ownTransaction,
+          keep: `RELEASE SAVEPOINT ${SAVEPOINT}`,
+          undo: `ROLLBACK TO SAVEPOINT ${SAVEPOINT}`,
+        };
+    this.#sendOwn(ownTransaction ? 'START TRANSACTION' : `SAVEPOINT ${SAVEPOINT}`, null, undefined);
+  }
+
+  /** @param done is called when the server has done it */
+  #endGuard(text: string, done: (() => void) | null, failed?: (error: Err) => void): void {
+    this.#guard = null;
+    this.#sendOwn(text, done, failed);
+  }
+
+  #sendOwn(text: string, done: (() => void) | null, failed: ((error: Err) => void) | undefined): void {
+    const payload = ownQuery(text, this.#own.capabilities);
+    this.#beforeNext({ payload, answer: ANSWER.results, done, ...(failed !== undefined && { failed }) });
+    this.#isFree();
+    this.joinTurn();
+  }
+
+  /** A guarded statement has failed, or is not wanted: what was begun for it ends, and nobody waits for that. */
+  #undoGuarded(): void {
+    if (this.#guard === null) return;
+    this.#answered();
+    this.#endGuard(this.#guard.undo, null);
+  }
+
+  /** The guarded statement is done: it is kept, or undone, before its client hears of it. */
+  #guardedCompleted(guard: Guard, running: Execution, sequence: number, payload: Buffer): void {
+    const { capabilities, upstreamCapabilities } = this.#own;
+    const { affectedRows } = this.#response;
+    const ok = decodeOk(payload, upstreamCapabilities);
+    if (affectedRows <= guard.rows) {
+      this.#settle(running);
+      const status = guard.ownTransaction ? ok.status & ~SERVER_STATUS.inTransaction : ok.status;
+      const answer = encodeOk(
+        { ...ok, status: status & ~SERVER_STATUS.sessionStateChanged, sessionState: null },
+        capabilities,
+      );
+      this.#answered();
+      this.#endGuard(
+        guard.keep,
+        () => this.toClient.addMessage(encodePackets(answer, sequence)),
+        (error) => this.toClient.addMessage(errorPacket(error, sequence)),
+      );
+      return;
+    }
+    const refusal = inMysql(
+      overApproved(guard.request, guard.rows, Number(affectedRows), running.statements[0]!.facts.kind),
+    );
+    this.#outcome(running, 'error', `,"errno":${refusal.errno},"sqlstate":"${refusal.code}"`);
+    this.#answered();
+    this.#endGuard(guard.undo, () => {
+      this.#refused = refusal;
+      this.toClient.addMessage(errorPacket(errorFor('42501', refusal.message), sequence));
+    });
+  }
+
   // --- Commands of our own ---------------------------------------------------------------------------------------
 
   #beforeNext(command: OwnCommand): void {
@@ -910,6 +1116,7 @@ export class MysqlSession extends Session implements PacketSink {
   }
 
   #takeState(state: SessionState): void {
+    this.#role = state.role;
     for (const [i, name] of REPORTED.entries()) this.#report(name, state.settings[i] ?? '');
     this.#setDatabase(state.database);
   }
@@ -930,12 +1137,15 @@ export class MysqlSession extends Session implements PacketSink {
     else if (part === PART.completed) this.#noteState(bytes, start, end);
     else if (part === PART.error || part === PART.localInfile) {
       const { code } = decodeErr(bytes.subarray(start, end));
-      throw new ProtocolViolation(`the upstream answers a question of Sluice with error ${code}`);
+      if (part === PART.localInfile || own.failed === undefined) {
+        throw new ProtocolViolation(`the upstream answers a question of Sluice with error ${code}`);
+      }
     }
     if (!this.#response.isOver) return;
     this.#ownCommand = null;
     this.#fromUpstream.sequence = -1;
-    own.done?.(this.#ownRows);
+    if (part === PART.error) own.failed!(decodeErr(bytes.subarray(start, end)));
+    else own.done?.(this.#ownRows);
   }
 
   // --- The end of a turn -----------------------------------------------------------------------------------------
@@ -953,6 +1163,7 @@ export class MysqlSession extends Session implements PacketSink {
     this.#masking = null;
     this.#response.abandon();
     this.#fromUpstream.sequence = -1;
+    if (this.#guard !== null) this.#endGuard(this.#guard.undo, null);
   }
 
   protected readAgain(messages: Buffer): boolean {
@@ -1024,6 +1235,7 @@ export class MysqlSession extends Session implements PacketSink {
         break;
       case PART.error:
         this.#failed(sequence, bytes, start, end);
+        this.#undoGuarded();
         break;
       case PART.prepared:
         this.#preparedBy(bytes, start);
@@ -1079,12 +1291,17 @@ export class MysqlSession extends Session implements PacketSink {
     this.#noteState(bytes, start, end);
     if (this.isClosed) return;
     this.#fromUpstream.sequence = (sequence + 1) & 0xff;
+    if (this.#guard !== null && running !== null && running.cut === null) {
+      this.#guardedCompleted(this.#guard, running, sequence, bytes.subarray(start, end));
+      return;
+    }
     if (running !== null) this.#settle(running);
     if (this.#command === COM.resetConnection) this.#wasReset();
     if (running?.cut != null) {
       // It was complete before the upstream was told to stop: the client gets the error all the same, in its place.
       if (this.#droppedFrom < 0) this.#droppedFrom = this.#clientSequence(sequence);
       this.#tellOver(running);
+      this.#undoGuarded();
       return;
     }
     if (this.#droppedFrom >= 0) return;
@@ -1276,6 +1493,15 @@ interface ReadExecution {
   readonly mayOpenCursor: boolean;
   /** The same command with the types in it. */
   readonly withTypes: () => Buffer;
+}
+
+/** True if what it changes is one count, and can be undone where the tables have transactions. */
+function isGuarded(statements: readonly JudgedStatement[]): boolean {
+  const [first, second] = statements;
+  if (first === undefined || second !== undefined) return false;
+  const { kind, outputs, effects } = first.facts;
+  const changes = effects.filter(({ effect, via }) => via === null && (effect === 'update' || effect === 'delete'));
+  return (kind === 'UPDATE' || kind === 'DELETE') && outputs?.length === 0 && changes.length === 1;
 }
 
 /** What a text kills, if it is one KILL of a number and nothing else. */

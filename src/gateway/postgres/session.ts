@@ -23,16 +23,13 @@ import {
   FRONTEND,
 } from '../../../protocols/postgres/frontend.ts';
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
-import type { Granted } from '../../approvals/approvals.ts';
 import type { Question } from '../../approvals/request.ts';
 import { REDACTED } from '../../masking/masker.ts';
-import type { Meter } from '../../policy/budgets.ts';
 import type { HoldVerdict } from '../../policy/verdict.ts';
 import { opaqueText, type StatementFacts } from '../../statements/facts.ts';
 import { isUnsafeEncoding } from '../../statements/postgres/encodings.ts';
 import { claimsInComment, withoutClaims } from '../claims.ts';
 import {
-  approved,
   describeEffect,
   isDenied,
   isHeld,
@@ -44,10 +41,10 @@ import {
 } from '../judge.ts';
 import { momentOf } from '../moment.ts';
 import { judgeWithNames, type NamedStatement } from '../names-in-text.ts';
-import { overApproved, type Refusal, refusalOf, refusedByRuling, unholdable, unmaskable } from '../refusal.ts';
+import { overApproved, type Refusal, refusalOf, unmaskable } from '../refusal.ts';
 import { mayChangeSchema } from '../schema-changes.ts';
 import type { SessionServices, SessionStart } from '../services.ts';
-import { Session } from '../session.ts';
+import { type Decided, Session } from '../session.ts';
 import { Execution } from '../statement-recorder.ts';
 import { writesBack, writesMasked } from '../written-masks.ts';
 import { bindsAsJson, bindsAsText, bindsWithoutValues } from './binds.ts';
@@ -77,15 +74,6 @@ const PORTAL = 0x50; // P
 
 /** Begins the name of the portal that does not exist, so that nobody can make it exist; the server reads 63 bytes of it. */
 const NONCE = randomBytes(9).toString('base64url');
-
-/** What becomes of statements at one execution of them. */
-interface Decided {
-  readonly statements: readonly JudgedStatement[];
-  readonly refusal: Refusal | null;
-  readonly meter: Meter | null;
-  /** By which they run though a rule holds them. */
-  readonly grant: Granted | null;
-}
 
 /** A statement that may change so many rows and no more. */
 interface Guard {
@@ -564,23 +552,20 @@ export class PostgresSession extends Session implements FrameSink {
    */
   #decide(judgement: Judgement, portal: Portal | null, wantsAllRows: boolean): Decided | 'wait' {
     const statements = this.#atMoment(judgement, portal);
-    const refusal = this.#refusalOf(statements, isDenied) ?? this.#writesBack(statements, portal);
-    if (refusal !== null) return { statements, refusal, meter: null, grant: null };
-    const held = statements.find(isHeld);
-    if (held === undefined) return { statements, ...this.metering.begin(statements), grant: null };
-    if (portal !== null && portal.grant !== null) {
+    if (portal !== null && portal.grant !== null && statements.some(isHeld)) {
       // More of its rows: the statement itself does not run again.
-      return { statements: statements.map(approved), refusal: null, meter: null, grant: portal.grant };
+      const refusal = this.#refusalOf(statements, isDenied);
+      if (refusal !== null) return { statements, refusal, meter: null, grant: null };
+      return this.decideGranted(statements, portal.grant);
     }
-    const why = wantsAllRows || !isGuarded(statements, false) ? this.#whyNotHeld() : 'its rows are asked for in parts';
-    if (why !== null) return { statements, refusal: unholdable(held, why), meter: null, grant: null };
-    const ruling = this.rulingOn(this.#questionAbout(judgement, statements, held, portal));
-    if (ruling === null) return 'wait';
-    if (ruling.kind !== 'granted')
-      return { statements, refusal: refusedByRuling(ruling, held), meter: null, grant: null };
-    if (portal !== null) portal.grant = { ...ruling, rows: null };
-    const granted = statements.map(approved);
-    return { statements: granted, ...this.metering.begin(granted), grant: ruling };
+    const decided = this.decide(statements, this.#writesBack(statements, portal), (held) => {
+      const why =
+        wantsAllRows || !isGuarded(statements, false) ? this.#whyNotHeld() : 'its rows are asked for in parts';
+      return why ?? this.#questionAbout(judgement, statements, held, portal);
+    });
+    if (decided !== 'wait' && decided.grant !== null && portal !== null)
+      portal.grant = { ...decided.grant, rows: null };
+    return decided;
   }
 
   /** Why nobody can be asked now: what they would approve could be something else for the server. */
@@ -611,6 +596,7 @@ export class PostgresSession extends Session implements FrameSink {
         database: connection.upstream.database,
         role: this.#role,
         path: this.names.current.searchPath,
+        reading: JSON.stringify(this.#reading.lexing(this.#pipeline.ended)),
         rules: judgement.rules.version,
         statement: [withoutClaims(judgement.text), ...named].join('\n-- runs: '),
         binds: portal === null ? null : typedBinds(portal),

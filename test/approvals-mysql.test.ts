@@ -1,0 +1,216 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import mysql from 'mysql2/promise';
+import { Approver } from './approver.ts';
+import { startMariadb } from './servers/mariadb.ts';
+import { startMysql } from './servers/mysql.ts';
+import type { MysqlFamilyServer } from './servers/mysql-family.ts';
+import { type Sluice, startSluice } from './sluice.ts';
+
+/** As approvals.test.ts, on MySQL's protocol. What reached the server is in its general log. */
+
+const RULES = `version: 1
+rules:
+  - id: changes-wait
+    match: { effects: [delete, update], tables: [shop.orders, shop.flat] }
+    action: hold
+    approval: { from: { groups: [dba] }, wait: 8s }
+  - id: drops-get-a-ticket
+    match: { effects: [drop] }
+    action: hold
+    approval: { from: { groups: [dba] }, wait: 0s }
+`;
+
+for (const [name, start] of Object.entries({ MariaDB: startMariadb, MySQL: startMysql })) {
+  describe(name, { timeout: 120_000 }, () => {
+    const directory = mkdtempSync(join(tmpdir(), 'sluice-approvals-'));
+    let server: MysqlFamilyServer;
+    let sluice: Sluice;
+    let approver: Approver;
+    let texts = 0;
+    const mark = () => `/* ${++texts} */`;
+
+    before(async () => {
+      const started = await start({ config: { general_log: '1', log_output: 'TABLE' } });
+      assert.ok(started, `${name} cannot be had`);
+      server = started;
+      const { host, port, database, superuser: user, password } = server;
+      const storeFile = join(directory, 'store.db');
+      sluice = await startSluice({
+        connections: [{ name: 'shop', protocol: 'mysql', upstream: { host, port, database, user, password } }],
+        users: [
+          { name: 'bot', password: 'secret' },
+          { name: 'bob', password: 'secret' },
+        ],
+        rulesYaml: RULES,
+        store: `sqlite:${storeFile}`,
+      });
+      approver = await Approver.open(storeFile);
+    });
+    after(async () => {
+      await approver?.close();
+      await sluice?.stop();
+      await server?.stop();
+      rmSync(directory, { recursive: true });
+    });
+    beforeEach(async () => {
+      await approver.forget();
+      await server.query(`DROP TABLE IF EXISTS orders; CREATE TABLE orders (id INT PRIMARY KEY, state TEXT) ENGINE=InnoDB;
+        INSERT INTO orders VALUES (1, 'open'), (2, 'open'), (3, 'open'), (4, 'open')`);
+    });
+
+    const connected = async (user = 'bot') => {
+      const { host, mysqlPort: port } = sluice;
+      const connection = await mysql.createConnection({ host, port, user, password: 'secret', database: 'shop' });
+      connection.on('error', () => undefined);
+      return connection;
+    };
+    const ids = async () => (await server.query('SELECT id FROM orders ORDER BY id')).map(({ id }) => id as number);
+    const reached = async (text: string) => {
+      const rows = await server.query(`SELECT COUNT(*) AS n FROM mysql.general_log
+        WHERE argument LIKE '%${text.replaceAll("'", "''")}%' AND argument NOT LIKE '%general_log%'`);
+      return Number(rows[0]!.n) > 0;
+    };
+    const failed = (work: Promise<unknown>): Promise<mysql.QueryError> =>
+      work.then(
+        () => assert.fail('it ran'),
+        (error) => error,
+      );
+    const forms: Record<
+      string,
+      (client: mysql.Connection, sql: string, value: number) => Promise<mysql.ResultSetHeader>
+    > = {
+      COM_QUERY: async (client, sql, value) =>
+        (await client.query<mysql.ResultSetHeader>(sql.replace('?', String(value))))[0],
+      COM_STMT_EXECUTE: async (client, sql, value) => (await client.execute<mysql.ResultSetHeader>(sql, [value]))[0],
+    };
+
+    for (const [form, run] of Object.entries(forms)) {
+      test(`a held statement waits and runs once it is approved (${form})`, async () => {
+        const client = await connected();
+        const result = run(client, `DELETE FROM orders WHERE id = ? ${mark()}`, 3);
+        const { id, question } = await approver.nextRequest();
+        assert.equal(question.binding.database, 'shop');
+        assert.equal((await ids()).length, 4);
+        await approver.approve(id);
+        assert.equal((await result).affectedRows, 1);
+        assert.deepEqual(await ids(), [1, 2, 4]);
+        await client.end();
+      });
+
+      for (const state of ['autocommit', 'a transaction', 'no autocommit']) {
+        test(`what changes more rows than were approved is undone (${form}, ${state})`, async () => {
+          const client = await connected();
+          if (state === 'a transaction') await client.query('START TRANSACTION');
+          if (state === 'no autocommit') await client.query('SET autocommit = 0');
+          if (state !== 'autocommit') await client.query(`INSERT INTO orders VALUES (9, 'new')`);
+          const result = failed(run(client, `UPDATE orders SET state = 'shut' WHERE id <= ? ${mark()}`, 3));
+          const { id } = await approver.nextRequest();
+          await approver.counted(id, 2);
+          await approver.approve(id);
+          const error = await result;
+          assert.equal(error.errno, 1142);
+          assert.match(error.message, /changed 3 rows where 2 were approved/);
+          if (state !== 'autocommit') await client.query('COMMIT');
+          assert.deepEqual(await server.query(`SELECT id FROM orders WHERE state = 'shut'`), []);
+          assert.equal((await ids()).length, state === 'autocommit' ? 4 : 5);
+          await client.end();
+        });
+
+        test(`what changes as many as were approved is kept (${form}, ${state})`, async () => {
+          const client = await connected();
+          if (state === 'a transaction') await client.query('START TRANSACTION');
+          if (state === 'no autocommit') await client.query('SET autocommit = 0');
+          const result = run(client, `UPDATE orders SET state = 'shut' WHERE id <= ? ${mark()}`, 3);
+          const { id } = await approver.nextRequest();
+          await approver.counted(id, 3);
+          await approver.approve(id);
+          const header = await result;
+          assert.equal(header.affectedRows, 3);
+          assert.equal((header.serverStatus & 1) !== 0, state === 'a transaction' || state === 'no autocommit');
+          const shut = async () => (await server.query(`SELECT id FROM orders WHERE state = 'shut'`)).length;
+          if (state !== 'autocommit') {
+            assert.equal(await shut(), 0);
+            await client.query('COMMIT');
+          }
+          assert.equal(await shut(), 3);
+          await client.end();
+        });
+      }
+    }
+
+    test('an error of the server is what the client gets, and nothing stays open', async () => {
+      const client = await connected();
+      const result = failed(client.query(`UPDATE orders SET id = 1 WHERE id = 2 ${mark()}`));
+      const { id } = await approver.nextRequest();
+      await approver.counted(id, 1);
+      await approver.approve(id);
+      assert.equal((await result).errno, 1062);
+      await client.query(`INSERT INTO orders VALUES (9, 'new')`);
+      assert.equal((await ids()).length, 5);
+      await client.end();
+    });
+
+    test('a ticket is collected on another connection, once, by nobody else, and in no other database', async () => {
+      const [first, second, bob] = [await connected(), await connected(), await connected('bob')];
+      const sql = `DROP TABLE shop.orders ${mark()}`;
+      const ticket = async (client: mysql.Connection) => {
+        const { message } = await failed(client.query(sql));
+        assert.match(message, /needs approval/);
+        const [rows] = await client.query<mysql.RowDataPacket[]>('SHOW WARNINGS');
+        const detail = rows.map((row) => row.Message as string).find((text) => text.startsWith('{'));
+        return JSON.parse(detail!).sluice.request as number;
+      };
+      const id = await ticket(first);
+      await approver.approve(id);
+      assert.notEqual(await ticket(bob), id);
+      await second.query('USE mysql');
+      assert.notEqual(await ticket(second), id);
+      await second.query('USE shop');
+      await second.query(sql);
+      assert.notEqual(await ticket(second), id);
+      await Promise.all([first.end(), second.end(), bob.end()]);
+    });
+
+    test('a rejection comes with its reason, and nothing reached the server', async () => {
+      const client = await connected();
+      const marker = mark();
+      const result = failed(client.query(`DELETE FROM orders ${marker}`));
+      const { id } = await approver.nextRequest();
+      await approver.reject(id, 'use the archive job');
+      assert.match((await result).message, /was rejected: use the archive job/);
+      assert.equal(await reached(marker), false);
+      await client.query('SELECT 1');
+      await client.end();
+    });
+
+    test('KILL QUERY by its own identity withdraws it', async () => {
+      const [client, other] = [await connected(), await connected()];
+      const marker = mark();
+      const result = failed(client.query(`DELETE FROM orders ${marker}`));
+      const { id } = await approver.nextRequest();
+      await other.query(`KILL QUERY ${client.threadId}`);
+      assert.equal((await result).errno, 1317);
+      assert.equal(await approver.stateOf(id), 'withdrawn');
+      assert.equal(await reached(marker), false);
+      await client.query('SELECT 1');
+      await Promise.all([client.end(), other.end()]);
+    });
+
+    test('a client that goes away withdraws it', async () => {
+      const client = await connected();
+      const marker = mark();
+      const result = failed(client.query(`DELETE FROM orders ${marker}`));
+      const { id } = await approver.nextRequest();
+      client.destroy();
+      void result;
+      assert.equal(await approver.stateOf(id), 'withdrawn');
+      await sleep(50);
+      assert.equal(await reached(marker), false);
+    });
+  });
+}

@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Approvals } from '../src/approvals/approvals.ts';
+import type { ApprovalRequest } from '../src/approvals/request.ts';
+import { openStore, type Store } from '../src/store/store.ts';
+
+/** A person in the group `dba` who votes at another node: through the store. */
+export class Approver {
+  readonly store: Store;
+  readonly approvals: Approvals;
+  /** The newest request that a test has had. */
+  #seen = 0;
+
+  private constructor(store: Store) {
+    this.store = store;
+    this.approvals = new Approvals({
+      store,
+      ended: () => null,
+      preview: null,
+      failed: (what, error) => assert.fail(`${what}: ${error.message}`),
+    });
+  }
+
+  static async open(storeFile: string): Promise<Approver> {
+    return new Approver(await openStore({ kind: 'sqlite', file: storeFile }));
+  }
+
+  async close(): Promise<void> {
+    await this.approvals.close();
+    await this.store.destroy();
+  }
+
+  /** From now on only newer requests count. */
+  async forget(): Promise<void> {
+    this.#seen = (await this.approvals.list([], 1))[0]?.id ?? 0;
+  }
+
+  /** The request that is asked next. */
+  async nextRequest(): Promise<ApprovalRequest> {
+    for (let tries = 0; tries < 200; tries++) {
+      const [newest] = await this.approvals.list([], 1);
+      if (newest !== undefined && newest.id > this.#seen) {
+        this.#seen = newest.id;
+        return newest;
+      }
+      await sleep(25);
+    }
+    return assert.fail('nobody asks for approval');
+  }
+
+  /** True if nobody has asked since. */
+  async hasSeenAll(): Promise<boolean> {
+    return ((await this.approvals.list([], 1))[0]?.id ?? 0) <= this.#seen;
+  }
+
+  async approve(id: number): Promise<void> {
+    await this.#vote(id, 'approve', '');
+  }
+
+  async reject(id: number, reason: string): Promise<void> {
+    await this.#vote(id, 'reject', reason);
+  }
+
+  #vote(id: number, decision: 'approve' | 'reject', reason: string): Promise<ApprovalRequest> {
+    const identity = { subject: 'dana', kind: 'human' as const, groups: ['dba'] };
+    const voter = { identity, isApprover: true, mayBreakGlass: false, inPlaceOf: [] };
+    return this.approvals.vote(id, voter, decision, { reason, channel: 'api' });
+  }
+
+  /** What a preview would have counted. */
+  async counted(id: number, rows: number): Promise<void> {
+    const impact = { rows, estimatedRows: null, cascades: [], triggers: [], sample: null, gaps: [] };
+    await this.store
+      .updateTable('approval_requests')
+      .set({ impact: JSON.stringify(impact) })
+      .where('id', '=', id)
+      .execute();
+  }
+
+  /** Waits until the request is not pending any more. */
+  async stateOf(id: number): Promise<ApprovalRequest['state']> {
+    for (let tries = 0; tries < 100; tries++) {
+      const { state } = await this.approvals.request(id);
+      if (state !== 'pending') return state;
+      await sleep(20);
+    }
+    return 'pending';
+  }
+}
