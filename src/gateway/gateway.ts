@@ -15,6 +15,7 @@ import type { Journal } from '../recording/journal.ts';
 import { Activities } from './activities.ts';
 import { Arrival, type Entrance, type Inside, NotLetIn, type Reason, type UpstreamLink } from './entrance.ts';
 import { type Analyzer, Judge } from './judge.ts';
+import { JudgementRoom } from './judgement-room.ts';
 import type { MysqlAnalyzers } from './mysql/analyzers.ts';
 import { MysqlEntrance } from './mysql/entrance.ts';
 import { NamesInForce } from './names-in-force.ts';
@@ -82,6 +83,7 @@ export class Gateway implements Inside {
   readonly #doors: readonly { readonly entrance: Entrance; readonly server: Server }[];
   /** One judge for each identity on each connection that has had a session. */
   readonly #judges = new Map<Analyzer, Map<string, Judge>>();
+  readonly #room = new JudgementRoom();
   readonly #names = new Map<string, NamesInForce>();
   readonly #sessions = new Map<Session, Entrance>();
   /** Takes the client's socket away from its session. */
@@ -338,8 +340,13 @@ export class Gateway implements Inside {
     judges.delete(key);
     const judge =
       known ??
-      new Judge(analyzer, identity, connection, this.#inForce, (name) =>
-        this.#names.get(connection.name)?.noteMiss(name),
+      new Judge(
+        analyzer,
+        identity,
+        connection,
+        this.#inForce,
+        (name) => this.#names.get(connection.name)?.noteMiss(name),
+        this.#room,
       );
     judges.set(key, judge);
     // Tokens bring ever new identities: what nobody has asked for longest is left to its sessions.

@@ -8,6 +8,7 @@ import { type LiteralInText, withoutLiterals } from '../statements/literals.ts';
 import { literalsInText as literalsInMysqlText } from '../statements/mysql/literals-in-text.ts';
 import type { MysqlModes } from '../statements/mysql/server.ts';
 import { literalsInText as literalsInPostgresText } from '../statements/postgres/literals-in-text.ts';
+import { JudgementRoom, type Keeper } from './judgement-room.ts';
 
 /** How a session's text is read, in the terms of its dialect. States that are the same are one object. */
 export type Lexing = LexingState | MysqlModes;
@@ -65,10 +66,6 @@ export interface Analyzer {
   analyze(text: string, lexing: Lexing, names: NameContext): TextFacts | Promise<TextFacts>;
 }
 
-/** Texts whose judgement is kept, and the most characters of them. */
-const MOST_TEXTS = 5000;
-const MOST_CHARACTERS = 8 * 1024 * 1024;
-
 /** The rules in force: what is put in its place is seen by everybody who holds this. */
 export interface RulesInForce {
   readonly current: RuleSet;
@@ -78,28 +75,32 @@ export interface RulesInForce {
  * Judges text for one identity on one connection, under the rules in force. Shared by the sessions of that identity,
  * so that a text seen before costs one look-up.
  */
-export class Judge {
+export class Judge implements Keeper {
   readonly #analyzer: Analyzer;
   readonly #identity: Identity;
   readonly #connection: ConnectionConfig;
   readonly #noteMiss: (name: string) => void;
   readonly #inForce: RulesInForce;
+  readonly #room: JudgementRoom;
   /** What is kept was judged under these rules. */
   #keptRules: RuleSet;
   #texts = new WeakMap<NameContext, Map<Lexing, Map<string, Judgement>>>();
-  #kept = 0;
-  #characters = 0;
   /** Facts of texts that differ in literals share their effects: so they share the verdict. */
   #byEffects = new WeakMap<readonly Effect[], Decided>();
 
-  /** @param noteMiss is told the names in a text that the catalogue does not have, each time the text comes */
+  /**
+   * @param noteMiss is told the names in a text that the catalogue does not have, each time the text comes
+   * @param room for what is kept, shared by all judges
+   */
   constructor(
     analyzer: Analyzer,
     identity: Identity,
     connection: ConnectionConfig,
     inForce: RulesInForce,
     noteMiss: (name: string) => void = () => {},
+    room = new JudgementRoom(),
   ) {
+    this.#room = room;
     this.#noteMiss = noteMiss;
     this.#analyzer = analyzer;
     this.#identity = identity;
@@ -114,7 +115,8 @@ export class Judge {
     if (current !== this.#keptRules) {
       this.#keptRules = current;
       this.#byEffects = new WeakMap();
-      this.#forget();
+      this.#room.left(this);
+      this.forget();
     }
     return current;
   }
@@ -128,11 +130,7 @@ export class Judge {
     const facts = this.#analyzer.analyze(text, lexing, names);
     if (facts instanceof Promise) return facts.then((f) => this.#noting(this.judgeFacts(text, f, reading)));
     const judgement = this.#noting(this.judgeFacts(text, facts, reading));
-    if (text.length > MOST_CHARACTERS) return judgement;
-    if (this.#kept >= MOST_TEXTS || this.#characters + text.length > MOST_CHARACTERS) this.#forget();
-    this.#kept++;
-    this.#characters += text.length;
-    this.#textsOf(reading).set(text, judgement);
+    if (this.#room.admit(this, text.length)) this.#textsOf(reading).set(text, judgement);
     return judgement;
   }
 
@@ -272,10 +270,9 @@ export class Judge {
     return { identity: this.#identity, connection, default: otherwise };
   }
 
-  #forget(): void {
+  /** Forgets what it keeps: every text is judged anew. */
+  forget(): void {
     this.#texts = new WeakMap();
-    this.#kept = 0;
-    this.#characters = 0;
   }
 }
 

@@ -69,6 +69,8 @@ export const VARIABLES: Readonly<Record<string, Field>> = {
         subject: { type: 'string', means: 'The name.' },
         kind: { type: 'string', means: '`human`, `agent` or `service`.' },
         groups: { type: STRINGS, means: 'The groups.' },
+        issuer: { type: 'string', means: 'The provider that vouches for it; empty for users of `sluice.yaml`.' },
+        owner: { type: 'string', means: 'Who answers for it; empty if nobody does.' },
       },
     },
   },

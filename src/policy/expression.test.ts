@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Identity } from '../identity/identity.ts';
 import type { Effect } from '../statements/facts.ts';
 import { compileExpression, type Expression, isFault } from './expression.ts';
 import type { Moment } from './moment.ts';
@@ -28,7 +29,13 @@ const MOMENT: Moment = {
 
 const VISIBLE = {
   facts: { effects: [EFFECT], kind: 'UPDATE', fingerprint: 'ab' },
-  identity: { subject: 'agent-7', kind: 'agent', groups: ['agents', 'eu'] },
+  identity: {
+    subject: 'agent-7',
+    kind: 'agent',
+    groups: ['agents', 'eu'],
+    issuer: 'https://idp.example',
+    owner: 'alice',
+  } as Identity,
   connection: 'orders',
 };
 
@@ -55,6 +62,7 @@ test('every variable has its value', () => {
     'effect.name == "update" && effect.schema == "public" && effect.object.startsWith("cust")',
     'effect.kind == "relation" && effect.predicate == "open" && effect.columns.exists(c, c == "email")',
     'identity.subject.matches("^agent-[0-9]+$") && identity.kind == "agent" && "eu" in identity.groups',
+    'identity.issuer.startsWith("https://idp.") && identity.owner == "alice"',
     'connection.name == "orders"',
     'session.id == "s1" && session.tls && !session.in_transaction && session.address.startsWith("10.")',
     'session.settings["search_path"] == "app" && has(claimed.traceparent) && !("intent" in claimed)',
@@ -160,4 +168,9 @@ test('the largest expression over the largest lists takes no time worth mentioni
     assert.equal(expression.evaluate(VISIBLE, effect, MOMENT), false);
   }
   assert.ok(process.threadCpuUsage().user - started < 100_000, 'microseconds, generously');
+});
+
+test('an identity that nobody vouches for or owns has an empty issuer and owner', () => {
+  const identity: Identity = { subject: 'local', kind: 'human', groups: [] };
+  assert.equal(evaluate('identity.issuer == "" && identity.owner == ""', EFFECT, MOMENT, { identity }), true);
 });

@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import { suggestion } from '../config/suggestion.ts';
+import type { Identity } from '../identity/identity.ts';
 import type { ColumnUse, Effect, ObjectName } from '../statements/facts.ts';
 import { checkExpression, ExpressionProblem, MOST_ITEMS } from './expression-types.ts';
 import type { Moment } from './moment.ts';
@@ -13,7 +14,7 @@ export interface Visible {
     readonly fingerprint?: string;
     readonly uses?: readonly ColumnUse[];
   };
-  readonly identity: { readonly subject: string; readonly kind: string; readonly groups: readonly string[] };
+  readonly identity: Identity;
   readonly connection: string;
 }
 
@@ -156,7 +157,8 @@ function variablesOf(
   }
   if (uses.has('identity')) {
     if (identity.groups.length > MOST_ITEMS) return null;
-    variables.identity = { subject: identity.subject, kind: identity.kind, groups: identity.groups };
+    const { subject, kind, groups, issuer = '', owner = '' } = identity;
+    variables.identity = { subject, kind, groups, issuer, owner };
   }
   if (uses.has('connection')) variables.connection = { name: connection };
   if (moment === null) return variables;
