@@ -292,7 +292,9 @@ export const configSchema = z
         mysql: address.optional().describe('Where MySQL and MariaDB clients connect; left out, they are not served.'),
         api: address
           .optional()
-          .describe('Where `/healthz`, `/readyz` and `/metrics` are served over HTTP; left out, they are not served.'),
+          .describe(
+            'Where `/healthz`, `/readyz`, `/metrics` and the API under `/api/v1` are served over HTTP and, with `tls`, HTTPS on the same port; left out, they are not served.',
+          ),
       })
       .describe('Addresses to listen on.'),
     tls: z
