@@ -126,12 +126,16 @@ export abstract class ExpressionParser {
 
   /** An expression without comparisons and logic, as IN, LIKE and BETWEEN take on their sides. */
   arithmetic(): Expression {
-    const first = this.#operand();
-    if (!this.#takeArithmeticOperator()) return first;
-    const operands = [first];
-    do operands.push(this.#operand());
-    while (this.#takeArithmeticOperator());
-    return { type: 'operation', operands };
+    const operands = [this.#operand()];
+    let isArithmetic = false;
+    for (;;) {
+      const joinsTexts = this.tokens.isOperator('||');
+      if (!this.#takeArithmeticOperator()) break;
+      isArithmetic ||= !joinsTexts;
+      operands.push(this.#operand());
+    }
+    if (operands.length === 1) return operands[0]!;
+    return isArithmetic ? { type: 'operation', does: 'arithmetic', operands } : { type: 'operation', operands };
   }
 
   #takeArithmeticOperator(): boolean {
@@ -171,7 +175,7 @@ export abstract class ExpressionParser {
     if (minus === 0) return value;
     if (value.type === 'literal' && value.kind === 'number')
       return minus % 2 === 0 ? value : { ...value, value: `-${value.value}` };
-    return { type: 'operation', operands: [value] };
+    return { type: 'operation', does: 'arithmetic', operands: [value] };
   }
 
   #primary(): Expression {
@@ -392,7 +396,7 @@ export abstract class ExpressionParser {
     }
     if (tokens.takeWord('ELSE')) operands.push(this.expression());
     tokens.expectWord('END');
-    return { type: 'operation', operands };
+    return { type: 'operation', does: 'choice', operands };
   }
 
   /** `INTERVAL 1 DAY`, or the function INTERVAL(a, b, ...). */
@@ -592,6 +596,9 @@ const TYPE_WORDS =
   MULTILINESTRING MULTIPOLYGON GEOMETRY GEOMETRYCOLLECTION INET4 INET6 UUID VECTOR`.split(/\s+/);
 const TYPE_OPTIONS = ['PRECISION', 'ARRAY', 'ZEROFILL', 'ASCII', 'UNICODE', 'VARYING'];
 
+/** Types to which a cast fails for what is no value of them; others make NULL or 0 of it. */
+const FAILING_TYPES = ['JSON', 'INET4', 'INET6', 'UUID', 'VECTOR', 'POINT', 'GEOMETRY', 'POLYGON', 'LINESTRING'];
+
 function call(name: string, given: readonly Expression[]): Expression {
   return { type: 'call', name: { schema: null, name }, arguments: given, over: [] };
 }
@@ -610,8 +617,9 @@ const SPECIAL_ARGUMENTS: Readonly<Record<string, ArgumentReader>> = {
       parser.tokens.string();
     }
     parser.tokens.expectWord('AS');
+    const canFail = parser.tokens.isWord(...FAILING_TYPES);
     parser.type();
-    return [value];
+    return canFail ? [{ type: 'operation', does: 'conversion', operands: [value] }] : [value];
   },
   convert: (parser) => {
     const { tokens } = parser;
@@ -621,7 +629,9 @@ const SPECIAL_ARGUMENTS: Readonly<Record<string, ArgumentReader>> = {
       else tokens.name();
     } else {
       tokens.expectOperator(',');
+      const canFail = tokens.isWord(...FAILING_TYPES);
       parser.type();
+      if (canFail) return [{ type: 'operation', does: 'conversion', operands: [value] }];
     }
     return [value];
   },

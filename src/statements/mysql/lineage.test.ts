@@ -48,9 +48,10 @@ const DATA: CatalogueData = {
 };
 
 const known = new Map(
-  ['count', 'concat', 'group_concat', 'json_table', 'upper', 'right', 'values', 'max'].map(
-    (name) => [name, 'pure'] as const,
-  ),
+  `count concat group_concat json_table upper right values max pow exp if json_extract json_unquote json_object cast coalesce
+   left sleep`
+    .split(/\s+/)
+    .map((name) => [name, 'pure'] as const),
 );
 
 /** `id=c.id n~c.name` (plain, derived), then after `|` the uses: `equality c.id`; `?` for what is absent. */
@@ -86,6 +87,7 @@ test('columns of the result come from where stars, aliases, sub-selects, CTEs an
     ['SELECT s FROM v', 's~v.s+c.ssn | '],
     ['SELECT id FROM v', 'id=v.id+c.id | '],
     ['TABLE o', 'id=o.id c_id=o.c_id total=o.total | '],
+    ['TABLE o ORDER BY id LIMIT 2', 'id=o.id c_id=o.c_id total=o.total | condition o.id'],
     ['SELECT (SELECT MAX(ssn) FROM c WHERE c.id = o.c_id) FROM o', '~c.ssn | condition c.id, condition o.c_id'],
     ['SELECT ssn AS x, (SELECT x) FROM c', 'x=c.ssn ~c.ssn | '],
     ['SELECT id FROM o UNION SELECT ssn FROM c', 'id~o.id+c.ssn | condition c.ssn, condition o.id'],
@@ -141,6 +143,29 @@ test('what decides rows, groups and order is a condition, and an equality with c
   ]);
 });
 
+test('what can fail by a value, or is computed depending on one, is a condition', () => {
+  check([
+    ['SELECT POW(ssn, 2) FROM c', '~c.ssn | condition c.ssn'],
+    ["SELECT JSON_OBJECT('s', ssn), JSON_OBJECT(name, 1) FROM c", '~c.ssn ~c.name | condition c.name'],
+    ["SELECT 18446744073709551615 + (ssn LIKE '9%') FROM c", '~c.ssn | condition c.ssn'],
+    ["SELECT IF(ssn LIKE '9%', EXP(1000), 0) FROM c", '~c.ssn | condition c.ssn'],
+    ["SELECT CASE WHEN ssn > '5' THEN (SELECT 1 UNION ALL SELECT 2) END FROM c", '~c.ssn | condition c.ssn'],
+    ["SELECT ssn LIKE '9%' AND SLEEP(5) FROM c", '~c.ssn | condition c.ssn'],
+    ["SELECT IF(ssn > '5', @a := 1, 0) FROM c", '~c.ssn | condition c.ssn'],
+    ["SELECT JSON_EXTRACT(CONCAT('[', ssn), '$') FROM c", '~c.ssn | condition c.ssn'],
+    ['SELECT CAST(ssn AS JSON) FROM c', '~c.ssn | condition c.ssn'],
+    ["SELECT UpdateXML('<a/>', ssn, 1) FROM c", '~c.ssn | condition c.ssn, copy c.ssn'],
+    ['SELECT name REGEXP ssn FROM c', '~c.name+c.ssn | condition c.name, condition c.ssn'],
+    ['SELECT -ssn, ssn * 1.1, ssn + id, CAST(ssn AS CHAR) FROM c', '~c.ssn ~c.ssn ~c.ssn+c.id ~c.ssn | '],
+    ["SELECT JSON_EXTRACT(ssn, '$.a'), ssn->'$.b', JSON_UNQUOTE(ssn) FROM c", '~c.ssn ~c.ssn ~c.ssn | '],
+    [
+      "SELECT IF(ssn > '5', name, 'x'), COALESCE((SELECT ssn), '-'), CONCAT(ssn, UPPER(name)) FROM c",
+      '~c.ssn+c.name ~c.ssn ~c.ssn+c.name | ',
+    ],
+    ["SELECT CASE WHEN ssn IS NULL THEN 'none' ELSE LEFT(ssn, 3) END FROM c", '~c.ssn | '],
+  ]);
+});
+
 test('what is written elsewhere is a copy', () => {
   check([
     ['INSERT INTO o (total) SELECT ssn FROM c', ' | copy c.ssn'],
@@ -159,7 +184,7 @@ test('what is written elsewhere is a copy', () => {
     ['DELETE FROM c WHERE ssn > 1', ' | condition c.ssn'],
     ['SELECT ssn FROM c INTO @x', ' | copy c.ssn'],
     ['SELECT @x := ssn FROM c', '=c.ssn | copy c.ssn'],
-    ['SELECT made_here(ssn) FROM c', '~c.ssn | copy c.ssn'],
+    ['SELECT made_here(ssn) FROM c', '~c.ssn | condition c.ssn, copy c.ssn'],
   ]);
 });
 

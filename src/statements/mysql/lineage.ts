@@ -3,6 +3,7 @@ import type { ColumnName, ColumnUse, Lineage, OutputColumn, StatementFacts } fro
 import { computedFrom, isSame, NONE, oneOf, plain } from '../postgres/lineage.ts';
 import { MOST_LINEAGE, TooComplex } from '../work-budget.ts';
 import { type AnalysisContext, classOf, sequenceOf, sequenceRows, withoutStars } from './effects.ts';
+import { showsItsValues } from './failing.ts';
 import { type Column as ColumnExpression, relationOf } from './scope.ts';
 import type {
   Arm,
@@ -285,7 +286,8 @@ class LineageWalk {
       const scope = scopeIn(null);
       for (const { name, lineage } of columns) addAlias(scope, name, lineage);
       scope.seesAliases = true;
-      this.#around([...query.orderBy, ...query.limit], columns, scope, tables);
+      this.#around(query.orderBy, columns, scope, tables);
+      for (const one of query.limit) this.#condition(one, scope, tables);
     }
     this.#into(query.into, columns);
     return columns;
@@ -530,6 +532,12 @@ class LineageWalk {
 
   #value(expression: Expression, scope: Scope, tables: Tables | null): Lineage {
     this.#step();
+    const lineage = this.#computed(expression, scope, tables);
+    if (lineage.columns.length > 0 && showsItsValues(expression)) this.#use(lineage, 'condition');
+    return lineage;
+  }
+
+  #computed(expression: Expression, scope: Scope, tables: Tables | null): Lineage {
     const all = (values: readonly Expression[]) => {
       const lineage = computedFrom(values.map((one) => this.#value(one, scope, tables)));
       this.#step(lineage.columns.length);

@@ -39,8 +39,15 @@ export type Expression =
   /** Whether it has rows; which columns it selects says nothing. */
   | { readonly type: 'exists'; readonly query: Query }
   | { readonly type: 'pattern'; readonly value: Expression; readonly pattern: Expression }
-  /** Whatever else computes a value from values: arithmetic, CASE, LIKE, BETWEEN, IS NULL. */
-  | { readonly type: 'operation'; readonly operands: readonly Expression[] };
+  /**
+   * Whatever else computes a value from values: LIKE, BETWEEN, IS NULL. `arithmetic` and `conversion` can fail by a value, `choice` (CASE)
+   * computes some of its operands only.
+   */
+  | {
+      readonly type: 'operation';
+      readonly operands: readonly Expression[];
+      readonly does?: 'arithmetic' | 'conversion' | 'choice';
+    };
 
 /** The expressions an expression is made of; not those of its sub-selects. */
 export function partsOf(expression: Expression): readonly Expression[] {
