@@ -137,7 +137,7 @@ test('what decides rows, groups and order is a condition, and an equality with c
     ['EXPLAIN FORMAT=JSON SELECT ssn FROM c', 'EXPLAIN | condition c.ssn'],
     [
       'EXPLAIN DELETE FROM c WHERE id = 1',
-      'id select_type table partitions type possible_keys key key_len ref rows filtered Extra | equality c.id',
+      'id select_type table partitions type possible_keys key key_len ref rows filtered Extra | condition c.id',
     ],
     ["PREPARE p FROM 'SELECT ssn FROM c WHERE id = ?'", ' | equality c.id'],
   ]);

@@ -121,12 +121,25 @@ class LineageWalk {
       case 'delete':
         return this.#write(statement);
       case 'explain': {
-        // The plan and its warnings quote values of tables with one row.
-        for (const { from, columns } of this.statement(statement.statement) ?? [])
-          this.#use({ from, columns }, 'condition');
+        this.#explained(statement.statement);
         return statement.columns.map((name) => ({ name, ...NONE }));
       }
     }
+  }
+
+  /**
+   * Plans and their warnings quote values of tables with one row: MySQL's even those that are only compared with constants, in
+   * the query as it was rewritten (FORMAT=JSON).
+   */
+  #explained(statement: Statement): void {
+    const { isMaria } = this.#context;
+    const inside = new LineageWalk(this.#context, this.#viewDepth);
+    const outputs = inside.statement(statement) ?? [];
+    for (const one of inside.uses()) {
+      const isKept = one.use === 'copy' || (isMaria && one.use === 'equality');
+      this.#use({ from: 'plain', columns: [one] }, isKept ? one.use : 'condition');
+    }
+    for (const { from, columns } of outputs) this.#use({ from, columns }, 'condition');
   }
 
   #prepare(name: string | null, text: string, using: readonly Expression[]): OutputColumn[] {
