@@ -202,6 +202,24 @@ for (const [kind, start] of [
       await assert.rejects(open({ user: 'agent%nothing' }), { errno: 1049 });
     });
 
+    test('the database that a connection is for anyway is nothing to ask the rules about; another one is', async () => {
+      const { host, port, database, superuser, password } = server;
+      const upstream = { host, port, database, user: superuser, password };
+      const other = await startSluice({
+        connections: [{ name: 'stock', protocol: 'mysql', upstream, default: 'deny' }],
+        users: USERS,
+      });
+      try {
+        const login = { port: other.mysqlPort, user: 'agent%stock' };
+        const connection = await open({ ...login, database });
+        assert.deepEqual((await connection.query('SELECT DATABASE() AS d'))[0], [{ d: database }]);
+        await connection.end();
+        await assert.rejects(open({ ...login, database: 'shop2' }), { errno: 1142 });
+      } finally {
+        await other.stop();
+      }
+    });
+
     test('a refused statement never reaches the server, and the session and its transaction live on', async () => {
       const connection = await open();
       await connection.query('BEGIN');

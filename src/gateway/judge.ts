@@ -266,8 +266,8 @@ export class Judge implements Keeper {
   }
 
   #subject(): Subject {
-    const { name: connection, default: otherwise } = this.#connection;
-    return { identity: this.#identity, connection, default: otherwise };
+    const { name: connection, protocol, default: otherwise } = this.#connection;
+    return { identity: this.#identity, connection, protocol, default: otherwise };
   }
 
   /** Forgets what it keeps: every text is judged anew. */

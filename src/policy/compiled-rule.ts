@@ -93,7 +93,8 @@ function asked(
   moment: Moment | null,
 ): (effect: Effect) => boolean {
   const inDoubt = rule.action !== 'allow';
-  const visible = { facts, identity: subject.identity, connection: subject.connection };
+  const { identity, connection, protocol } = subject;
+  const visible = { facts, identity, connection, ...(protocol !== undefined && { protocol }) };
   let evaluations = 0;
   let last = inDoubt;
   return (effect) => {

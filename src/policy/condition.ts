@@ -11,6 +11,8 @@ import { compileTimeWindow, endOfDay } from './time-window.ts';
 export interface Subject {
   readonly identity: Identity;
   readonly connection: string;
+  /** Of the connection; left out where it is not known. */
+  readonly protocol?: 'postgres' | 'mysql';
   readonly default: 'allow' | 'hold' | 'deny';
 }
 

@@ -76,7 +76,12 @@ export const VARIABLES: Readonly<Record<string, Field>> = {
   },
   connection: {
     means: 'The connection of sluice.yaml.',
-    type: { fields: { name: { type: 'string', means: 'Its name.' } } },
+    type: {
+      fields: {
+        name: { type: 'string', means: 'Its name.' },
+        protocol: { type: 'string', means: '`postgres` or `mysql`.' },
+      },
+    },
   },
   session: {
     means: 'The session as it is now.',

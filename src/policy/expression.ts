@@ -16,6 +16,7 @@ export interface Visible {
   };
   readonly identity: Identity;
   readonly connection: string;
+  readonly protocol?: 'postgres' | 'mysql';
 }
 
 export interface Expression {
@@ -160,7 +161,10 @@ function variablesOf(
     const { subject, kind, groups, issuer = '', owner = '' } = identity;
     variables.identity = { subject, kind, groups, issuer, owner };
   }
-  if (uses.has('connection')) variables.connection = { name: connection };
+  if (uses.has('connection')) {
+    if (uses.has('connection.protocol') && visible.protocol === undefined) return null;
+    variables.connection = { name: connection, protocol: visible.protocol ?? '' };
+  }
   if (moment === null) return variables;
   if (uses.has('now')) variables.now = timestampFromMs(moment.now);
   if (uses.has('claimed')) {

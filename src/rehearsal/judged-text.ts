@@ -39,8 +39,9 @@ export async function judgeText(
   reader: StatementReader,
   rules: RuleSet,
   text: string,
-  { subject, session, moment }: Situation,
+  { subject: sender, session, moment }: Situation,
 ): Promise<JudgedText> {
+  const subject: Subject = { protocol: reader.dialect === 'postgres' ? 'postgres' : 'mysql', ...sender };
   const statements: JudgedStatement[] = (await reader.read(text, session)).map((statement) => ({
     ...statement,
     ...rules.explain(statement.facts, subject, moment),

@@ -196,7 +196,8 @@ export class MysqlEntrance implements Entrance {
             };
       throw new NotLetIn('refused', error.message, channel.error(error));
     }
-    return { connection, database: database === connection.name ? null : database };
+    const isDefault = database === connection.name || database === connection.upstream.database;
+    return { connection, database: isDefault ? null : database };
   }
 
   async #begin(client: LoggedIn, threadId: number, channel: LoginChannel, arrival: Arrival): Promise<void> {
