@@ -57,6 +57,10 @@ export interface SluiceOptions {
   readonly tlsKeys?: object;
   /** Nobody gets in without TLS, from this machine neither. */
   readonly needTls?: boolean;
+  /** The `identity.saml` of sluice.yaml, as written there. */
+  readonly saml?: object;
+  /** The port of the API; left out, the system chooses. */
+  readonly apiPort?: number;
   /** The `limits` of sluice.yaml, as written there. */
   readonly limits?: Readonly<Record<string, string | number>>;
   /** Run it with `--shadow`. */
@@ -103,7 +107,7 @@ export async function startSluice(options: SluiceOptions): Promise<Sluice> {
   const certificates = options.tls ? makeCertificates(directory) : null;
   writeFileSync(rulesFile, options.rulesYaml ?? '');
   const settings = {
-    listen: { postgres: '127.0.0.1:0', mysql: '127.0.0.1:0', api: '127.0.0.1:0' },
+    listen: { postgres: '127.0.0.1:0', mysql: '127.0.0.1:0', api: `127.0.0.1:${options.apiPort ?? 0}` },
     ...(certificates && { tls: { certificate: certificates.certificate, key: certificates.key, ...options.tlsKeys } }),
     connections: options.connections.map((connection) => configured(connection, directory)),
     identity: {
@@ -111,6 +115,7 @@ export async function startSluice(options: SluiceOptions): Promise<Sluice> {
       users: await Promise.all(options.users.map(enrolled)),
       ...(options.roles && { roles: options.roles }),
       ...(options.oidc && { oidc: options.oidc }),
+      ...(options.saml && { saml: options.saml }),
     },
     rules: options.rulesYaml === undefined ? [] : [rulesFile],
     recording: { directory: journalDirectory },

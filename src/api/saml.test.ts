@@ -30,13 +30,7 @@ before(async () => {
     longestMs: 3_600_000,
   });
   const isLocal = (name: string) => name === 'admin';
-  const withoutIdp = new SamlLogins(
-    configWith({ certificate: 'none yet' }),
-    first.store,
-    first.services.logins,
-    isLocal,
-  );
-  idp = createSamlIdp(directory, withoutIdp.metadata());
+  idp = createSamlIdp(directory, () => saml.metadata());
   const certificate = readFileSync(idp.certificate, 'utf8');
   const saml = new SamlLogins(configWith({ certificate }), first.store, first.services.logins, isLocal);
   own = { ...first, services: { ...first.services, saml } };

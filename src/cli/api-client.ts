@@ -2,8 +2,8 @@ import type { Command } from 'commander';
 import { formatAddress, isLoopback } from '../config/address.ts';
 import { readConfigFile } from '../config/load.ts';
 import { askPassword } from './ask-password.ts';
+import { currentToken } from './current-token.ts';
 import { CommandFailure, EXIT } from './failure.ts';
-import { readLogin } from './saved-logins.ts';
 import { printable } from './terminal.ts';
 
 export interface ApiOptions {
@@ -14,12 +14,19 @@ export interface ApiOptions {
 
 const DEADLINE_MS = 30_000;
 
-/** Adds the options of every command that asks the API of a running Sluice. */
-export function withApiOptions(command: Command): Command {
+/** Adds the options that say where the API of a running Sluice is. */
+export function withApiAddress(command: Command): Command {
   return command
     .option('-c, --config <file>', 'configuration file, for the address of the API', 'sluice.yaml')
-    .option('--api <address>', 'host:port or https://host:port of the API; no configuration file is read')
-    .option('--user <name>', 'log in as this user of sluice.yaml; the password is asked for, or in $SLUICE_PASSWORD');
+    .option('--api <address>', 'host:port or https://host:port of the API; no configuration file is read');
+}
+
+/** Adds the options of every command that asks it as somebody. */
+export function withApiOptions(command: Command): Command {
+  return withApiAddress(command).option(
+    '--user <name>',
+    'log in as this user of sluice.yaml; the password is asked for, or in $SLUICE_PASSWORD',
+  );
 }
 
 /**
@@ -37,8 +44,17 @@ export class ApiClient {
   }
 
   static async open(options: ApiOptions): Promise<ApiClient> {
-    const origin = originOf(options.api ?? (await configuredApi(options.config)));
+    const origin = await originFor(options);
     return new ApiClient(origin, await authorizationFor(origin, options.user));
+  }
+
+  /** For what needs no login. */
+  static async anonymous(options: ApiOptions): Promise<ApiClient> {
+    return new ApiClient(await originFor(options), null);
+  }
+
+  static withToken(origin: string, token: string): ApiClient {
+    return new ApiClient(origin, `Bearer ${token}`);
   }
 
   get<Answer>(path: string): Promise<Answer> {
@@ -78,6 +94,10 @@ export class ApiClient {
   }
 }
 
+async function originFor({ api, config }: ApiOptions): Promise<string> {
+  return originOf(api ?? (await configuredApi(config)));
+}
+
 async function configuredApi(config: string): Promise<string> {
   const { file, value } = await readConfigFile(config);
   const { api } = value.listen;
@@ -106,8 +126,8 @@ async function authorizationFor(origin: string, user: string | undefined): Promi
     const password = process.env.SLUICE_PASSWORD ?? (await typedPassword(user));
     return `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
   }
-  const token = process.env.SLUICE_TOKEN ?? (await readLogin(origin))?.token;
-  return token === undefined ? null : `Bearer ${token}`;
+  const token = process.env.SLUICE_TOKEN ?? (await currentToken(origin));
+  return token === null ? null : `Bearer ${token}`;
 }
 
 async function typedPassword(user: string): Promise<string> {

@@ -8,6 +8,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void
   demo: async () => (await import('./demo.ts')).addDemoCommand,
   config: async () => (await import('./config-check.ts')).addConfigCommand,
   rules: async () => (await import('./rules.ts')).addRulesCommand,
+  login: async () => (await import('./login.ts')).addLoginCommand,
+  logout: async () => (await import('./logout.ts')).addLogoutCommand,
   users: async () => (await import('./users-hash.ts')).addUsersCommand,
   sessions: async () => (await import('./sessions.ts')).addSessionsCommand,
   agents: async () => (await import('./agents.ts')).addAgentsCommand,

@@ -1,6 +1,8 @@
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Provider } from './oidc-login.ts';
 
 /** Logins at APIs, kept for further commands: `logins.json` of the user's configuration directory, which nobody else can read. */
 
@@ -8,25 +10,50 @@ export interface SavedLogin {
   readonly token: string;
   /** Milliseconds since the epoch; `null` where it does not end by itself. */
   readonly expiresAt: number | null;
+  /** What gets a new token from its OpenID provider. */
+  readonly refresh?: { readonly provider: Provider; readonly token: string };
 }
 
-/** The login at the API of this origin (`https://sluice.example:6480`), `null` if there is none that still holds. */
+/** How long another command may keep the lock, milliseconds. */
+const LOCKED_MS = 30_000;
+
+/** The login at the API of this origin (`https://sluice.example:6480`), whether its token still holds or not. */
 export async function readLogin(origin: string): Promise<SavedLogin | null> {
-  const login = (await readAll())[origin];
-  if (login === undefined || (login.expiresAt !== null && login.expiresAt <= Date.now())) return null;
-  return login;
+  return (await readAll())[origin] ?? null;
 }
 
 export async function saveLogin(origin: string, login: SavedLogin): Promise<void> {
   await writeAll({ ...(await readAll()), [origin]: login });
 }
 
-/** @returns false if there was none */
-export async function forgetLogin(origin: string): Promise<boolean> {
+/** @returns what is forgotten, `null` if there was none */
+export async function forgetLogin(origin: string): Promise<SavedLogin | null> {
   const { [origin]: forgotten, ...others } = await readAll();
-  if (forgotten === undefined) return false;
+  if (forgotten === undefined) return null;
   await writeAll(others);
-  return true;
+  return forgotten;
+}
+
+/** Does work that no other command on this machine does meanwhile for the same user. */
+export async function withLock<Done>(work: () => Promise<Done>): Promise<Done> {
+  const lock = `${file()}.lock`;
+  for (;;) {
+    try {
+      await (await open(lock, 'wx', 0o600)).close();
+      break;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      const since = await stat(lock).catch(() => null);
+      // Whoever had it was killed.
+      if (since !== null && Date.now() - since.mtimeMs > LOCKED_MS) await rm(lock, { force: true });
+      else await sleep(50);
+    }
+  }
+  try {
+    return await work();
+  } finally {
+    await rm(lock, { force: true });
+  }
 }
 
 function file(): string {

@@ -43,10 +43,15 @@ const TEMPLATE = `<samlp:Response xmlns:samlp="urn:oasis:names:tc:SAML:2.0:proto
 
 /**
  * @param directory for its keys
- * @param metadata of the service provider
- * @param issuer its own name
+ * @param metadataOfSp asked for when it is needed
+ * @param signIn where it says that it is
  */
-export function createSamlIdp(directory: string, metadata: string, issuer = 'https://idp.example'): SamlIdp {
+export function createSamlIdp(
+  directory: string,
+  metadataOfSp: () => string | Promise<string>,
+  signIn = 'https://idp.example/sign-in',
+): SamlIdp {
+  const issuer = 'https://idp.example';
   const keys = (name: string) => {
     const [key, certificate] = [join(directory, `${name}.key`), join(directory, `${name}.crt`)];
     execFileSync(
@@ -72,8 +77,6 @@ export function createSamlIdp(directory: string, metadata: string, issuer = 'htt
   };
   const own = keys('idp');
   const stranger = keys('stranger');
-  const signIn = 'https://idp.example/sign-in';
-  const sp = samlify.ServiceProvider({ metadata });
   const idpWith = ({ key, certificate }: { key: string; certificate: string }) =>
     samlify.IdentityProvider({
       entityID: issuer,
@@ -92,6 +95,7 @@ export function createSamlIdp(directory: string, metadata: string, issuer = 'htt
     signIn,
     certificate: own.certificate,
     async respond(address, changes = {}) {
+      const sp = samlify.ServiceProvider({ metadata: await metadataOfSp() });
       const query = Object.fromEntries(new URL(address).searchParams);
       const idp = changes.byStranger ? idps.stranger : idps.own;
       const request = await idp.parseLoginRequest(sp, 'redirect', { query });
