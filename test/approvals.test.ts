@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFile, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -58,8 +59,11 @@ function settings(within?: string): SluiceOptions {
     users: [
       { name: 'bot', password: 'secret' },
       { name: 'bob', password: 'secret' },
+      { name: 'dana', password: 'secret', kind: 'human', groups: ['dba'] },
+      { name: 'vic', password: 'secret', kind: 'human', groups: ['watchers'] },
     ],
     rulesYaml: rulesYaml(within),
+    roles: { approver: ['dba'], viewer: ['watchers'] },
     store: `sqlite:${storeFile}`,
   };
 }
@@ -380,6 +384,79 @@ describe('the approved number of rows', () => {
     assert.equal((await result).code, '23505');
     assert.equal((await client.query('SELECT 1 AS one')).rows[0].one, 1);
     await client.end();
+  });
+});
+
+describe('sluice approvals', () => {
+  const run = (user: string, ...args: string[]) =>
+    new Promise<{ code: number; stdout: string; stderr: string }>((resolve) => {
+      const program = join(import.meta.dirname, '../src/cli/sluice.js');
+      const own = ['--api', `127.0.0.1:${sluice.apiPort}`, '--user', user];
+      execFile(
+        process.execPath,
+        [program, 'approvals', ...args, ...own],
+        { env: { PATH: process.env.PATH, SLUICE_PASSWORD: 'secret' }, timeout: 60_000 },
+        (error, stdout, stderr) => resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr }),
+      );
+    });
+
+  test('shows an approver the statement, and lets it run; a viewer does not see it, an agent nothing', async () => {
+    const client = await connected();
+    const text = `DROP TABLE orders ${mark()}`;
+    const { detail } = await refused(client.query(text));
+    const id = String(detail.request);
+    const shown = await run('dana', 'show', id);
+    assert.match(shown.stdout, /DROP TABLE orders/);
+    assert.match(shown.stdout, /1 of group dba, 1 missing/);
+    assert.match((await run('dana', 'list')).stdout, new RegExp(`^${id} +pending +bot`, 'm'));
+    const viewed = await run('vic', 'show', id);
+    assert.equal(viewed.code, 0);
+    assert.doesNotMatch(viewed.stdout, /DROP TABLE orders/);
+    for (const user of ['vic', 'bot', 'bob']) {
+      assert.equal((await run(user, 'approve', id)).code, 1);
+    }
+    assert.match((await run('bot', 'list')).stderr, /role "viewer"/);
+    const approved = await run('dana', 'approve', id, '--reason', 'agreed');
+    assert.deepEqual([approved.code, approved.stdout], [0, `Request ${id} is approved.\n`]);
+    await client.query(text);
+    const again = await run('dana', 'approve', id);
+    assert.equal(again.code, 1);
+    assert.match(again.stderr, /used already/);
+    assert.equal((await run('dana', 'show', '999999')).code, 1);
+    await client.end();
+  });
+
+  test('watches requests as they come and are decided', async () => {
+    const program = join(import.meta.dirname, '../src/cli/sluice.js');
+    const own = ['--api', `127.0.0.1:${sluice.apiPort}`, '--user', 'dana', '--json'];
+    const child = spawn(process.execPath, [program, 'approvals', 'watch', ...own], {
+      env: { PATH: process.env.PATH, SLUICE_PASSWORD: 'secret' },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let output = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+    try {
+      const client = await connected();
+      const seen = async (state: string, id: number) => {
+        const line = new RegExp(`^{"request":${id},"state":"${state}"`, 'm');
+        for (let tries = 0; !line.test(output) && tries < 200; tries++) await sleep(25);
+        assert.match(output, line);
+      };
+      // It listens once it is told of anything.
+      let id = 0;
+      for (let tries = 0; output === '' && tries < 20; tries++) {
+        id = (await refused(client.query(`DROP TABLE orders ${mark()}`))).detail.request!;
+        await sleep(700);
+      }
+      await seen('pending', id);
+      await approver.reject(id, 'no');
+      await seen('rejected', id);
+      await client.end();
+    } finally {
+      child.kill();
+    }
   });
 });
 

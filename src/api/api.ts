@@ -11,6 +11,7 @@ import {
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod';
 import type { Logger } from 'pino';
+import type { Approvals } from '../approvals/approvals.ts';
 import type { Address, Config, ConnectionConfig } from '../config/config.ts';
 import type { LiveSession } from '../gateway/gateway.ts';
 import { isLoopback } from '../gateway/link.ts';
@@ -23,6 +24,7 @@ import { ApiError } from './api-error.ts';
 import { type AuthenticationSources, authenticate, type Caller, NotAuthenticated } from './authentication.ts';
 import { type Audience, mayUse } from './roles.ts';
 import { addAgentRoutes } from './routes/agents.ts';
+import { addApprovalRoutes } from './routes/approvals.ts';
 import { addCredentialRoutes } from './routes/credentials.ts';
 import { addLoginRoutes } from './routes/login.ts';
 import { addMeRoutes } from './routes/me.ts';
@@ -45,10 +47,11 @@ export type ApiServer = FastifyInstance<Server, IncomingMessage, ServerResponse,
 
 /** What the routes work with. */
 export interface ApiServices extends AuthenticationSources {
-  readonly config: Pick<Config, 'connections' | 'tls' | 'oidc' | 'longestCredentialMs'>;
+  readonly config: Pick<Config, 'connections' | 'tls' | 'oidc' | 'longestCredentialMs' | 'approvals'>;
   /** Where each protocol is listened on, with the ports that the system chose. */
   readonly listening: { readonly [Protocol in Config['connections'][number]['protocol']]: Address | null };
   readonly credentials: Credentials;
+  readonly approvals: Approvals;
   /** `null` where nobody logs in by SAML. */
   readonly saml: SamlLogins | null;
   readonly inventory: Inventory;
@@ -134,6 +137,7 @@ async function addRoutes(api: ApiServer, services: ApiServices): Promise<void> {
     addSamlRoutes(api, services.saml, services);
   }
   addSessionRoutes(api, services);
+  addApprovalRoutes(api, services);
   addAgentRoutes(api, services);
   addCredentialRoutes(api, services);
   addReloadRoutes(api, services);

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createNativeVerifier, formatNativeVerifier } from '../../protocols/mysql/native-password.ts';
+import { Approvals } from '../approvals/approvals.ts';
 import type { UserConfig } from '../config/config.ts';
 import { Access } from '../identity/access.ts';
 import { Backoff } from '../identity/backoff.ts';
@@ -40,6 +41,14 @@ export async function testServices(changes: Partial<ApiServices> = {}): Promise<
   const access = await Access.open(store);
   const activities: Activity[] = [];
   const inventory = new Inventory(store, () => activities.splice(0));
+  const approvals = new Approvals({
+    store,
+    ended: () => null,
+    preview: null,
+    failed: (what, error) => {
+      throw new Error(`${what}: ${error.message}`);
+    },
+  });
   const records: Record<string, unknown>[] = [];
   const upstream = { host: 'db', port: 1, database: 'd', user: 'u', password: null, tls: 'disable', ca: null } as const;
   const services: ApiServices = {
@@ -51,6 +60,7 @@ export async function testServices(changes: Partial<ApiServices> = {}): Promise<
       tls: null,
       oidc: [],
       longestCredentialMs: 7_200_000,
+      approvals: { breakGlass: ['admin'], url: null },
     },
     listening: { postgres: { host: '127.0.0.1', port: 6432 }, mysql: { host: '127.0.0.1', port: 6306 } },
     roles: { viewer: ['viewer'], approver: ['approver'], auditor: ['auditor'], admin: ['admin'] },
@@ -60,6 +70,7 @@ export async function testServices(changes: Partial<ApiServices> = {}): Promise<
     access,
     backoff: new Backoff(),
     credentials: new Credentials(store),
+    approvals,
     saml: null,
     inventory,
     grantsFor: () => ['reads', 'writes'],
@@ -75,6 +86,7 @@ export async function testServices(changes: Partial<ApiServices> = {}): Promise<
     store,
     records,
     close: async () => {
+      await approvals.close();
       await inventory.close();
       await access.close();
       await store.destroy();

@@ -19,6 +19,8 @@ import { resultOf, type Voter, voteOf, whyNotBreakGlass, whyNotVote } from './vo
 const LOOK_MS = 500;
 /** How often requests whose time is over are closed, milliseconds. */
 const SWEEP_MS = 5_000;
+/** Requests that one watcher is told apart by, before it is told some again. */
+const MOST_TOLD = 10_000;
 
 /** A held statement may run now, once. */
 export interface Granted {
@@ -153,6 +155,7 @@ export class Approvals {
       if (decision === 'reject' && reason.trim() === '') throw new VoteRefused('Say why: a rejection needs a reason.');
       const cast = voteOf(before, voter, { decision, reason, channel, at });
       await transaction.insertInto('approval_votes').values(rowOfVote(id, cast)).execute();
+      await transaction.updateTable('approval_requests').set({ changed_at: at }).where('id', '=', id).execute();
       const result = resultOf(before.stages, [...before.votes, cast]);
       // The time of a grant for statements of one shape begins with the approval.
       const until = result === 'approved' && before.grantForMs !== null ? at + before.grantForMs : null;
@@ -211,6 +214,60 @@ export class Approvals {
         votes.filter(({ request }) => request === row.id),
       ),
     );
+  }
+
+  /**
+   * Requests as they are made and change from now on, whichever node changes them.
+   * @param heartbeatMs after so much time in which nothing happened comes a `null`
+   */
+  async *changes(stop: AbortSignal, heartbeatMs: number): AsyncGenerator<ApprovalRequest | null> {
+    /** What was said last of each that changed lately. */
+    const said = new Map<number, string>();
+    let since = Date.now();
+    let quietSince = since;
+    let wake = (): void => {};
+    const onChange = (): void => wake();
+    this.events.on('change', onChange);
+    stop.addEventListener('abort', onChange);
+    try {
+      while (!stop.aborted) {
+        const next = new Promise<void>((resolve) => {
+          const timer = setTimeout(resolve, LOOK_MS);
+          wake = () => {
+            clearTimeout(timer);
+            resolve();
+          };
+        });
+        const now = Date.now();
+        for (const request of await this.#changedSince(since - 2 * LOOK_MS)) {
+          const text = `${request.state} ${request.votes.length} ${request.impact === null}`;
+          if (said.get(request.id) === text) continue;
+          said.set(request.id, text);
+          quietSince = now;
+          yield request;
+        }
+        since = now;
+        if (said.size > MOST_TOLD) said.clear();
+        if (now - quietSince >= heartbeatMs) {
+          quietSince = now;
+          yield null;
+        }
+        if (!stop.aborted) await next;
+      }
+    } finally {
+      this.events.off('change', onChange);
+      stop.removeEventListener('abort', onChange);
+    }
+  }
+
+  async #changedSince(time: number): Promise<readonly ApprovalRequest[]> {
+    const rows = await this.#services.store
+      .selectFrom('approval_requests')
+      .select('id')
+      .where('changed_at', '>=', time)
+      .orderBy('id')
+      .execute();
+    return Promise.all(rows.map(({ id }) => this.request(id)));
   }
 
   /** Hands over the right to vote until a time. */
@@ -307,7 +364,7 @@ export class Approvals {
       const impact = await this.#services.preview(question);
       await this.#services.store
         .updateTable('approval_requests')
-        .set({ impact: JSON.stringify(impact) })
+        .set({ impact: JSON.stringify(impact), changed_at: Date.now() })
         .where('id', '=', id)
         .execute();
       this.events.emit('change', { event: 'estimated', request: await this.request(id) });
@@ -427,6 +484,7 @@ async function insertRequest(
       state: 'pending',
       reason: null,
       created_at: now,
+      changed_at: now,
       expires_at: now + withinMs,
       decided_at: null,
       impact: null,
@@ -452,6 +510,7 @@ async function setState(
     .set({
       state,
       decided_at: Date.now(),
+      changed_at: Date.now(),
       ...(reason !== null && { reason }),
       ...(expiresAt !== null && { expires_at: expiresAt }),
     })

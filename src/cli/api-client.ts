@@ -65,6 +65,28 @@ export class ApiClient {
     return this.#ask('POST', path, body);
   }
 
+  /** The data of server-sent events, until the server ends them. */
+  async *events(path: string): AsyncGenerator<string> {
+    const url = `${this.origin}/api/v1${path}`;
+    const response = await fetch(url, {
+      redirect: 'error',
+      headers: { ...(this.#authorization !== null && { authorization: this.#authorization }) },
+    }).catch((error: Error) => {
+      const cause = error.cause as NodeJS.ErrnoException | undefined;
+      throw new CommandFailure(EXIT.unreachable, `No answer from ${url}: ${cause?.code ?? error.message}`);
+    });
+    if (!response.ok) throw failure(response.status, await response.json().catch(() => null));
+    let rest = '';
+    for await (const text of response.body!.pipeThrough(new TextDecoderStream())) {
+      const events = (rest + text).split('\n\n');
+      rest = events.pop()!;
+      for (const event of events) {
+        const data = event.split('\n').find((line) => line.startsWith('data: '));
+        if (data !== undefined) yield data.slice('data: '.length);
+      }
+    }
+  }
+
   async #ask<Answer>(method: string, path: string, body?: object): Promise<Answer> {
     const url = `${this.origin}/api/v1${path}`;
     let status: number;
@@ -87,15 +109,20 @@ export class ApiClient {
       throw new CommandFailure(EXIT.unreachable, `No answer from ${url}: ${cause?.code ?? (error as Error).message}`);
     }
     if (status < 400) return answer as Answer;
-    const { message } = (answer ?? {}) as { message?: unknown };
-    const said = typeof message === 'string' ? printable(message) : `HTTP ${status}`;
-    const hint = status === 401 ? ' (`sluice login`, --user NAME or $SLUICE_TOKEN)' : '';
-    throw new CommandFailure(EXIT.problem, `${said}${hint}`);
+    throw failure(status, answer);
   }
 }
 
 async function originFor({ api, config }: ApiOptions): Promise<string> {
   return originOf(api ?? (await configuredApi(config)));
+}
+
+/** What the API says of a request that it did not answer. */
+function failure(status: number, answer: unknown): CommandFailure {
+  const { message } = (answer ?? {}) as { message?: unknown };
+  const said = typeof message === 'string' ? printable(message) : `HTTP ${status}`;
+  const hint = status === 401 ? ' (`sluice login`, --user NAME or $SLUICE_TOKEN)' : '';
+  return new CommandFailure(EXIT.problem, `${said}${hint}`);
 }
 
 async function configuredApi(config: string): Promise<string> {

@@ -122,7 +122,7 @@ export class Serving {
       });
       ending.push(() => gateway.end());
       await inventory.enlist([...users].map(({ authenticated }) => authenticated.identity));
-      const identities = { users, tokens, access, credentials, logins: new Logins(store), inventory, store };
+      const identities = { users, approvals, tokens, access, credentials, logins: new Logins(store), inventory, store };
       const serving = new Serving(config, log, shadow, rules, journal, identities, gateway, ending);
       approvals.events.on('change', (event) => {
         const record = recordOf(event);
@@ -306,6 +306,7 @@ async function samlLogins({ saml }: Config, { users, store, logins }: Identities
 /** Who may log in, and what says so. */
 interface Identities {
   readonly users: Users;
+  readonly approvals: Approvals;
   /** `null` where no tokens are accepted. */
   readonly tokens: TokenVerifier | null;
   readonly access: Access;

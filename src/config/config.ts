@@ -145,6 +145,12 @@ export interface Config {
   readonly saml: SamlConfig | null;
   /** The groups that have each role. */
   readonly roles: { readonly [Name in Role]: readonly string[] };
+  readonly approvals: {
+    /** Groups whose members may approve alone in an emergency. */
+    readonly breakGlass: readonly string[];
+    /** Where people find requests, without a slash at its end; `null` where nowhere. */
+    readonly url: string | null;
+  };
   /** How long a short-lived credential may live, milliseconds. */
   readonly longestCredentialMs: number;
   /** Which clients may log in without TLS; `null` for none. */

@@ -194,6 +194,10 @@ async function resolveReferences(
     oidc: value.identity.oidc.map(oidcOf),
     saml,
     roles: value.identity.roles,
+    approvals: {
+      breakGlass: value.approvals.break_glass,
+      url: value.approvals.url?.replace(/\/+$/, '') ?? null,
+    },
     longestCredentialMs: value.identity.credentials.longest,
     withoutTls: value.identity.without_tls ?? null,
     rules: value.rules.map((rule) => resolve(directory, rule)),

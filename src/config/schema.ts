@@ -385,6 +385,22 @@ export const configSchema = z
         });
       })
       .describe('Who may log in.'),
+    approvals: z
+      .strictObject({
+        break_glass: z
+          .array(z.string().min(1))
+          .default([])
+          .describe(
+            'Groups whose members, if they are approvers, may approve alone in an emergency, on their own requests too. They have to say why, and somebody else reviews it.',
+          )
+          .meta({ title: 'list of groups' }),
+        url: z
+          .url({ protocol: /^https?$/, error: 'must be an address such as https://sluice.example' })
+          .optional()
+          .describe('Where people find requests: what a waiting client is told has a link that begins with it.'),
+      })
+      .prefault({})
+      .describe('Statements that wait for a person.'),
     rules: z.array(path).default([]).describe('Rule files.').meta({ title: 'list of paths' }),
     recording: z
       .strictObject({

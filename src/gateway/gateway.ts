@@ -112,6 +112,7 @@ export class Gateway implements Inside {
       budgets: new Budgets(),
       activities: new Activities(),
       approvals: options.approvals,
+      approvalsUrl: config.approvals.url,
       now: () => performance.now(),
       ended: (session) => this.#ended(session),
     };

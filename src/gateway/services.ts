@@ -40,6 +40,8 @@ export interface SessionServices {
   readonly activities: Activities;
   /** Asks people about what rules hold. */
   readonly approvals: Pick<Approvals, 'rule'>;
+  /** Where people find requests for approval; `null` where nowhere. */
+  readonly approvalsUrl: string | null;
   /** Milliseconds on the monotonic clock. */
   now(): number;
   /** The session has sent its last byte. */

@@ -149,7 +149,7 @@ export abstract class Session implements TurnMember, UpstreamReader {
   /** The code for {@link encodeFatal} by which clients know that the identity of the session has ended. */
   protected abstract readonly identityEnded: string;
   /** Tells a client that its statement waits for approval, and under which number; `null` where the protocol has no such message. */
-  protected abstract encodeWaiting(request: number, message: string): Buffer | null;
+  protected abstract encodeWaiting(request: number, message: string, link: string | null): Buffer | null;
   /** What says to the server that the session is over. */
   protected abstract readonly farewell: Buffer;
   /** The session is over: settles what has no answer. */
@@ -284,7 +284,8 @@ export abstract class Session implements TurnMember, UpstreamReader {
     counters.waiting++;
     const asked = ({ id }: { readonly id: number }): void => {
       if (this.#closed || this.#hold !== hold) return;
-      this.#notice = this.encodeWaiting(id, question.message);
+      const { approvalsUrl } = this.services;
+      this.#notice = this.encodeWaiting(id, question.message, approvalsUrl && `${approvalsUrl}/approvals/${id}`);
       this.#sendNotice();
     };
     void approvals.rule(question, asked, hold.stop.signal).then((ruling) => {

@@ -113,6 +113,7 @@ async function createApprovals(db: Kysely<unknown>): Promise<void> {
     .addColumn('grant_reach', 'text', (column) => column.notNull())
     .addColumn('grant_for', 'bigint')
     .addColumn('tolerance', 'bigint', (column) => column.notNull())
+    .addColumn('changed_at', 'bigint', (column) => column.notNull())
     .addColumn('state', 'text', (column) => column.notNull())
     .addColumn('reason', 'text')
     .addColumn('created_at', 'bigint', (column) => column.notNull())
@@ -130,6 +131,7 @@ async function createApprovals(db: Kysely<unknown>): Promise<void> {
     .on('approval_requests')
     .columns(['state', 'expires_at'])
     .execute();
+  await schema.createIndex('approval_requests_changed').on('approval_requests').column('changed_at').execute();
   await schema
     .createTable('approval_votes')
     .addColumn('request', 'bigint', (column) => column.notNull())

@@ -138,6 +138,8 @@ export interface ApprovalRequestsTable {
   readonly state: string;
   readonly reason: string | null;
   readonly created_at: number;
+  /** When anything of it changed last. */
+  readonly changed_at: number;
   readonly expires_at: number;
   readonly decided_at: number | null;
   readonly impact: string | null;

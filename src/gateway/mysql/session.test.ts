@@ -128,6 +128,7 @@ function startSession() {
     log: pino({ level: 'silent' }),
     budgets: new Budgets(),
     activities: new Activities(),
+    approvalsUrl: null,
     approvals: { rule: async () => ({ kind: 'unavailable' as const, reason: 'nobody is there' }) },
     now: () => performance.now(),
     ended: () => undefined,

@@ -159,6 +159,7 @@ function startSession(ruleId = 'no-delete', Session = PostgresSession) {
       log: pino({ level: 'silent' }),
       budgets: new Budgets(),
       activities: new Activities(),
+      approvalsUrl: null,
       approvals: { rule: async () => ({ kind: 'unavailable' as const, reason: 'nobody is there' }) },
       now: () => performance.now(),
       ended: () => undefined,

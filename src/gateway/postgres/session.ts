@@ -173,12 +173,13 @@ export class PostgresSession extends Session implements FrameSink {
     return error instanceof ProtocolViolation;
   }
 
-  protected encodeWaiting(request: number, message: string): Buffer {
+  protected encodeWaiting(request: number, message: string, link: string | null): Buffer {
     return encodeNoticeResponse({
       severity: 'NOTICE',
       severityNonLocalized: 'NOTICE',
       code: '00000',
       message: `${message} Waiting for it as request ${request}.`,
+      ...(link !== null && { detail: link }),
     });
   }
 

@@ -1,0 +1,309 @@
+import type { ServerResponse } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
+import { type Approvals, VoteRefused } from '../../approvals/approvals.ts';
+import type { ApprovalRequest, Vote } from '../../approvals/request.ts';
+import { missingIn, type Voter } from '../../approvals/voting.ts';
+import { type ApiServer, type ApiServices, callerOf } from '../api.ts';
+import { ApiError } from '../api-error.ts';
+import type { Caller } from '../authentication.ts';
+import { identitySchema, isoTime, isoTimeOrNull, shown, time } from '../schemas.ts';
+
+const STATES = ['pending', 'approved', 'used', 'rejected', 'expired', 'withdrawn'] as const;
+const SEES_STATEMENTS = new Set(['approver', 'auditor', 'admin']);
+const MOST_LISTED = 500;
+/** How often a listener is told that nothing has happened, and whether it may still listen is looked at, milliseconds. */
+const HEARTBEAT_MS = 5_000;
+
+const impactSchema = z.object({
+  rows: z.int().nullable().describe('Rows its condition holds for, counted.'),
+  estimated_rows: z.number().nullable().describe('Rows as the planner guesses.'),
+  cascades: z.array(z.string()),
+  triggers: z.array(z.string()),
+  sample: z
+    .object({ columns: z.array(z.string()), rows: z.array(z.array(z.string().nullable())) })
+    .nullable()
+    .describe('A few of the rows as who asks would see them.'),
+  gaps: z.array(z.string()).describe('What could not be found out.'),
+});
+
+const requestSchema = z.object({
+  request: z.int().describe('The ticket.'),
+  state: z.enum(STATES),
+  reason: z.string().nullable(),
+  identity: identitySchema,
+  session: z.string(),
+  connection: z.string(),
+  database: z.string(),
+  role: z.string(),
+  path: z.array(z.string()),
+  kind: z.string(),
+  fingerprint: z.string(),
+  statement: z.string().nullable().describe('For approvers, auditors and administrators; `null` for others.'),
+  binds: z.string().nullable(),
+  effects: z.array(z.string()),
+  rule: z.string(),
+  message: z.string(),
+  claimed: z.record(z.string(), z.string()).describe('What its client says; verified by nobody.'),
+  in_transaction: z.boolean().describe('A transaction is open: what it has locked stays locked while this waits.'),
+  guarded: z.boolean().describe('If it changes more rows than were counted, it is rolled back.'),
+  stages: z.array(
+    z.object({ groups: z.array(z.string()), subjects: z.array(z.string()), count: z.int(), missing: z.int() }),
+  ),
+  grant: z.enum(['once', 'session', 'fingerprint']),
+  votes: z.array(
+    z.object({
+      subject: z.string(),
+      issuer: z.string(),
+      on_behalf_of: z.array(z.string()),
+      decision: z.enum(['approve', 'reject', 'break-glass']),
+      reason: z.string(),
+      channel: z.string(),
+      at: time,
+    }),
+  ),
+  impact: impactSchema.nullable(),
+  review: z.object({ by: z.string(), at: time, note: z.string() }).nullable(),
+  created: time,
+  expires: time,
+  decided: time.nullable(),
+});
+
+const ticket = z.object({ request: z.coerce.number().int().positive() });
+const channel = z.enum(['api', 'cli', 'console']).default('api');
+const answer = { 200: requestSchema };
+
+/** Held statements: what they are, and votes on them. Whoever votes here has proved who they are, and is a person. */
+export function addApprovalRoutes(api: ApiServer, services: ApiServices): void {
+  const { approvals } = services;
+  api.route({
+    method: 'GET',
+    url: '/approvals',
+    config: { audience: 'viewer' },
+    schema: {
+      summary: 'Requests for approval, the newest first.',
+      tags: ['approvals'],
+      querystring: z.object({
+        state: z.enum([...STATES, 'all']).default('pending'),
+        unreviewed: z
+          .stringbool()
+          .default(false)
+          .describe('Only those approved by breaking the glass, and not reviewed yet.'),
+        most: z.coerce.number().int().min(1).max(MOST_LISTED).default(100),
+      }),
+      response: { 200: z.object({ requests: z.array(requestSchema) }) },
+    },
+    handler: async (request) => {
+      const { state, unreviewed, most } = request.query;
+      const found = await approvals.list(state === 'all' || unreviewed ? [] : [state], most);
+      const wanted = unreviewed ? found.filter(isUnreviewed) : found;
+      return { requests: wanted.map((one) => view(one, callerOf(request))) };
+    },
+  });
+  api.route({
+    method: 'GET',
+    url: '/approvals/:request',
+    config: { audience: 'viewer' },
+    schema: { summary: 'One request.', tags: ['approvals'], params: ticket, response: answer },
+    handler: async (request) => view(await orNotFound(approvals.request(request.params.request)), callerOf(request)),
+  });
+  const votes = [
+    ['approve', 'approve', 'Approves: the statement runs once everybody has who is asked.'],
+    ['reject', 'reject', 'Rejects, with a reason that its client is told.'],
+    ['break-glass', 'break-glass', 'Approves alone in an emergency; somebody else reviews it later.'],
+  ] as const;
+  for (const [path, decision, summary] of votes) {
+    api.route({
+      method: 'POST',
+      url: `/approvals/:request/${path}`,
+      config: { audience: 'approver' },
+      schema: {
+        summary,
+        tags: ['approvals'],
+        params: ticket,
+        body: z.object({ reason: z.string().max(2000).default(''), channel }),
+        response: answer,
+      },
+      handler: async (request) => {
+        const caller = callerOf(request);
+        const voter = await voterOf(caller, services);
+        const voted = await refusable(approvals.vote(request.params.request, voter, decision, request.body));
+        return view(voted, caller);
+      },
+    });
+  }
+  api.route({
+    method: 'POST',
+    url: '/approvals/:request/review',
+    config: { audience: 'auditor' },
+    schema: {
+      summary: 'Says that somebody has looked at what was approved by breaking the glass.',
+      tags: ['approvals'],
+      params: ticket,
+      body: z.object({ note: z.string().min(1).max(2000) }),
+      response: answer,
+    },
+    handler: async (request) => {
+      const caller = callerOf(request);
+      const { identity } = caller.authenticated;
+      const { request: id } = request.params;
+      const reviewed = await refusable(approvals.review(id, identity, request.body.note));
+      services.record('approval.reviewed', { request: id, by: identity, note: request.body.note });
+      return view(reviewed, caller);
+    },
+  });
+  api.route({
+    method: 'POST',
+    url: '/approvals/delegations',
+    config: { audience: 'approver' },
+    schema: {
+      summary: 'Hands the own vote over to another approver until a time.',
+      tags: ['approvals'],
+      body: z.object({ to: z.string().min(1), issuer: z.string().default(''), until: time }),
+      response: { 200: z.object({ to: z.string(), until: time }) },
+    },
+    handler: async (request) => {
+      const { identity } = callerOf(request).authenticated;
+      const { to, issuer, until } = request.body;
+      await approvals.delegate(identity, { subject: to, issuer }, Date.parse(until));
+      services.record('approval.delegated', { by: identity, to, issuer, until });
+      return { to, until };
+    },
+  });
+  api.route({
+    method: 'GET',
+    url: '/approvals/events',
+    config: { audience: 'viewer' },
+    schema: {
+      summary:
+        'What happens to requests from now on, as server-sent events: `event: request`, and the request as data.',
+      tags: ['approvals'],
+    },
+    handler: async (request, reply) => {
+      reply.hijack();
+      await sendEvents(reply.raw, approvals, callerOf(request), services);
+    },
+  });
+}
+
+/** Until the reader goes, or may not listen any more. */
+async function sendEvents(
+  response: ServerResponse,
+  approvals: Approvals,
+  caller: Caller,
+  { access, log }: ApiServices,
+): Promise<void> {
+  response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
+  response.write(': listening\n\n');
+  const closed = new AbortController();
+  response.on('close', () => closed.abort());
+  const { authenticated } = caller;
+  const mayListen = () =>
+    access.refusal(authenticated) === null &&
+    (authenticated.expiresAt === null || authenticated.expiresAt > Date.now());
+  try {
+    for await (const request of approvals.changes(closed.signal, HEARTBEAT_MS)) {
+      if (!mayListen()) break;
+      if (request === null) response.write(': nothing\n\n');
+      else response.write(`event: request\ndata: ${JSON.stringify(view(request, caller))}\n\n`);
+      // A reader that does not read is let go: it asks again, and is told what is pending then.
+      if (response.writableNeedDrain)
+        await Promise.race([drained(response), sleep(HEARTBEAT_MS).then(() => response.destroy())]);
+    }
+  } catch (error) {
+    log.error({ reason: (error as Error).message }, 'requests for approval could not be watched');
+  }
+  response.end();
+}
+
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    response.once('drain', resolve);
+    response.once('close', resolve);
+  });
+}
+
+/** Who votes, with all that counts for it. */
+export async function voterOf({ authenticated, roles }: Caller, { approvals, config }: ApiServices): Promise<Voter> {
+  const { identity } = authenticated;
+  return {
+    identity,
+    isApprover: roles.includes('approver'),
+    mayBreakGlass: config.approvals.breakGlass.some((group) => identity.groups.includes(group)),
+    inPlaceOf: await approvals.delegatedTo(identity),
+  };
+}
+
+function isUnreviewed({ votes, review }: ApprovalRequest): boolean {
+  return review === null && votes.some(({ decision }) => decision === 'break-glass');
+}
+
+/** What somebody may see of a request: statements hold values. */
+function view(request: ApprovalRequest, { roles }: Caller): z.input<typeof requestSchema> {
+  const { question, impact, review } = request;
+  const { binding } = question;
+  const seesAll = roles.some((role) => SEES_STATEMENTS.has(role));
+  return {
+    request: request.id,
+    state: request.state,
+    reason: request.reason,
+    identity: shown(question.identity),
+    session: question.session,
+    connection: binding.connection,
+    database: binding.database,
+    role: binding.role,
+    path: [...binding.path],
+    kind: question.kind,
+    fingerprint: question.fingerprint,
+    statement: seesAll ? binding.statement : null,
+    binds: seesAll ? binding.binds : null,
+    effects: [...question.effects],
+    rule: question.rule,
+    message: question.message,
+    claimed: { ...question.claimed },
+    in_transaction: question.inTransaction,
+    guarded: question.isGuarded && (impact === null || impact.rows !== null),
+    stages: request.stages.map((stage) => ({
+      groups: [...stage.groups],
+      subjects: [...stage.subjects],
+      count: stage.count,
+      missing: missingIn(stage, request.votes),
+    })),
+    grant: request.grant,
+    votes: request.votes.map((vote) => viewOfVote(vote)),
+    impact:
+      impact === null
+        ? null
+        : {
+            rows: impact.rows,
+            estimated_rows: impact.estimatedRows,
+            cascades: [...impact.cascades],
+            triggers: [...impact.triggers],
+            sample:
+              impact.sample === null || !seesAll
+                ? null
+                : { columns: [...impact.sample.columns], rows: impact.sample.rows.map((row) => [...row]) },
+            gaps: [...impact.gaps],
+          },
+    review: review === null ? null : { by: review.by, at: isoTime(review.at), note: review.note },
+    created: isoTime(request.createdAt),
+    expires: isoTime(request.expiresAt),
+    decided: isoTimeOrNull(request.decidedAt),
+  };
+}
+
+function viewOfVote({ subject, issuer, onBehalfOf, decision, reason, channel: by, at }: Vote) {
+  return { subject, issuer, on_behalf_of: [...onBehalfOf], decision, reason, channel: by, at: isoTime(at) };
+}
+
+async function orNotFound<T>(work: Promise<T>): Promise<T> {
+  return work.catch((error) => {
+    throw error instanceof VoteRefused ? new ApiError(404, 'not_found', error.message) : error;
+  });
+}
+
+async function refusable<T>(work: Promise<T>): Promise<T> {
+  return work.catch((error) => {
+    throw error instanceof VoteRefused ? new ApiError(409, 'vote_refused', error.message) : error;
+  });
+}

@@ -1,0 +1,233 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import { parseDuration } from '../config/quantity.ts';
+import { ApiClient, type ApiOptions, withApiOptions } from './api-client.ts';
+import { printable, seconds, styled, table, trimmed } from './terminal.ts';
+
+/** A request as the API has it. */
+interface Request {
+  readonly request: number;
+  readonly state: string;
+  readonly reason: string | null;
+  readonly identity: { readonly subject: string; readonly kind: string; readonly owner?: string };
+  readonly session: string;
+  readonly connection: string;
+  readonly database: string;
+  readonly role: string;
+  readonly path: readonly string[];
+  readonly statement: string | null;
+  readonly binds: string | null;
+  readonly effects: readonly string[];
+  readonly rule: string;
+  readonly message: string;
+  readonly claimed: Readonly<Record<string, string>>;
+  readonly in_transaction: boolean;
+  readonly guarded: boolean;
+  readonly stages: readonly {
+    readonly groups: readonly string[];
+    readonly subjects: readonly string[];
+    readonly count: number;
+    readonly missing: number;
+  }[];
+  readonly votes: readonly {
+    readonly subject: string;
+    readonly decision: string;
+    readonly reason: string;
+    readonly channel: string;
+    readonly at: string;
+  }[];
+  readonly impact: {
+    readonly rows: number | null;
+    readonly estimated_rows: number | null;
+    readonly cascades: readonly string[];
+    readonly triggers: readonly string[];
+    readonly sample: {
+      readonly columns: readonly string[];
+      readonly rows: readonly (readonly (string | null)[])[];
+    } | null;
+    readonly gaps: readonly string[];
+  } | null;
+  readonly created: string;
+  readonly expires: string;
+}
+
+interface Options extends ApiOptions {
+  readonly json?: true;
+}
+
+export function addApprovalsCommand(program: Command): void {
+  const approvals = program.command('approvals').description('Statements that wait for a person, and votes on them.');
+  withApiOptions(approvals.command('list'))
+    .description('Lists requests, the newest first.')
+    .option('--all', 'those that are decided, too')
+    .option('--unreviewed', 'only those approved by breaking the glass, and not reviewed yet')
+    .option('--json', 'print JSON')
+    .action(async (options: Options & { all?: true; unreviewed?: true }) => {
+      const client = await ApiClient.open(options);
+      const query = new URLSearchParams({
+        ...(options.all && { state: 'all' }),
+        ...(options.unreviewed && { unreviewed: 'true' }),
+      });
+      const answer = await client.get<{ requests: Request[] }>(`/approvals?${query}`);
+      console.log(options.json ? JSON.stringify(answer, null, 2) : listText(answer.requests));
+    });
+  withApiOptions(approvals.command('show'))
+    .description('Shows one: the statement, who asks, and what it would do.')
+    .argument('<request>', 'its number', requestOption)
+    .option('--json', 'print JSON')
+    .action(async (request: number, options: Options) => {
+      const client = await ApiClient.open(options);
+      const one = await client.get<Request>(`/approvals/${request}`);
+      console.log(options.json ? JSON.stringify(one, null, 2) : showText(one));
+    });
+  const votes = [
+    ['approve', 'Approves: the statement runs once everybody has who is asked.', 'why', ''],
+    ['reject', 'Rejects; its client is told why.', 'why; its client is told', undefined],
+    ['break-glass', 'Approves alone in an emergency; somebody else reviews it later.', 'why it cannot wait', undefined],
+  ] as const;
+  for (const [verb, description, about, fallback] of votes) {
+    const command = withApiOptions(approvals.command(verb))
+      .description(description)
+      .argument('<request>', 'its number', requestOption);
+    if (fallback === undefined) command.requiredOption('--reason <text>', about);
+    else command.option('--reason <text>', about, fallback);
+    command.action(async (request: number, options: ApiOptions & { reason: string }) => {
+      const client = await ApiClient.open(options);
+      const { reason } = options;
+      const path = `/approvals/${request}/${verb}`;
+      const { state, stages } = await client.post<Request>(path, { reason, channel: 'cli' });
+      const missing = stages.reduce((sum, stage) => sum + stage.missing, 0);
+      console.log(`Request ${request} is ${state}${state === 'pending' ? `: ${missing} more to approve` : ''}.`);
+    });
+  }
+  withApiOptions(approvals.command('review'))
+    .description('Says that you have looked at what was approved by breaking the glass.')
+    .argument('<request>', 'its number', requestOption)
+    .requiredOption('--note <text>', 'what you found')
+    .action(async (request: number, options: ApiOptions & { note: string }) => {
+      const client = await ApiClient.open(options);
+      await client.post(`/approvals/${request}/review`, { note: options.note });
+      console.log(`Request ${request} is reviewed.`);
+    });
+  withApiOptions(approvals.command('delegate'))
+    .description('Hands your vote over to another approver.')
+    .argument('<name>', 'who votes in your place')
+    .requiredOption('--for <duration>', 'how long, such as 8h or 14d', durationOption)
+    .option('--issuer <url>', 'the provider that vouches for them; left out for users of sluice.yaml', '')
+    .action(async (to: string, options: ApiOptions & { for: number; issuer: string }) => {
+      const client = await ApiClient.open(options);
+      const until = new Date(Date.now() + options.for).toISOString();
+      await client.post('/approvals/delegations', { to, issuer: options.issuer, until });
+      console.log(`${printable(to)} votes in your place until ${seconds(until)}.`);
+    });
+  withApiOptions(approvals.command('watch'))
+    .description('Prints requests as they come and are decided, until it is interrupted.')
+    .option('--json', 'print JSON, one request a line')
+    .action(async (options: Options) => {
+      const client = await ApiClient.open(options);
+      for await (const data of client.events('/approvals/events')) {
+        const one = JSON.parse(data) as Request;
+        console.log(options.json ? data : watchText(one));
+      }
+    });
+}
+
+function requestOption(text: string): number {
+  if (!/^[1-9]\d{0,14}$/.test(text)) throw new InvalidArgumentError('It must be the number of a request.');
+  return Number(text);
+}
+
+function durationOption(text: string): number {
+  const duration = parseDuration(text);
+  if (duration === null) throw new InvalidArgumentError('It must be a duration such as 8h or 14d.');
+  return duration;
+}
+
+function listText(requests: readonly Request[]): string {
+  if (requests.length === 0) return 'Nothing waits.';
+  return table(
+    ['REQUEST', 'STATE', 'WHO', 'CONNECTION', 'RULE', 'ROWS', 'UNTIL', 'STATEMENT'],
+    requests.map((one) => [
+      String(one.request),
+      one.state,
+      printable(who(one)),
+      printable(one.connection),
+      printable(one.rule),
+      rowsOf(one),
+      seconds(one.expires),
+      trimmed(printable(one.statement ?? one.effects.join('; ')), 60),
+    ]),
+  );
+}
+
+function who({ identity }: Request): string {
+  return identity.owner === undefined ? identity.subject : `${identity.subject} for ${identity.owner}`;
+}
+
+function rowsOf({ impact }: Request): string {
+  if (impact === null) return '';
+  if (impact.rows !== null) return String(impact.rows);
+  return impact.estimated_rows === null ? '?' : `about ${impact.estimated_rows}`;
+}
+
+function watchText(one: Request): string {
+  const what = one.statement ?? one.effects.join('; ');
+  return `${styled('dim', seconds(new Date().toISOString()))} ${one.request} ${one.state} ${printable(who(one))} ${printable(one.connection)}: ${trimmed(printable(what), 80)}`;
+}
+
+function showText(one: Request): string {
+  const { impact } = one;
+  const stages = one.stages.map(({ groups, subjects, count, missing }) => {
+    const from = [...groups.map((group) => `group ${group}`), ...subjects].join(', ') || 'any approver';
+    return `${count} of ${from}${missing === 0 ? ', done' : `, ${missing} missing`}`;
+  });
+  const about: [string, string][] = [
+    ['request', `${one.request}, ${one.state}${one.reason === null ? '' : `: ${one.reason}`}`],
+    ['who', `${who(one)} (${one.identity.kind}), session ${one.session}`],
+    [
+      'where',
+      `${one.connection}, database ${one.database}${one.role && `, as ${one.role}`}, path ${one.path.join(', ')}`,
+    ],
+    ['why', `${one.message} (rule ${one.rule})`],
+    ['effects', one.effects.join('; ')],
+    ['asked', `${seconds(one.created)}, until ${seconds(one.expires)}`],
+    ['needs', stages.join('; ')],
+    ...Object.entries(one.claimed).map(([name, value]): [string, string] => [`says ${name}`, value]),
+    ['transaction', one.in_transaction ? 'open: it keeps its locks while this waits' : 'none'],
+    [
+      'rows',
+      `${rowsOf(one) || 'not counted yet'}${one.guarded ? '; if it changes more, it is rolled back' : '; not guarded'}`,
+    ],
+    ...(impact === null
+      ? []
+      : ([
+          ['cascades', impact.cascades.join('; ') || 'none'],
+          ['triggers', impact.triggers.join('; ') || 'none'],
+          ...impact.gaps.map((gap): [string, string] => ['not known', gap]),
+        ] as [string, string][])),
+    ...one.votes.map((vote): [string, string] => [
+      'vote',
+      `${vote.subject}: ${vote.decision}${vote.reason && ` (${vote.reason})`}, ${seconds(vote.at)}, by ${vote.channel}`,
+    ]),
+  ];
+  const sample = impact?.sample ?? null;
+  return [
+    ...about.map(([name, value]) => `${styled('dim', name.padEnd(13))}${printable(value)}`),
+    '',
+    printableText(one.statement ?? 'The statement is shown to approvers and auditors.'),
+    ...(one.binds === null ? [] : ['', `values ${printable(one.binds)}`]),
+    ...(sample === null
+      ? []
+      : [
+          '',
+          table(
+            sample.columns.map((name) => printable(name)),
+            sample.rows.map((row) => row.map((value) => (value === null ? 'NULL' : trimmed(printable(value), 40)))),
+          ),
+        ]),
+  ].join('\n');
+}
+
+/** Lines stay lines. */
+function printableText(text: string): string {
+  return text.split('\n').map(printable).join('\n');
+}
