@@ -68,8 +68,9 @@ export async function accountFor(directory: string): Promise<JournalAccount> {
         outcomes[status] = (outcomes[status] ?? 0) + 1;
         if (status !== 'ok') return;
         completedBy.set(session.user, (completedBy.get(session.user) ?? 0) + 1);
+        // MySQL says it as a number, PostgreSQL in its tag.
         if (text?.startsWith('INSERT INTO arrived'))
-          rowsArrived += Number(/^INSERT 0 (\d+)$/.exec(String(fields.tag))?.[1]);
+          rowsArrived += Number(fields.affected ?? /^INSERT 0 (\d+)$/.exec(String(fields.tag))?.[1]);
       } else if (event === 'session.end') {
         for (const number of session.open.keys()) problem(`statement ${number} of session ${id} has no outcome`);
         if (fields.statements !== session.attempts) {

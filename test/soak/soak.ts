@@ -1,14 +1,12 @@
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { initialise, selectOnly } from '../../bench/pgbench.ts';
-import { closeSessions, openSessions } from '../../bench/raw-session.ts';
-import { type PostgresServer, startPostgres } from '../servers/postgres.ts';
-import { type Sluice, startSluice } from '../sluice.ts';
+import type { Login } from '../raw-client.ts';
+import { type Sluice, type SluiceConnection, startSluice } from '../sluice.ts';
 import { accountFor, type JournalAccount } from './journal-account.ts';
+import { type Load, noteError, type Scenario, type ScenarioOutcome, type Worker } from './load.ts';
 import { openDescriptors, type Sample, takeSample } from './sampling.ts';
-import { openWhatStaysOpen, SCENARIOS, type Scenario, SOAK_RULES, SOAK_TABLES, type Worker } from './scenarios.ts';
 import { slopePerMinute } from './slope.ts';
 
 export interface SoakOptions {
@@ -18,17 +16,6 @@ export interface SoakOptions {
   readonly sampleSeconds: number;
   /** Told of each sample as it is taken. */
   readonly onSample?: (sample: Sample) => void;
-}
-
-/** What one kind of client did. */
-export interface ScenarioOutcome {
-  readonly name: string;
-  /** Turns of a scenario, transactions of pgbench. */
-  turns: number;
-  /** Statements it saw completed. */
-  completed: number;
-  /** What went otherwise than it must, with how often. */
-  readonly errors: Map<string, number>;
 }
 
 /** How a figure grew after the warm-up. */
@@ -42,7 +29,7 @@ export interface Growth {
 export interface SoakOutcome {
   readonly at: string;
   readonly seconds: number;
-  readonly postgres: string;
+  readonly server: string;
   readonly samples: readonly Sample[];
   /** Before the load, and after all clients had left. */
   readonly descriptors: { readonly before: number; readonly after: number };
@@ -77,70 +64,65 @@ const BOUNDS: Readonly<Record<Growth['figure'], number>> = {
   sessions: 1,
 };
 
-/** pgbench's clients; the rate keeps them from being a CPU burner. */
-const PGBENCH: readonly { readonly name: string; readonly options: readonly string[] }[] = [
-  { name: 'pgbench-simple', options: ['-M', 'simple', '-c', '4', '-R', '200'] },
-  { name: 'pgbench-extended', options: ['-M', 'extended', '-c', '4', '-R', '200'] },
-  { name: 'pgbench-prepared', options: ['-M', 'prepared', '-c', '8', '-R', '400'] },
-  { name: 'pgbench-connect', options: ['-M', 'simple', '-C', '-c', '2', '-R', '5'] },
-];
-
-/** Puts a mixed load on a PostgreSQL behind a Sluice of its own and says what it found. Rejects if it cannot be run. */
-export async function soak(options: SoakOptions): Promise<SoakOutcome> {
-  const postgres = await startPostgres({ config: { max_connections: '300' } });
+/** Puts a load on its server behind a Sluice of its own and says what it found. Rejects if it cannot be run. */
+export async function soak<Client extends { readonly socket: Socket }>(
+  load: Load<Client>,
+  options: SoakOptions,
+): Promise<SoakOutcome> {
   let sluice: Sluice | null = null;
   try {
-    await postgres.query(SOAK_TABLES);
-    const { host, port, superuser: user, password, database } = postgres;
-    const users = ['idle', ...SCENARIOS.map(({ name }) => name), ...PGBENCH.map(({ name }) => name)];
+    const users = ['idle', ...load.scenarios.map(({ name }) => name), ...load.programs];
     sluice = await startSluice({
-      connections: [{ name: 'db', upstream: { host, port, user, password, database } }],
+      connections: [load.connection],
       users: users.map((name) => ({ name, password: PASSWORD })),
-      rulesYaml: SOAK_RULES,
+      rulesYaml: load.rules,
     });
-    return await soakSluice(sluice, postgres, options);
+    return await soakSluice(sluice, load, options);
   } finally {
     await sluice?.stop();
-    await postgres.stop();
+    await load.stop();
   }
 }
 
-async function soakSluice(sluice: Sluice, postgres: PostgresServer, options: SoakOptions): Promise<SoakOutcome> {
+async function soakSluice<Client extends { readonly socket: Socket }>(
+  sluice: Sluice,
+  load: Load<Client>,
+  options: SoakOptions,
+): Promise<SoakOutcome> {
+  const login = (user: string): Login => loginOf(sluice, load.connection, user);
   const at = new Date().toISOString();
   const failures: string[] = [];
   const notRun: string[] = [];
-  await openWhatStaysOpen(workerOf(sluice, 'idle'));
+  await load.openWhatStaysOpen(workerOf(login('idle')));
   await settled(sluice, 0);
   const before = openDescriptors(sluice.pid);
 
-  const idle = await openSessions({ ...target(sluice), user: 'idle' }, IDLE_SESSIONS);
+  const idle = await load.openIdle(login('idle'), IDLE_SESSIONS);
   const until = performance.now() + options.seconds * 1000;
   const samples: Sample[] = [];
-  const [scenarios, pgbench] = await Promise.all([
-    Promise.all(SCENARIOS.map((scenario) => play(sluice, scenario, until))),
-    playPgbench(sluice, postgres, options.seconds, notRun),
+  const [scenarios, programs] = await Promise.all([
+    Promise.all(load.scenarios.map((scenario) => play(login(scenario.name), scenario, until))),
+    load.runPrograms(sluice, PASSWORD, options.seconds, notRun),
     keepSampling(sluice, options, until, samples),
   ]);
-  for (const session of idle) {
-    await session.query('SELECT 1').catch((error: Error) => failures.push(`an idle session: ${error.message}`));
-  }
-  await closeSessions(idle);
+  await idle.check().catch((error: Error) => failures.push(`an idle session: ${error.message}`));
+  await idle.close();
 
   const after = await settled(sluice, before);
   const last = await takeSample(sluice, options.seconds + (performance.now() - until) / 1000);
   if (last.sessions > 0) failures.push(`${last.sessions} sessions remain at the end`);
   if (after > before) failures.push(`${after} descriptors remain at the end; ${before} before the load`);
   if (last.outcomesLost > 0) failures.push(`${last.outcomesLost} outcomes were given up`);
-  const backends = await clientBackends(postgres);
-  if (backends > 0) failures.push(`${backends} sessions of Sluice remain on the server`);
+  const left = await load.sessionsAtServer();
+  if (left > 0) failures.push(`${left} sessions of Sluice remain on the server`);
   failures.push(...complaints(sluice.log()));
 
   sluice.signal('SIGTERM');
   const code = await sluice.exited;
   if (code !== 0) failures.push(`Sluice ends with ${code}`);
   const journal = await accountFor(join(dirname(sluice.configFile), 'journal'));
-  const clients = [...scenarios, ...pgbench];
-  failures.push(...journal.problems, ...unrecorded(clients, journal), ...(await missing(postgres, journal)));
+  const clients = [...scenarios, ...programs];
+  failures.push(...journal.problems, ...unrecorded(clients, journal), ...missing(await load.rowsArrived(), journal));
   for (const { name, turns, errors } of clients) {
     for (const [message, count] of errors) failures.push(`${name}, ${count} times: ${message}`);
     if (turns === 0) failures.push(`${name} did nothing`);
@@ -152,7 +134,7 @@ async function soakSluice(sluice: Sluice, postgres: PostgresServer, options: Soa
   return {
     at,
     seconds: options.seconds,
-    postgres: postgres.version,
+    server: load.server,
     samples: [...samples, last],
     descriptors: { before, after },
     scenarios: clients,
@@ -163,73 +145,44 @@ async function soakSluice(sluice: Sluice, postgres: PostgresServer, options: Soa
   };
 }
 
-function target({ host, port }: Sluice) {
-  return { host, port, password: PASSWORD, database: 'db' };
+function loginOf({ host, port, mysqlPort }: Sluice, { name, protocol }: SluiceConnection, user: string): Login {
+  return { host, port: protocol === 'mysql' ? mysqlPort : port, password: PASSWORD, database: name, user };
 }
 
-function workerOf(sluice: Sluice, user: string): Worker {
-  return { login: { ...target(sluice), user }, turn: 0, completed: 0, client: null };
+function workerOf<Client>(login: Login): Worker<Client> {
+  return { login, turn: 0, completed: 0, client: null };
 }
 
 /** All workers of a scenario until the time is over; a turn that has begun is ended. */
-async function play(sluice: Sluice, scenario: Scenario, until: number): Promise<ScenarioOutcome> {
+async function play<Client extends { readonly socket: Socket }>(
+  login: Login,
+  scenario: Scenario<Client>,
+  until: number,
+): Promise<ScenarioOutcome> {
   const outcome: ScenarioOutcome = { name: scenario.name, turns: 0, completed: 0, errors: new Map() };
-  const work = async (worker: Worker) => {
+  const work = async (worker: Worker<Client>) => {
     for (; performance.now() < until; worker.turn++) {
       try {
         await scenario.turn(worker);
         outcome.turns++;
       } catch (error) {
-        count(outcome, error as Error);
-        worker.client?.destroy();
+        noteError(outcome, error as Error);
+        worker.client?.socket.destroy();
         worker.client = null;
       }
       await sleep(scenario.pause);
     }
     if (worker.client !== null) {
-      worker.client.socket.end();
-      if (!worker.client.closed) await once(worker.client.socket, 'close');
+      const { socket } = worker.client;
+      socket.end();
+      if (!socket.closed) await once(socket, 'close');
     }
     outcome.completed += worker.completed;
   };
   // Each begins with another turn, so that all kinds of turns meet.
-  const workers = Array.from({ length: scenario.workers }, (_, turn) => ({ ...workerOf(sluice, scenario.name), turn }));
+  const workers = Array.from({ length: scenario.workers }, (_, turn) => ({ ...workerOf<Client>(login), turn }));
   await Promise.all(workers.map(work));
   return outcome;
-}
-
-async function playPgbench(
-  sluice: Sluice,
-  postgres: PostgresServer,
-  seconds: number,
-  notRun: string[],
-): Promise<ScenarioOutcome[]> {
-  const binary = join(postgres.binDir ?? '', 'pgbench');
-  if (postgres.binDir === null || !existsSync(binary)) {
-    notRun.push('pgbench: it is not beside this PostgreSQL');
-    return [];
-  }
-  const { port, superuser: user, password, database } = postgres;
-  await initialise({ binary, port, user, password, database }, 1);
-  return Promise.all(
-    PGBENCH.map(async ({ name, options }) => {
-      const outcome: ScenarioOutcome = { name, turns: 0, completed: 0, errors: new Map() };
-      const client = { binary, port: sluice.port, user: name, password: PASSWORD, database: 'db' };
-      try {
-        outcome.turns = (await selectOnly(client, [...options, '-T', String(seconds)])).transactions;
-        outcome.completed = outcome.turns;
-      } catch (error) {
-        count(outcome, error as Error);
-      }
-      return outcome;
-    }),
-  );
-}
-
-function count({ errors }: ScenarioOutcome, error: Error): void {
-  const cause = error.cause instanceof Error ? ` (${error.cause.message})` : '';
-  const message = `${error.message}${cause}`;
-  errors.set(message, (errors.get(message) ?? 0) + 1);
 }
 
 async function keepSampling(sluice: Sluice, options: SoakOptions, until: number, samples: Sample[]): Promise<void> {
@@ -249,13 +202,6 @@ async function settled(sluice: Sluice, most: number): Promise<number> {
     if ((sessions === 0 && (most === 0 || descriptors <= most)) || waited > 15_000) return descriptors;
     await sleep(100);
   }
-}
-
-async function clientBackends(postgres: PostgresServer): Promise<number> {
-  const [row] = await postgres.query(
-    "SELECT count(*)::int AS n FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
-  );
-  return Number(row?.n);
 }
 
 /** Lines of the log that this load gives no cause for. */
@@ -278,9 +224,7 @@ function unrecorded(clients: readonly ScenarioOutcome[], journal: JournalAccount
 }
 
 /** Every row that is in the table has its INSERT in the journal as completed, and the other way round. */
-async function missing(postgres: PostgresServer, journal: JournalAccount): Promise<string[]> {
-  const [row] = await postgres.query('SELECT count(*)::int AS n FROM arrived');
-  const arrived = Number(row?.n);
+function missing(arrived: number, journal: JournalAccount): string[] {
   if (arrived === journal.rowsArrived) return [];
   return [`${arrived} rows have arrived at the server, ${journal.rowsArrived} by the journal`];
 }

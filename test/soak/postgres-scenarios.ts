@@ -1,4 +1,4 @@
-/** What clients do to Sluice during a soak: each scenario is one turn, done again and again, that checks its answers. */
+/** What clients of PostgreSQL do to Sluice during a soak. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RawSession } from '../../bench/raw-session.ts';
 import {
@@ -15,7 +15,10 @@ import {
   encodeSync,
   encodeTerminate,
 } from '../../protocols/postgres/frontend.ts';
-import { errorCodes, type Login, type Message, RawClient, ServerError, shapeOf } from '../raw-client.ts';
+import { errorCodes, type Message, RawClient, ServerError, shapeOf } from '../raw-client.ts';
+import type * as load from './load.ts';
+
+type Worker = load.Worker<RawClient>;
 
 /** What the scenarios work on; to be run as superuser. */
 export const SOAK_TABLES = `
@@ -40,28 +43,7 @@ const ROW_BYTES = 1000;
 const LARGE_ROWS = 24_000;
 const LARGE_RESULT = `SELECT repeat('x', ${ROW_BYTES}) FROM generate_series(1, ${LARGE_ROWS})`;
 
-/** What one worker of a scenario keeps from turn to turn. */
-export interface Worker {
-  readonly login: Login;
-  /** How many turns it has done. */
-  turn: number;
-  /** Statements whose CommandComplete it has seen: each must be `ok` in the journal. */
-  completed: number;
-  /** The session that scenarios use which do not end theirs; the soak drops it after an error. */
-  client: RawClient | null;
-}
-
-export interface Scenario {
-  /** Also the name of the user it logs in as. */
-  readonly name: string;
-  readonly workers: number;
-  /** Milliseconds between two turns of a worker. */
-  readonly pause: number;
-  /** Throws if anything is answered otherwise than it must be. */
-  turn(worker: Worker): Promise<void>;
-}
-
-export const SCENARIOS: readonly Scenario[] = [
+export const SCENARIOS: readonly load.Scenario<RawClient>[] = [
   { name: 'connects', workers: 3, pause: 200, turn: connectAndLeave },
   { name: 'pipelines', workers: 2, pause: 200, turn: sendPipeline },
   { name: 'refusals', workers: 2, pause: 100, turn: beRefused },
