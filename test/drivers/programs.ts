@@ -85,6 +85,9 @@ const POSTGRES_PROGRAMS: readonly Omit<DriverProgram, 'protocol'>[] = [
   { name: 'tokio-postgres', checks: POSTGRES, build: () => rust('tokio-postgres') },
 ];
 
+const MYSQL_DUMP = ['tables', 'locked', 'transaction', 'restored'];
+const NO_CLIENT_OF_MYSQL = 'no client of MySQL for a server of MySQL';
+
 const MYSQL_PROGRAMS: readonly Omit<DriverProgram, 'protocol'>[] = [
   {
     name: 'mysql2',
@@ -100,13 +103,18 @@ const MYSQL_PROGRAMS: readonly Omit<DriverProgram, 'protocol'>[] = [
   {
     name: 'mysql',
     checks: MYSQL_CLIENT,
-    build: async (binDir) =>
-      binDir === null ? { missing: 'no client of MySQL for a server of MySQL' } : shell('mysql.sh', 'mysql', binDir),
+    build: async (binDir) => (binDir === null ? { missing: NO_CLIENT_OF_MYSQL } : shell('mysql.sh', 'mysql', binDir)),
   },
   {
     name: 'mariadb-dump',
-    checks: ['tables', 'locked', 'transaction'],
+    checks: MYSQL_DUMP,
     build: (binDir) => shell('mysqldump.sh', 'mariadb-dump', binDir),
+  },
+  {
+    name: 'mysqldump',
+    checks: MYSQL_DUMP,
+    build: async (binDir) =>
+      binDir === null ? { missing: NO_CLIENT_OF_MYSQL } : shell('mysqldump.sh', 'mysqldump', binDir),
   },
   {
     name: 'sysbench',

@@ -62,16 +62,19 @@ export function mysqlBinaries(): MysqlBinaries | null {
   };
 }
 
-/** The directory of MySQL's command line client, version 8 or later; found as {@link mysqlBinaries} finds the server. */
+/** The directory of MySQL's `mysql` and `mysqldump`, version 8 or later; found as {@link mysqlBinaries} finds the server. */
 export function mysqlClientDirectory(): string | null {
   const installed = installedProgram('mysql');
   if (installed !== null) return dirname(installed);
   const command = commandOf(CLIENT) ?? unpacked(CLIENT);
   if (command === null) return null;
   // By itself it would look for the libraries of the system.
-  const script = join(CLIENT.directory, 'mysql');
-  writeFileSync(script, `#!/bin/sh\nexec ${command.join(' ')} "$@"\n`);
-  chmodSync(script, 0o755);
+  for (const name of ['mysql', 'mysqldump']) {
+    const script = join(CLIENT.directory, name);
+    const program = join(CLIENT.directory, 'usr', 'bin', name);
+    writeFileSync(script, `#!/bin/sh\nexec ${command.slice(0, -1).join(' ')} ${program} "$@"\n`);
+    chmodSync(script, 0o755);
+  }
   return CLIENT.directory;
 }
 
