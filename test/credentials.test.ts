@@ -271,7 +271,7 @@ describe('sessions on both protocols end within a second, whatever they do,', { 
   });
 });
 
-test('nobody is let in while the store, a PostgreSQL of its own, cannot be asked; sessions go on', {
+test('nodes share a PostgreSQL: one ends what another revoked; while it cannot be asked nobody is let in, sessions go on', {
   timeout: 60_000,
 }, async () => {
   const shared = await startPostgres();
@@ -301,6 +301,20 @@ test('nobody is let in while the store, a PostgreSQL of its own, cannot be asked
       by: ALICE,
       login: null,
     });
+    const revoked = await new Credentials(ownStore).create({
+      identity: AGENT,
+      connections: null,
+      expiresAt: Date.now() + 60_000,
+      by: ALICE,
+      login: null,
+    });
+    const ending = await connectTo({ user: revoked.credential.id, password: revoked.secret });
+    const since = Date.now();
+    const ended = once(ending, 'error');
+    await new Credentials(ownStore).revoke({ id: revoked.credential.id }, 'root', 'leaked');
+    const [error] = await ended;
+    assert.equal(error.code, '57P01');
+    assert.ok(Date.now() - since < 1000, `${Date.now() - since} ms later`);
     await ownStore.destroy();
     const session = await connectTo({ user: credential.id, password: secret });
     assert.equal((await readiness()).checks.find(({ check }) => check === 'store')!.ok, true);

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import mysql from 'mysql2/promise';
 import pg from 'pg';
 import { startDemo } from '../src/demo/demo.ts';
@@ -71,8 +72,32 @@ async function tryMariadb(port: number, password: string): Promise<void> {
   await assert.rejects(connection.query('DELETE FROM payments'), { errno: 1142 });
   const [warnings] = await connection.query('SHOW WARNINGS');
   assert.match(JSON.stringify(warnings), /agents-name-the-rows/);
-  await assert.rejects(connection.query('SELECT email FROM customers'), { errno: 1142 });
+  const [emails] = await connection.query('SELECT email FROM customers LIMIT 3');
+  assert.equal((emails as unknown[]).length, 3);
+  assert.doesNotMatch(JSON.stringify(emails), /@/);
   await connection.end();
+}
+
+/** An agent with a credential of its own, and its end: with a program that is everywhere in the place of psql. */
+async function tryAgents(output: string): Promise<void> {
+  const [, password] = /SLUICE_PASSWORD=(\S+)/.exec(output)!;
+  const asDba = /--user dba --api \S+/.exec(output)![0].split(' ');
+  const run = (...args: string[]) =>
+    promisify(execFile)(process.execPath, [SLUICE, ...args], {
+      cwd: join(import.meta.dirname, '..'),
+      env: { PATH: process.env.PATH, SLUICE_PASSWORD: password },
+    }).then(({ stdout }) => stdout);
+  const program =
+    "import pg from 'pg'; const c = new pg.Client(); await c.connect(); console.log((await c.query('SELECT count(*)::int AS n FROM orders')).rows[0].n); await c.end();";
+  const exec = ['exec', 'shop', ...asDba, '--agent', 'reporter', '--'];
+  assert.equal(await run(...exec, process.execPath, '--input-type=module', '-e', program), '300\n');
+  await delay(1200);
+  assert.match(await run('agents', 'list', ...asDba), /dba\/reporter +dba +active/);
+  assert.equal(
+    await run('agents', 'lock', 'dba/reporter', ...asDba, '--reason', 'odd queries'),
+    'dba/reporter is locked.\n',
+  );
+  await assert.rejects(run(...exec, process.execPath, '--input-type=module', '-e', program), /it is locked/);
 }
 
 test('the demo does what it prints, and Ctrl-C leaves neither process nor file', async () => {
@@ -114,6 +139,8 @@ test('the demo does what it prints, and Ctrl-C leaves neither process nor file',
     const [, password, port] = /MYSQL_PWD=(\S+) mariadb -h \S+ -P (\d+)/.exec(output) ?? [];
     if (port === undefined) assert.match(output, /install a MariaDB server/);
     else await tryMariadb(Number(port), password!);
+
+    await tryAgents(output);
 
     assert.ok(leftovers(demo.child.pid).length >= 2);
     demo.child.kill('SIGINT');

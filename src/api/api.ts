@@ -90,7 +90,7 @@ async function addRoutes(api: ApiServer, services: ApiServices): Promise<void> {
   api.addHook('onRoute', ({ url, method, config }) => {
     if (config?.audience === undefined) throw new Error(`${method} ${url} has no audience`);
   });
-  await api.register(rateLimit, { max: MOST_REQUESTS, timeWindow: '1 minute' });
+  await api.register(rateLimit, { global: false });
   await api.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -114,6 +114,8 @@ async function addRoutes(api: ApiServer, services: ApiServices): Promise<void> {
     },
   });
   api.decorateRequest('caller', null);
+  // Before anything is looked up for a request.
+  api.addHook('onRequest', api.rateLimit({ max: MOST_REQUESTS, timeWindow: '1 minute' }));
   api.addHook('onRequest', (request) => admit(request, services));
   api.setErrorHandler((error, request, reply) => {
     const { status, code, message } = answerTo(error);

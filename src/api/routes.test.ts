@@ -156,6 +156,19 @@ test('who guesses passwords is not heard for a while', async () => {
   assert.equal((await ask('GET', '/me', basic('viewer'), undefined, from)).statusCode, 200);
 });
 
+test('an address that sends too many requests is not heard for a while, whoever it is', async () => {
+  const from = '127.0.0.8';
+  for (let sent = 0; sent < 1200; sent++) await ask('GET', '/me', null, undefined, from);
+  const { statusCode, body } = await ask('GET', '/me', basic('viewer'), undefined, from);
+  assert.equal(statusCode, 429);
+  assert.match(body, /too_many_requests/);
+  assert.equal((await ask('GET', '/me', basic('viewer'), undefined, '127.0.0.7')).statusCode, 200);
+});
+
+test('a user that needs a certificate does not get in with the password alone', async () => {
+  assert.equal((await ask('GET', '/me', basic('certified'))).statusCode, 401);
+});
+
 test('a login has a token that ends with it', async () => {
   const { logins } = own.services;
   const identity = { subject: 'carol', kind: 'human', groups: ['viewer'], issuer: 'https://idp.example' } as const;

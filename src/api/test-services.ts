@@ -32,6 +32,7 @@ const USERS: readonly UserConfig[] = [
   ...ROLES.map((role) => ({ name: role, kind: 'human' as const, groups: [role], mysql_native })),
   { name: 'nobody', kind: 'human', groups: [], mysql_native },
   { name: 'robot', kind: 'service', groups: [...ROLES], mysql_native },
+  { name: 'certified', kind: 'human', groups: [...ROLES], mysql_native, certificates: ['CN=certified'] },
   { name: 'agent', kind: 'agent', groups: [...ROLES], mysql_native },
 ];
 

@@ -39,6 +39,8 @@ export interface UserConfig {
   readonly name: string;
   readonly kind: 'human' | 'agent' | 'service';
   readonly groups: readonly string[];
+  /** Who answers for it. */
+  readonly owner?: string | undefined;
   /** `SCRAM-SHA-256$ITERATIONS:SALT$STOREDKEY:SERVERKEY`, as PostgreSQL keeps it in pg_authid.rolpassword. */
   readonly scram?: string | undefined;
   /** `$A$005$...`, as MySQL keeps it in mysql.user.authentication_string for caching_sha2_password. */

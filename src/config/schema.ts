@@ -168,6 +168,7 @@ const user = z
     name: wireName.describe('User name clients log in with.'),
     kind: z.enum(['human', 'agent', 'service']).describe('Who it is; rules can match it.'),
     groups: z.array(z.string().min(1, 'must not be empty')).default([]).describe('Groups rules can match.'),
+    owner: wireName.optional().describe('Who answers for it; it ends with them, see identity.md.'),
     scram: verifier(parseScramVerifier).describe(
       'SCRAM-SHA-256 verifier of the password for PostgreSQL, as `sluice users hash` prints it. The password is not in it.',
     ),

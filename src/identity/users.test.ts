@@ -17,6 +17,12 @@ test('a user is found by exactly its name, with its identity and verifier', asyn
   for (const name of ['Alice', 'alice ', '', '__proto__']) assert.equal(users.find(name), null);
 });
 
+test('whoever answers for a user is in its identity', async () => {
+  const scram = formatScramVerifier(await createScramVerifier('x'));
+  const users = new Users([{ name: 'bot', kind: 'agent', groups: [], owner: 'alice', scram }]);
+  assert.equal(users.find('bot')!.authenticated.identity.owner, 'alice');
+});
+
 test('a verifier that cannot be read and a name given twice are refused', async () => {
   const scram = formatScramVerifier(await createScramVerifier('x'));
   const alice = { name: 'alice', kind: 'human', groups: [], scram } as const;

@@ -24,10 +24,11 @@ export class Users {
   /** Throws an Error if a verifier cannot be read or a name is there twice; a loaded configuration has neither. */
   constructor(users: readonly UserConfig[]) {
     const byName = new Map<string, User>();
-    for (const { name, kind, groups, scram, mysql, mysql_native: native, certificates } of users) {
+    for (const { name, kind, groups, owner, scram, mysql, mysql_native: native, certificates } of users) {
       if (byName.has(name)) throw new Error(`user "${name}" is there twice`);
+      const identity = { subject: name, kind, groups: [...groups], ...(owner !== undefined && { owner }) };
       byName.set(name, {
-        authenticated: { identity: { subject: name, kind, groups: [...groups] }, expiresAt: null },
+        authenticated: { identity, expiresAt: null },
         scram: scram === undefined ? null : parseScramVerifier(scram),
         cachingSha2: mysql === undefined ? null : parseCachingSha2Verifier(mysql),
         native: native === undefined ? null : parseNativeVerifier(native),
