@@ -38,6 +38,7 @@ export function mysqltest(): Suite {
   return {
     name: 'mysqltest',
     protocol: 'mysql',
+    mysqlPlugin: 'mysql_native_password',
     databases: ['test'],
     async start() {
       const started = await startMariadb({ config: SETTINGS });

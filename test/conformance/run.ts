@@ -5,19 +5,21 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { differences, proves, type SuiteResult, table } from './comparison.ts';
 import { libpqPipeline } from './libpq-pipeline.ts';
+import { mysql2 } from './mysql2.ts';
 import { mysqltest } from './mysqltest.ts';
 import { pgIsolationRegress, pgRegress } from './pg-regress.ts';
 import { type PostgresKit, preparePostgresKit } from './postgres-kit.ts';
 import { startSluiceTarget } from './sluice-target.ts';
 import type { Suite, Target, TestOutcome } from './suite.ts';
 
+const home = resolve(import.meta.dirname, '../../var/conformance');
 /** Those that need the kit of PostgreSQL, and those that need none. */
 const WITH_KIT = {
   pg_regress: pgRegress,
   pg_isolation_regress: pgIsolationRegress,
   libpq_pipeline: libpqPipeline,
 } satisfies Record<string, (kit: PostgresKit) => Suite>;
-const WITHOUT: Record<string, () => Suite> = { mysqltest };
+const WITHOUT: Record<string, () => Suite> = { mysqltest, mysql2: () => mysql2(home) };
 const NAMES = [...Object.keys(WITH_KIT), ...Object.keys(WITHOUT)];
 const TARGETS: readonly Target['name'][] = ['direct', 'sluice'];
 /** What the terminal shows of a diff, in lines and columns; the results file has all of it. */
@@ -34,7 +36,6 @@ if (targets.length === 0 || unknown.length > 0) {
 // Servers are ended and their files removed by exit handlers, which a signal's default action would skip.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(130));
 
-const home = resolve(import.meta.dirname, '../../var/conformance');
 const needsKit = Object.keys(WITH_KIT).some((name) => asked.includes(name));
 const kit = needsKit ? preparePostgresKit(home) : null;
 if (kit !== null) console.log(`PostgreSQL ${kit.version}: server, clients and tests`);

@@ -8,7 +8,7 @@ import type { Suite, Target } from './suite.ts';
  */
 export async function startSluiceTarget(
   direct: Target,
-  { protocol, databases }: Suite,
+  { protocol, databases, mysqlPlugin }: Suite,
 ): Promise<{ readonly target: Target; stop(): Promise<void> }> {
   const { host, port, user } = direct;
   const password = randomBytes(12).toString('base64url');
@@ -20,8 +20,7 @@ export async function startSluiceTarget(
       upstream: { host, port, database, user, password: direct.password ?? 'unused' },
       default: 'allow',
     })),
-    // As a MariaDB asks its users.
-    users: [{ name: user, password, mysqlPlugin: 'mysql_native_password' }],
+    users: [{ name: user, password, mysqlPlugin }],
   });
   return {
     target: {

@@ -20,6 +20,8 @@ export interface TestOutcome {
 export interface Suite {
   readonly name: string;
   readonly protocol: 'postgres' | 'mysql';
+  /** The plugin by which its MySQL clients are asked for the password, as the server itself asks them. */
+  readonly mysqlPlugin?: 'mysql_native_password' | 'caching_sha2_password';
   /** Databases its clients ask for. */
   readonly databases: readonly string[];
   /** Starts a server of its own for one run, with nothing in it, and says how it is reached. */
