@@ -17,6 +17,7 @@ import { Authority, type KeyPair } from './servers/client-authority.ts';
 import { startMariadb } from './servers/mariadb.ts';
 import type { MysqlFamilyServer } from './servers/mysql-family.ts';
 import { type PostgresServer, startPostgres } from './servers/postgres.ts';
+import { hasProgram } from './servers/programs.ts';
 import { type Sluice, startSluice } from './sluice.ts';
 
 /** Who logs in by a client certificate, and which certificate Sluice itself shows. */
@@ -69,7 +70,7 @@ describe('client certificates', { timeout: 120_000 }, () => {
     ...(pair && { cert: readFileSync(pair.certificate, 'utf8'), key: readFileSync(pair.key, 'utf8') }),
   });
   const run = promisify(execFile);
-  const ways: readonly Way[] = [
+  const all: readonly Way[] = [
     {
       name: 'pg',
       refused: /password authentication failed for user/,
@@ -117,6 +118,12 @@ describe('client certificates', { timeout: 120_000 }, () => {
       },
     },
   ];
+
+  const ways = all.filter(({ name }) => {
+    const isThere = !['psql', 'mariadb'].includes(name) || hasProgram(name);
+    if (!isThere) console.log(`${name} is not on this machine: the other clients have to do`);
+    return isThere;
+  });
 
   const lastOf = (event: string) => sluice.journal().findLast((record) => record.event === event);
   const sessions = () => sluice.journal().filter(({ event }) => event === 'session.start').length;
@@ -223,7 +230,8 @@ describe('client certificates', { timeout: 120_000 }, () => {
       }
     });
 
-    test('are what a login is bound to', async () => {
+    test('are what a login is bound to', async (t) => {
+      if (!hasProgram('psql')) return t.skip('psql is not on this machine');
       const env = { PATH: process.env.PATH, HOME: directory, PGPASSWORD: 'only this' };
       for (const [host, ca] of [
         ['a.db.example', servers.ca],

@@ -172,7 +172,7 @@ function answerTo(error: unknown): { status: number; code: string; message: stri
   if (error instanceof ApiError) return error;
   if (hasZodFastifySchemaValidationErrors(error)) return { status: 400, code: 'invalid', message: error.message };
   if (error instanceof AccessUnknown) {
-    const message = 'Sluice cannot find out who may do what: its store does not answer. Try again later.';
+    const message = 'Sluice cannot find out now who may do what. Try again later.';
     return { status: 503, code: 'store_unavailable', message };
   }
   // The framework's own: a body that is no JSON, too long, too many requests.

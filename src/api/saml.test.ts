@@ -203,6 +203,7 @@ describe('a response of a SAML provider is refused', () => {
     ['that is not valid yet', { beginsIn: 120_000 }, /not yet valid/],
     ['of another issuer', { issuer: 'https://other.example' }, /another issuer: "https:\/\/other\.example"/],
     ['that is signed by another key', { byStranger: true }, /Invalid signature/],
+    ['that is signed with SHA-1', { bySha1: true }, /algorithm that is not accepted/],
     ['that would pass for a user of sluice.yaml', { subject: 'admin' }, /"admin" is a user of sluice\.yaml/],
     ['whose subject has control characters', { subject: 'a&#10;b' }, /does not name its subject/],
     ['with more groups than rules can go through', { groups: Array.from({ length: 501 }, (_, i) => `g${i}`) }, /500/],

@@ -50,6 +50,16 @@ test('who has logged in from a source is not locked out by others, and cannot be
   assert.equal(backoff.waitFor(own), 10_000);
 });
 
+test('a source that good tokens have come from is heard however many of its tokens are not', () => {
+  const tokens = { source: '10.0.0.1', user: null };
+  failing(30, () => tokens);
+  assert.equal(backoff.waitFor(tokens), 5_000);
+  now += 5_000;
+  backoff.succeeded(tokens);
+  failing(100, () => tokens);
+  assert.equal(backoff.waitFor(tokens), 0);
+});
+
 test('the addresses of one IPv6 network are one source; an IPv4 address is the same inside of IPv6', () => {
   failing(30, (i) => ({ source: `2001:db8:0:7::${i.toString(16)}`, user: `user${i}` }));
   assert.equal(backoff.waitFor({ source: '2001:db8::7:1:2:3:4', user: 'x' }), 5_000);

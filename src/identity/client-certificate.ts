@@ -1,4 +1,4 @@
-import type { X509Certificate } from 'node:crypto';
+import { hash, type X509Certificate } from 'node:crypto';
 import type { Authenticated } from './identity.ts';
 import type { User } from './users.ts';
 
@@ -6,6 +6,8 @@ import type { User } from './users.ts';
 export interface ClientCertificate {
   /** Who it says it is: `CN=reports`, `DNS:reports.example`, `URI:spiffe://example/reports`, `email:reports@example`. */
   readonly names: ReadonlySet<string>;
+  /** SHA-256 of it, in base64url. */
+  readonly thumbprint: string;
   /** Milliseconds since the epoch. */
   readonly expiresAt: number;
   /** Why it is not accepted, in the words of OpenSSL; `null` if an authority of ours vouches for it. */
@@ -20,7 +22,8 @@ export function readCertificate(certificate: X509Certificate, refusal: string | 
   const commonName: unknown = subject?.CN;
   // One that has several could be anybody.
   if (typeof commonName === 'string') names.add(`CN=${commonName}`);
-  return { names, expiresAt: certificate.validToDate.getTime(), refusal };
+  const thumbprint = hash('sha256', certificate.raw, 'base64url');
+  return { names, thumbprint, expiresAt: certificate.validToDate.getTime(), refusal };
 }
 
 /** `DNS:a, URI:"with, commas"`: Node writes what is not plain as a JSON string (CVE-2021-44532). */

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose';
 import type { OidcConfig } from '../config/config.ts';
+import { AccessUnknown } from './access-unknown.ts';
 import { OidcTokens } from './oidc-tokens.ts';
 import { TokenRefused } from './token-verifier.ts';
 
@@ -64,11 +65,13 @@ function token(payload: Claims = {}, { key = keys, kid = 'one' } = {}): Promise<
     .sign(key.privateKey);
 }
 
-const refused = (pattern: RegExp) => (error: unknown) => {
-  assert.ok(error instanceof TokenRefused, String(error));
-  assert.match(error.message, pattern);
-  return true;
-};
+const refused =
+  (pattern: RegExp, kind: typeof TokenRefused | typeof AccessUnknown = TokenRefused) =>
+  (error: unknown) => {
+    assert.ok(error instanceof kind, String(error));
+    assert.match(error.message, pattern);
+    return true;
+  };
 
 describe('a token that is accepted', () => {
   test('says who it is, on whose behalf, and until when', async () => {
@@ -175,6 +178,15 @@ describe('a token is refused', () => {
     await assert.rejects(verifier().verify(forged), refused(/does not have: one for RS256 named "one"/));
   });
 
+  test('that is bound to a key which the client has not shown', async () => {
+    const bound = await token({ cnf: { 'x5t#S256': 'of the certificate' } });
+    for (const certificate of [null, 'of another certificate']) {
+      await assert.rejects(verifier().verify(bound, certificate), refused(/bound to a certificate/));
+    }
+    await verifier().verify(bound, 'of the certificate');
+    await assert.rejects(verifier().verify(await token({ cnf: { jkt: 'x' } }), 'x'), refused(/in a way that is not/));
+  });
+
   test('that does not say which of several keys signed it', async () => {
     const given = await new SignJWT({ iss: issuer, aud: 'sluice', sub: 'bot', exp: now() + 60 })
       .setProtectedHeader({ alg: 'ES256' })
@@ -220,7 +232,7 @@ describe('the keys of a provider', () => {
   test('that cannot be had refuse every token, until they can', async () => {
     const tokens = verifier();
     answers = 'not at all';
-    await assert.rejects(tokens.verify(await token()), refused(/cannot be asked for its keys/));
+    await assert.rejects(tokens.verify(await token()), refused(/cannot be asked for its keys/, AccessUnknown));
     answers = 'well';
     await tokens.verify(await token());
   });
@@ -231,13 +243,13 @@ describe('the keys of a provider', () => {
     answers = 'without keys';
     await tokens.verify(await token());
     t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 601_000 });
-    await assert.rejects(tokens.verify(await token()), refused(/cannot be asked for its keys/));
+    await assert.rejects(tokens.verify(await token()), refused(/cannot be asked for its keys/, AccessUnknown));
     answers = 'well';
     await tokens.verify(await token());
   });
 
   test('are not taken from a document about another issuer', async () => {
     answers = 'as another issuer';
-    await assert.rejects(verifier().verify(await token()), refused(/another issuer/));
+    await assert.rejects(verifier().verify(await token()), refused(/another issuer/, AccessUnknown));
   });
 });

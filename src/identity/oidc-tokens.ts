@@ -8,6 +8,7 @@ import {
   jwtVerify,
 } from 'jose';
 import type { OidcConfig } from '../config/config.ts';
+import { AccessUnknown } from './access-unknown.ts';
 import type { Authenticated, Identity } from './identity.ts';
 import { isName, MOST_GROUPS } from './names.ts';
 import { TokenRefused, type TokenVerifier } from './token-verifier.ts';
@@ -56,12 +57,12 @@ export class OidcTokens implements TokenVerifier {
     this.#isLocal = isLocal;
   }
 
-  async verify(token: string): Promise<Authenticated> {
+  async verify(token: string, certificate: string | null = null): Promise<Authenticated> {
     const issuer = issuerOf(token);
     const provider = issuer === undefined ? undefined : this.#providers.get(issuer);
     if (provider === undefined)
       throw new TokenRefused(`its issuer ${JSON.stringify(issuer ?? null)} is not configured`);
-    const authenticated = await provider.verify(token);
+    const authenticated = await provider.verify(token, certificate);
     const { subject } = authenticated.identity;
     if (this.#isLocal(subject))
       throw new TokenRefused(`its subject ${JSON.stringify(subject)} is a user of sluice.yaml`);
@@ -85,7 +86,7 @@ class Provider {
     this.#config = config;
   }
 
-  async verify(token: string): Promise<Authenticated> {
+  async verify(token: string, certificate: string | null): Promise<Authenticated> {
     const { issuer, audience } = this.#config;
     const keys = await this.#discovered();
     let payload: JWTPayload;
@@ -98,12 +99,13 @@ class Provider {
         requiredClaims: ['exp'],
       }));
     } catch (error) {
-      throw error instanceof TokenRefused ? error : new TokenRefused(reasonOf(error, token));
+      throw error instanceof AccessUnknown ? error : new TokenRefused(reasonOf(error, token));
     }
     const expiresAt = payload.exp! * 1000;
     if (expiresAt <= Date.now()) throw new TokenRefused('it has expired');
     // A logout token is for the same audience, signed by the same key (OpenID Connect Back-Channel Logout 1.0, 2.4; RFC 8417).
     if (payload.events !== undefined) throw new TokenRefused('it tells of events and is for nobody to log in with');
+    checkConfirmation(payload.cnf, certificate);
     for (const [claim, wanted] of Object.entries(this.#config.require)) {
       if (!textsAt(payload, claim).some((value) => wanted.includes(value))) {
         throw new TokenRefused(`its claim "${claim}" is not what the configuration requires`);
@@ -157,11 +159,20 @@ class Provider {
       });
   }
 
-  #noKeys(error: Error): TokenRefused {
+  /** Not the token's fault: it is not counted among failed logins. */
+  #noKeys(error: Error): AccessUnknown {
     const cause = error.cause as NodeJS.ErrnoException | undefined;
     const why = cause?.code ?? error.message;
-    return new TokenRefused(`the provider ${this.#config.issuer} cannot be asked for its keys: ${why}`);
+    return new AccessUnknown(`the provider ${this.#config.issuer} cannot be asked for its keys: ${why}`);
   }
+}
+
+/** A token that is bound to a key (RFC 7800) is worth nothing without it; what can be shown here is a certificate's (RFC 8705, 3). */
+function checkConfirmation(confirmation: unknown, certificate: string | null): void {
+  if (confirmation === undefined) return;
+  const bound = (confirmation as Record<string, unknown> | null)?.['x5t#S256'];
+  if (bound === undefined) throw new TokenRefused('it is bound to a key in a way that is not accepted here');
+  if (bound !== certificate) throw new TokenRefused('it is bound to a certificate that the client has not shown');
 }
 
 /** True if the keys were there, and the token does not fit them. */

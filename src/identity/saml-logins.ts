@@ -13,6 +13,9 @@ const REQUEST_MS = 600_000;
 const CODE_MS = 60_000;
 /** How far the provider's clock may be off, milliseconds. */
 const CLOCK_SKEW_MS = 30_000;
+/** Attributes of SignatureMethod and DigestMethod: RSA and ECDSA with SHA-2 (RFC 6931). */
+const ALGORITHM =
+  /^\s+Algorithm\s*=\s*["']http:\/\/www\.w3\.org\/2001\/04\/(?:xmldsig-more#(?:rsa|ecdsa)-sha(?:256|384|512)|xmlenc#sha(?:256|512)|xmldsig-more#sha384)["']\s*\/?$/;
 const BEARER = 'urn:oasis:names:tc:SAML:2.0:cm:bearer';
 
 /** Why a response or code is not accepted, in words for the log; the client is not told. */
@@ -131,8 +134,13 @@ export class SamlLogins {
   }
 
   async #validAssertion(response: string): Promise<Assertion> {
-    // The parser knows no entities; what brings its own is no SAML (Bindings, 2.1).
-    if (/<!DOCTYPE/i.test(Buffer.from(response, 'base64').toString())) throw new SamlRefused('it has a DOCTYPE');
+    const xml = Buffer.from(response, 'base64').toString();
+    // The parser knows no entities; what brings its own is no SAML.
+    if (/<!DOCTYPE/i.test(xml)) throw new SamlRefused('it has a DOCTYPE');
+    // The library takes SHA-1, too. Whatever is not plainly one of ours is refused, wherever it stands.
+    for (const [, algorithm] of xml.matchAll(/<(?:[\w.-]+:)?(?:Signature|Digest)Method\b([^>]*)>/g)) {
+      if (!ALGORITHM.test(algorithm!)) throw new SamlRefused('it is signed by an algorithm that is not accepted');
+    }
     let profile: Profile | null;
     try {
       ({ profile } = await this.#saml().validatePostResponseAsync({ SAMLResponse: response }));

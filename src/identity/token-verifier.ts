@@ -12,7 +12,8 @@ export interface TokenVerifier {
 
   /**
    * @param token a JWT in compact form
-   * @throws TokenRefused
+   * @param certificate SHA-256 of the client's certificate, in base64url; left out or `null` where it has shown none
+   * @throws TokenRefused; AccessUnknown if the provider's keys cannot be had
    */
-  verify(token: string): Promise<Authenticated>;
+  verify(token: string, certificate?: string | null): Promise<Authenticated>;
 }

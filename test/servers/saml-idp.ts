@@ -35,10 +35,14 @@ export interface Changes {
   readonly beginsIn?: number;
   /** Sign by another key than the one that is published. */
   readonly byStranger?: boolean;
+  /** Sign by RSA and SHA-1. */
+  readonly bySha1?: boolean;
   /** Changes the XML after it was signed. */
   readonly tamper?: (xml: string) => string;
 }
 
+const RSA_SHA256 = 'http://www.w3.org/2001/04/xmldsig-more#rsa-sha256';
+const RSA_SHA1 = 'http://www.w3.org/2000/09/xmldsig#rsa-sha1';
 const TEMPLATE = `<samlp:Response xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="{ID}" Version="2.0" IssueInstant="{IssueInstant}" Destination="{Destination}" InResponseTo="{InResponseTo}"><saml:Issuer>{Issuer}</saml:Issuer><samlp:Status><samlp:StatusCode Value="{StatusCode}"/></samlp:Status><saml:Assertion ID="{AssertionID}" Version="2.0" IssueInstant="{IssueInstant}"><saml:Issuer>{Issuer}</saml:Issuer><saml:Subject><saml:NameID Format="urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress">{NameID}</saml:NameID><saml:SubjectConfirmation Method="urn:oasis:names:tc:SAML:2.0:cm:bearer"><saml:SubjectConfirmationData NotOnOrAfter="{SubjectConfirmationDataNotOnOrAfter}" Recipient="{SubjectRecipient}" InResponseTo="{InResponseTo}"/></saml:SubjectConfirmation></saml:Subject><saml:Conditions NotBefore="{ConditionsNotBefore}" NotOnOrAfter="{ConditionsNotOnOrAfter}"><saml:AudienceRestriction><saml:Audience>{Audience}</saml:Audience></saml:AudienceRestriction></saml:Conditions><saml:AuthnStatement AuthnInstant="{IssueInstant}" SessionIndex="{AssertionID}"><saml:AuthnContext><saml:AuthnContextClassRef>urn:oasis:names:tc:SAML:2.0:ac:classes:Password</saml:AuthnContextClassRef></saml:AuthnContext></saml:AuthnStatement><saml:AttributeStatement>{Groups}</saml:AttributeStatement></saml:Assertion></samlp:Response>`;
 
 /**
@@ -77,19 +81,19 @@ export function createSamlIdp(
   };
   const own = keys('idp');
   const stranger = keys('stranger');
-  const idpWith = ({ key, certificate }: { key: string; certificate: string }) =>
+  const idpWith = ({ key, certificate }: { key: string; certificate: string }, algorithm = RSA_SHA256) =>
     samlify.IdentityProvider({
       entityID: issuer,
       privateKey: readFileSync(key),
       signingCert: readFileSync(certificate),
-      requestSignatureAlgorithm: 'http://www.w3.org/2001/04/xmldsig-more#rsa-sha256',
+      requestSignatureAlgorithm: algorithm,
       isAssertionEncrypted: false,
       wantAuthnRequestsSigned: false,
       nameIDFormat: ['urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress'],
       singleSignOnService: [{ Binding: samlify.Constants.namespace.binding.redirect, Location: signIn }],
       loginResponseTemplate: { context: TEMPLATE, attributes: [] },
     });
-  const idps = { own: idpWith(own), stranger: idpWith(stranger) };
+  const idps = { own: idpWith(own), stranger: idpWith(stranger), sha1: idpWith(own, RSA_SHA1) };
   return {
     issuer,
     signIn,
@@ -97,7 +101,7 @@ export function createSamlIdp(
     async respond(address, changes = {}) {
       const sp = samlify.ServiceProvider({ metadata: await metadataOfSp() });
       const query = Object.fromEntries(new URL(address).searchParams);
-      const idp = changes.byStranger ? idps.stranger : idps.own;
+      const idp = changes.byStranger ? idps.stranger : changes.bySha1 ? idps.sha1 : idps.own;
       const request = await idp.parseLoginRequest(sp, 'redirect', { query });
       const { id } = (request.extract as { request: { id: string } }).request;
       const acs = String(sp.entityMeta.getAssertionConsumerService('post'));

@@ -386,7 +386,7 @@ function errorOf(reason: Reason): Err {
     case 'access unknown':
       return errorFor(
         '57P03',
-        'Sluice cannot find out who may log in: its store does not answer. Try again later; whoever runs Sluice can see why.',
+        'Sluice cannot find out now who may log in. Try again later; whoever runs Sluice can see why.',
       );
     case 'internal error':
       return errorFor('XX000', 'Internal error in Sluice.');

@@ -283,7 +283,10 @@ async function byToken(channel: LoginChannel, tokens: TokenVerifier, said: Said,
   }
   const token = response.subarray(0, response.at(-1) === 0 ? -1 : undefined).toString();
   try {
-    return { authenticated: await tokens.verify(token), scramble: current };
+    return {
+      authenticated: await tokens.verify(token, certificateOf(channel.socket)?.thumbprint ?? null),
+      scramble: current,
+    };
   } catch (error) {
     if (!(error instanceof TokenRefused)) throw error;
     // The client is not told why: that is for the log.

@@ -225,7 +225,7 @@ function fieldsOf(reason: Reason): ErrorFields {
       return fatal('28000', reason.message);
     case 'access unknown':
       return {
-        ...fatal('57P03', 'Sluice cannot find out who may log in: its store does not answer.'),
+        ...fatal('57P03', 'Sluice cannot find out now who may log in.'),
         hint: 'Try again later; whoever runs Sluice can see why.',
       };
     case 'internal error':

@@ -192,7 +192,7 @@ async function byToken(socket: Socket, tls: boolean, tokens: TokenVerifier): Pro
   socket.write(encodeAuthentication({ kind: 'CleartextPassword' }));
   const token = decodePasswordMessage(await takePassword(socket));
   try {
-    return await tokens.verify(token);
+    return await tokens.verify(token, certificateOf(socket)?.thumbprint ?? null);
   } catch (error) {
     throw tokenRefused(error, TOKEN_USER);
   }
@@ -208,7 +208,7 @@ async function byOAuthBearer(socket: Socket, tls: boolean, tokens: TokenVerifier
   const token = decodeOAuthBearer(response);
   try {
     if (token === null) throw new TokenRefused('the client asks where to get one');
-    return await tokens.verify(token);
+    return await tokens.verify(token, certificateOf(socket)?.thumbprint ?? null);
   } catch (error) {
     const refused = tokenRefused(error, BEARER_USER);
     socket.write(encodeAuthentication({ kind: 'SASLContinue', data: encodeOAuthBearerError(tokens.source) }));
