@@ -345,6 +345,19 @@ for (const [kind, start] of [
       assert.equal(duplicate.error?.code, 1062);
       assert.match(duplicate.error?.message ?? '', /withheld/);
       assert.match((await query('SHOW WARNINGS')).bytes.toString('utf8'), /withheld/);
+      for (const run of [query, execute]) {
+        for (const [sql, warnings] of [
+          ['SELECT CAST(email AS SIGNED) FROM people WHERE id = 1', 0],
+          ["SELECT CAST('x' AS SIGNED), name FROM people WHERE id = 1", 0],
+          ["SELECT CAST('x' AS SIGNED) AS n", 1],
+        ] as const) {
+          const { bytes, error } = await run(sql);
+          assert.equal(error, null);
+          assert.equal(bytes.readUInt16LE(bytes.length - 4), warnings, sql);
+        }
+      }
+      await query('SELECT CAST(email AS SIGNED) FROM people WHERE id = 1');
+      assert.equal(await refusedBy(await query('SELECT @@warning_count')), 'masking');
       const ignored = await query("INSERT IGNORE INTO people (id, name, email, points) VALUES (1, 'x', 'y', 1)");
       assert.notEqual(await refusedBy(ignored), null, 'that a row is there already tells of it');
     });

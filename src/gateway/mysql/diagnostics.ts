@@ -24,8 +24,8 @@ export function asksForDiagnostics({ effects }: StatementFacts): boolean {
   return effects.some(
     ({ effect, object }) =>
       effect === 'read' &&
-      object?.kind === 'other' &&
-      (object.name === 'show warnings' || object.name === 'diagnostics'),
+      ((object?.kind === 'other' && (object.name === 'show warnings' || object.name === 'diagnostics')) ||
+        (object?.kind === 'setting' && (object.name === 'warning_count' || object.name === 'error_count'))),
   );
 }
 

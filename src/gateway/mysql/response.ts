@@ -60,6 +60,8 @@ export class Response {
   /** Affected rows and warnings of the last OK packet. */
   affectedRows = 0;
   warnings = 0;
+  /** Where the last payload says how many warnings there are; -1 if it does not. */
+  warningsAt = -1;
   /** Of the last payload that completed a result: true if it ended rows, false if it stood alone. */
   endedRows = false;
 
@@ -103,6 +105,7 @@ export class Response {
   /** @throws ProtocolViolation for what the server was not asked for */
   take(bytes: Buffer, start: number, end: number): Part {
     const first = start === end ? -1 : bytes[start]!;
+    this.warningsAt = -1;
     if (this.#stage === OVER) throw new ProtocolViolation('the upstream answered what it was not asked');
     if (first === -1) throw new ProtocolViolation('the upstream sent an empty packet');
     if (first === RESPONSE.err && this.#answer !== ANSWER.text) {
@@ -179,6 +182,7 @@ export class Response {
       return PART.header;
     }
     if (end - start < 5) throw new ProtocolViolation('an EOF packet that is too short');
+    this.warningsAt = start + 1;
     const status = bytes.readUInt16LE(start + 3);
     // A cursor that a procedure or function has open sets the flag, too: its results have their rows, and in a procedure
     // more results follow.
@@ -200,7 +204,8 @@ export class Response {
     // An EOF packet has five bytes, an OK packet at least seven.
     if (bytes[start] === RESPONSE.eof && end - start < 7) {
       if (end - start < 5) throw new ProtocolViolation('an EOF packet that is too short');
-      this.warnings = bytes.readUInt16LE(start + 1);
+      this.warningsAt = start + 1;
+      this.warnings = bytes.readUInt16LE(this.warningsAt);
       this.status = bytes.readUInt16LE(start + 3);
     } else this.#readOk(bytes, start, end);
     const more = this.#answer === ANSWER.results && (this.status & SERVER_STATUS.moreResultsExist) !== 0;
@@ -215,7 +220,8 @@ export class Response {
     at = skipLenenc(bytes, at, end);
     if (at + 4 > end) throw new ProtocolViolation('an OK packet that is too short');
     this.status = bytes.readUInt16LE(at);
-    this.warnings = bytes.readUInt16LE(at + 2);
+    this.warningsAt = at + 2;
+    this.warnings = bytes.readUInt16LE(this.warningsAt);
   }
 }
 

@@ -977,6 +977,11 @@ export class MysqlSession extends Session implements PacketSink {
     else if (about !== null) about.definitions = result.described;
   }
 
+  /** How many warnings there are shows something of values as well: where their words are withheld, so is their number. */
+  #hideWarnings(bytes: Buffer): void {
+    if (this.#running!.withholdsMessages) bytes.writeUInt16LE(0, this.#response.warningsAt);
+  }
+
   /** The result is not what was expected: nothing of it is sent, and somebody has to know. @param sequence of what is not sent */
   #cutUnmasked(running: Execution, why: string, sequence: number): void {
     this.services.log.error(
@@ -1227,6 +1232,7 @@ export class MysqlSession extends Session implements PacketSink {
     }
     if (this.#running !== null) this.#running.bytes += end - start + 4;
     const masking = this.#masking;
+    if (masking !== null && this.#response.warningsAt >= 0) this.#hideWarnings(bytes);
     // A cursor is open: no rows come with what describes them.
     if (masking?.isHolding === true && part === PART.completed) this.#described(masking);
     switch (part) {
