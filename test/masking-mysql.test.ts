@@ -348,7 +348,8 @@ for (const [kind, start] of [
       for (const run of [query, execute]) {
         for (const [sql, warnings] of [
           ['SELECT CAST(email AS SIGNED) FROM people WHERE id = 1', 0],
-          ["SELECT CAST('x' AS SIGNED), name FROM people WHERE id = 1", 0],
+          ["SELECT CAST('x' AS SIGNED), name FROM people WHERE id = 1", 1],
+          ["SELECT CAST('x' AS SIGNED), name FROM people WHERE email = 'x' OR id = 1", 0],
           ["SELECT CAST('x' AS SIGNED) AS n", 1],
         ] as const) {
           const { bytes, error } = await run(sql);

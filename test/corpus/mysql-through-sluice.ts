@@ -1,6 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import mysql from 'mysql2/promise';
 import { SERVER_STATUS } from '../../protocols/mysql/capabilities.ts';
+import { encodeComStmtPrepare } from '../../protocols/mysql/commands.ts';
+import { encodePackets } from '../../protocols/mysql/framing.ts';
+import { encodeComStmtExecute } from '../../protocols/mysql/parameters.ts';
 import { PayloadReader } from '../../protocols/mysql/payload-reader.ts';
 import { decodeErr } from '../../protocols/mysql/responses.ts';
 import { readRuleFiles } from '../../src/policy/load.ts';
@@ -160,6 +163,8 @@ interface Login {
 /** What a statement's sender received. */
 interface Conversation {
   readonly payloads: readonly Buffer[];
+  /** The same as a prepared statement, if it is one that should show nothing, or only what masks make of it. */
+  readonly prepared: readonly Buffer[];
   readonly ended: boolean;
   readonly refusal: Refusal | null;
   /** Sluice refused one of the statements before it, so that it does not come to what the label is about. */
@@ -183,7 +188,9 @@ async function converseAll(
     try {
       let setupRefused: Refusal | null = null;
       for (const text of one.setup ?? []) setupRefused ??= (await converse(client, text)).refusal;
-      conversations.set(one.id, { ...(await converse(client, one.sql)), setupRefused });
+      const conversation = await converse(client, one.sql);
+      const prepared = one.expect === 'allow' || conversation.ended ? [] : await conversePrepared(client, one.sql);
+      conversations.set(one.id, { ...conversation, prepared, setupRefused });
     } finally {
       client.close();
     }
@@ -193,7 +200,7 @@ async function converseAll(
 }
 
 /** Everything the server says to one COM_QUERY, and whether it was Sluice who refused it. */
-async function converse(client: RawMysqlClient, sql: string): Promise<Omit<Conversation, 'setupRefused'>> {
+async function converse(client: RawMysqlClient, sql: string): Promise<Omit<Conversation, 'setupRefused' | 'prepared'>> {
   try {
     client.send(comQuery(sql));
     const payloads = await answer(client);
@@ -206,6 +213,27 @@ async function converse(client: RawMysqlClient, sql: string): Promise<Omit<Conve
   } catch (error) {
     if (!client.ended) throw error;
     return { payloads: [], ended: true, refusal: null };
+  }
+}
+
+/** Everything the server says to the same text that is prepared and, if it has no parameters, executed. */
+async function conversePrepared(client: RawMysqlClient, sql: string): Promise<Buffer[]> {
+  try {
+    client.send(encodePackets(encodeComStmtPrepare(Buffer.from(sql)), 0));
+    const { payload: first } = await client.packet();
+    if (first[0] === 0xff) return [first];
+    const [columns, parameters] = [first.readUInt16LE(5), first.readUInt16LE(7)];
+    const payloads = [first];
+    for (const count of [parameters, columns]) {
+      for (let i = 0; i < count + Math.min(count, 1); i++) payloads.push((await client.packet()).payload);
+    }
+    if (parameters > 0) return payloads;
+    const execute = { statementId: first.readUInt32LE(1), flags: 0, typesSent: true, parameters: [] };
+    client.send(encodePackets(encodeComStmtExecute(execute, 0, client.capabilities), 0));
+    return [...payloads, ...(await answer(client))];
+  } catch (error) {
+    if (!client.ended) throw error;
+    return [];
   }
 }
 
@@ -252,14 +280,17 @@ function refusalIn(payloads: readonly Buffer[]): Refusal | null {
 
 function answerOf(
   { sql, expect }: LabelledStatement,
-  { payloads, ended, refusal: own, setupRefused }: Conversation,
+  { payloads, prepared, ended, refusal: own, setupRefused }: Conversation,
   direct: Conversation | undefined,
   again: Conversation | undefined,
   masked: readonly string[],
   reached: boolean,
 ): Answer {
-  const received = Buffer.concat(payloads);
-  const leaked = masked.some((value) => received.includes(value));
+  const received = [...payloads, ...prepared];
+  // A definition may be named after what its own statement says.
+  const leaked = masked.some((value) =>
+    received.some((payload) => payload.includes(value) && !(sql.includes(value) && isDefinition(payload))),
+  );
   // What is harmless is so without its setup too; only its answer is another one then.
   const refusal = own ?? (expect === 'allow' ? null : setupRefused);
   const said = firstError(payloads);
@@ -273,6 +304,10 @@ function answerOf(
   if (direct === undefined || again === undefined || setupRefused !== null) return { ...answer, fault: null };
   if (LIVE.test(sql)) return { ...answer, fault: null };
   return { ...answer, fault: differenceOf(payloads, direct.payloads, again.payloads) };
+}
+
+function isDefinition(payload: Buffer): boolean {
+  return payload.length > 4 && payload.toString('latin1', 0, 4) === '\x03def';
 }
 
 /** What these show are the sessions of the server, and through Sluice there are others than directly; or it is chance. */

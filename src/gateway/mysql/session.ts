@@ -977,9 +977,9 @@ export class MysqlSession extends Session implements PacketSink {
     else if (about !== null) about.definitions = result.described;
   }
 
-  /** How many warnings there are shows something of values as well: where their words are withheld, so is their number. */
+  /** How many warnings there are shows something of the values that a statement computes with. */
   #hideWarnings(bytes: Buffer): void {
-    if (this.#running!.withholdsMessages) bytes.writeUInt16LE(0, this.#response.warningsAt);
+    if (this.#running!.statements.some(usesMasked)) bytes.writeUInt16LE(0, this.#response.warningsAt);
   }
 
   /** The result is not what was expected: nothing of it is sent, and somebody has to know. @param sequence of what is not sent */
@@ -1551,6 +1551,10 @@ function namesUnreadable({ facts }: JudgedStatement): boolean {
   return facts.effects.some(({ object, columns, value }) =>
     [object?.schema, object?.name, value, ...(columns ?? [])].some((name) => name?.includes(UNREADABLE)),
   );
+}
+
+function usesMasked({ verdict: { masks } }: JudgedStatement): boolean {
+  return masks !== null && (masks.ids.length > 0 || masks.touchesMasked);
 }
 
 /** The values of an execution for its record; what may be a masked value is left out. */
