@@ -62,6 +62,10 @@ export interface ApiServices extends AuthenticationSources {
   sessions(): LiveSession[];
   /** @returns why the rules that were in force stay; `null` if those in the files are in force now */
   reload(): Promise<string | null>;
+  /** Why nothing can be recorded; `null` if it can. */
+  recordingFailure(): string | null;
+  /** True if it is a user of sluice.yaml. */
+  isUser(identity: Identity): boolean;
   /** Adds a record to the journal. */
   record(event: string, fields: object): void;
 }

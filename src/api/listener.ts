@@ -4,6 +4,8 @@ import { createServer as createTlsServer } from 'node:tls';
 
 /** How long a client may be silent before it has sent its first byte, milliseconds. */
 const SILENT_MS = 10_000;
+/** How long a TLS handshake may take, milliseconds. */
+const HANDSHAKE_MS = 10_000;
 const TLS_HANDSHAKE = 0x16;
 
 /**
@@ -18,7 +20,13 @@ export function createListener(
   if (tls === null) return server;
   const [serve] = server.listeners('connection') as [(socket: Socket) => void];
   const secure = createTlsServer(
-    { cert: tls.certificate, key: tls.key, minVersion: 'TLSv1.2', ALPNProtocols: ['http/1.1'] },
+    {
+      cert: tls.certificate,
+      key: tls.key,
+      minVersion: 'TLSv1.2',
+      ALPNProtocols: ['http/1.1'],
+      handshakeTimeout: HANDSHAKE_MS,
+    },
     (socket) => serve.call(server, socket),
   );
   secure.on('tlsClientError', (_, socket) => socket.destroy());

@@ -24,10 +24,15 @@ interface Agent {
 let own: TestServices;
 let api: FastifyInstance;
 let backoffClock = 0;
+let recordingFailure: string | null = null;
 let reloadFailure: string | null = null;
 
 before(async () => {
-  own = await testServices({ reload: async () => reloadFailure, backoff: new Backoff(() => backoffClock) });
+  own = await testServices({
+    reload: async () => reloadFailure,
+    recordingFailure: () => recordingFailure,
+    backoff: new Backoff(() => backoffClock),
+  });
   api = await createApi(own.services);
 });
 after(async () => {
@@ -241,6 +246,24 @@ describe('a credential', () => {
     assert.deepEqual({ ...shown.revoked, at: null }, { at: null, by: 'admin', reason: 'leaked' });
   });
 
+  test('is not made while that cannot be recorded, nor in any number', async () => {
+    recordingFailure = 'ENOSPC';
+    assert.equal((await ask('POST', '/credentials', basic('robot'), {})).statusCode, 503);
+    recordingFailure = null;
+    assert.equal((await ask('POST', '/credentials', basic('robot'), {})).statusCode, 201);
+    const [row] = await own.store
+      .selectFrom('credentials')
+      .selectAll()
+      .where('subject', '=', 'robot')
+      .where('revoked_at', 'is', null)
+      .execute();
+    const many = Array.from({ length: 499 }, (_, n) => ({ ...row!, id: `sl_${n}` }));
+    await own.store.insertInto('credentials').values(many).execute();
+    const { statusCode, body } = await ask('POST', '/credentials', basic('robot'), {});
+    assert.equal(statusCode, 429);
+    assert.match(body, /500 credentials/);
+  });
+
   test('of an unknown connection, or with a key that is not known, is not made', async () => {
     for (const body of [{ connections: ['x'] }, { connections: [] }, { ttl: 'long' }, { ttl: 1 }]) {
       assert.equal((await ask('POST', '/credentials', basic('nobody'), body)).statusCode, 400, JSON.stringify(body));
@@ -379,4 +402,18 @@ describe('agents', () => {
     assert.equal(own.services.access.refusal({ identity: one }), null);
     assert.equal((await ask('POST', '/agents/nobody-of-this-name/lock', basic('admin'), {})).statusCode, 404);
   });
+});
+
+test('while the store does not answer, who cannot be looked up is told to try again', async () => {
+  const broken = await testServices();
+  const server = await createApi(broken.services);
+  const asked = (authorization: string) => server.inject({ url: '/api/v1/me', headers: { authorization } });
+  assert.equal((await asked(basic('viewer'))).statusCode, 200);
+  await broken.store.schema.dropTable('logins').execute();
+  const { statusCode, body } = await asked('Bearer slt_00_00');
+  assert.equal(statusCode, 503);
+  assert.match(body, /store does not answer/);
+  assert.ok(!body.includes('logins'));
+  await server.close();
+  await broken.close();
 });

@@ -78,6 +78,8 @@ export async function testServices(changes: Partial<ApiServices> = {}): Promise<
     log: createLog('fatal'),
     sessions: () => [],
     reload: async () => null,
+    recordingFailure: () => null,
+    isUser: () => false,
     record: (event, fields) => records.push({ event, ...fields }),
     ...changes,
   };

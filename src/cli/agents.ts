@@ -25,7 +25,12 @@ interface Agent {
   readonly sessions: number;
   readonly statements: { readonly allowed: number; readonly held: number; readonly denied: number };
   readonly clients: readonly string[];
-  readonly credentials: { readonly live: number; readonly oldest: string | null; readonly last_expiry: string | null };
+  readonly credentials: {
+    readonly live: number;
+    readonly oldest: string | null;
+    readonly last_expiry: string | null;
+    readonly lasting: boolean;
+  };
   readonly stale: readonly string[];
   readonly unused_grants: readonly Grant[];
 }
@@ -144,10 +149,11 @@ function listText(agents: readonly Agent[]): string {
   );
 }
 
-function notesOn({ stale, unused_grants }: Agent): string {
+function notesOn({ stale, unused_grants, credentials }: Agent): string {
   const grants = unused_grants.length;
   const unused = grants === 0 ? [] : [`${grants} unused grant${grants === 1 ? '' : 's'}`];
-  return [...stale, ...unused].join('; ');
+  const lasting = credentials.lasting ? ['login without end'] : [];
+  return [...stale, ...lasting, ...unused].join('; ');
 }
 
 function showText(agent: AgentDetail): string {
@@ -169,9 +175,10 @@ function showText(agent: AgentDetail): string {
     [
       'credentials',
       credentials.live === 0
-        ? 'none that can be used'
+        ? 'no short-lived ones'
         : `${credentials.live}, the oldest of ${seconds(credentials.oldest!)}, the last until ${seconds(credentials.last_expiry!)}`,
     ],
+    ['user', credentials.lasting ? 'of sluice.yaml: its login does not end' : 'no'],
     ['stale', agent.stale.join('; ') || 'no'],
   ];
   const unused = new Set(agent.unused_grants.map(({ connection, rule }) => `${connection} ${rule}`));

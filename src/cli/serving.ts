@@ -269,6 +269,8 @@ export class Serving {
         await this.reload('administrator');
         return this.#rulesFailure;
       },
+      recordingFailure: () => this.#journal.failure,
+      isUser: ({ issuer, subject }) => issuer === undefined && users.find(subject) !== null,
       record: (event, fields) => this.#record(event, fields),
     });
   }

@@ -72,6 +72,10 @@ const BATCH = 200;
 const MOST_WAITING = 20_000;
 /** What was not used for so long, and credentials that ended so long ago, are forgotten. */
 const KEPT_MS = 90 * 24 * 3_600_000;
+/** So are identities, unless they are locked or retired: providers make ever new ones, for each job of a CI system. */
+const IDENTITIES_KEPT_MS = 400 * 24 * 3_600_000;
+/** Most identities of one answer. */
+const MOST_LISTED = 5_000;
 const FORGET_EVERY_MS = 3_600_000;
 
 interface Totals {
@@ -227,6 +231,11 @@ export class Inventory {
         .where('expires_at', '<', now - KEPT_MS)
         .execute();
       await transaction
+        .deleteFrom('identities')
+        .where('state', '=', 'active')
+        .where((eb) => eb(eb.fn.coalesce('last_used', 'first_seen'), '<', now - IDENTITIES_KEPT_MS))
+        .execute();
+      await transaction
         .deleteFrom('kills')
         .where('at', '<', now - FORGET_EVERY_MS)
         .execute();
@@ -242,6 +251,7 @@ export class Inventory {
       .where('kind', 'in', kinds)
       .orderBy('last_used', 'desc')
       .orderBy('subject')
+      .limit(MOST_LISTED)
       .execute();
     return this.#entries(rows);
   }

@@ -9,6 +9,8 @@ import { mayUse } from '../roles.ts';
 import { identitySchema, isoTime, isoTimeOrNull, reasonBody, shown, time } from '../schemas.ts';
 
 const USUAL_TTL_S = 3600;
+/** Most that one identity may have at a time. */
+const MOST_LIVE = 500;
 const LEAST_TTL_S = 10;
 
 const credentialSchema = z.object({
@@ -40,7 +42,7 @@ const newCredential = z.object({
 });
 
 export function addCredentialRoutes(api: ApiServer, services: ApiServices): void {
-  const { credentials, config, listening, access, record } = services;
+  const { credentials, config, listening, access, record, recordingFailure } = services;
 
   api.route({
     method: 'POST',
@@ -71,6 +73,13 @@ export function addCredentialRoutes(api: ApiServer, services: ApiServices): void
       const unknown = connections?.find((name) => !config.connections.some((connection) => connection.name === name));
       if (unknown !== undefined) throw new ApiError(400, 'invalid', `There is no connection "${unknown}".`);
       const by = caller.authenticated.identity;
+      if (recordingFailure() !== null) {
+        throw new ApiError(503, 'cannot_record', 'Sluice cannot record that a credential is made: try again later.');
+      }
+      const own = await credentials.list({ createdBy: identityId(by), live: true }, MOST_LIVE);
+      if (own.length >= MOST_LIVE) {
+        throw new ApiError(429, 'too_many_credentials', `You have ${MOST_LIVE} credentials: revoke some first.`);
+      }
       const identity = agent === undefined ? by : agentOf(by, agent);
       const expiresAt = Math.min(
         Date.now() + Math.min(ttl * 1000, config.longestCredentialMs),
