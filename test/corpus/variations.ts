@@ -93,7 +93,7 @@ const SAME_IN_MYSQL: Readonly<Record<string, Variation>> = {
         )
       : null,
   'after another': (sql) => (isOne(sql) ? `SELECT 1; ${sql}` : null),
-  'before nothing': (sql) => (isOne(sql) ? `${sql};` : null),
+  'before nothing': (sql) => (isOne(sql) && sql !== '' ? `${sql};` : null),
   'with aliases': withAliases,
   'with quoted names': withQuotes,
 };

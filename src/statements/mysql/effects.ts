@@ -1,4 +1,4 @@
-import type { CatalogueLookup, CatalogueTrigger } from '../catalogue.ts';
+import type { CatalogueLookup, CatalogueRelation, CatalogueTrigger } from '../catalogue.ts';
 import {
   EFFECT_CLASSES,
   type Effect,
@@ -657,11 +657,25 @@ class EffectWalk {
     if (relation?.kind !== 'view') return;
     const inner = new EffectWalk(this.#context);
     inner.#expandView(name, place);
+    // The view's columns have names of their own, so a key of the table is not proven.
+    const proven =
+      predicate !== 'bounded' && predicate !== 'keyed' ? predicate : this.#showsOneTable(relation) ? 'bounded' : 'open';
     for (const one of inner.effects()) {
       if (one.effect !== 'read' || one.object === null) this.#add(one);
-      // The view's columns have names of their own, so a key of the table is not proven.
-      else this.#does(effect, one.object, `view ${name.name}`, predicate === 'keyed' ? 'bounded' : predicate);
+      else this.#does(effect, one.object, `view ${name.name}`, proven);
     }
+  }
+
+  /** True for a view of one table's columns as they are. In others a condition can be about another table, or a constant. */
+  #showsOneTable({ definition }: CatalogueRelation): boolean {
+    const [only] = (definition === null ? null : this.#context.parse(definition)) ?? [];
+    const arm = only?.type === 'query' && only.query.arms.length === 1 ? only.query.arms[0] : undefined;
+    if (arm?.type !== 'select' || arm.from.length !== 1 || arm.items.some(({ type }) => type !== 'column'))
+      return false;
+    const [below] = arm.from;
+    if (below?.type !== 'table') return false;
+    const relation = relationOf(below.name.schema, below.name.name, this.#context.catalogue, this.#context.database);
+    return relation?.kind !== 'view' || this.#showsOneTable(relation);
   }
 
   #expressions(expressions: readonly Expression[], place: Place): void {

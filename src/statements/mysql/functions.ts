@@ -1,6 +1,6 @@
 import type { EffectName } from '../facts.ts';
 import type { FunctionClass } from '../postgres/functions.ts';
-import type { Expression } from './tree.ts';
+import { type Expression, partsOf } from './tree.ts';
 
 /**
  * What is known of built-in functions by their names in lower case, read from `rules/data/mysql-functions.yaml`; `null`
@@ -61,7 +61,7 @@ const TAKES_A_PATTERN = new Set(['regexp_like', 'regexp_replace', 'regexp_instr'
 /** The further effects of a call. @param name in lower case */
 export function effectsOfCall(name: string, argumentsGiven: readonly Expression[]): readonly FunctionEffect[] {
   const length = MAKES_LONG_TEXT[name];
-  if (length !== undefined && !isSmall(argumentsGiven[length]))
+  if (length !== undefined && !(isSmall(argumentsGiven[length]) && argumentsGiven.every((one) => !makesLongText(one))))
     return [{ effect: 'resource', via: 'makes a long text' }];
   if (TAKES_A_PATTERN.has(name)) return effectsOfPattern(argumentsGiven[1]);
   return EFFECTS.get(name) ?? NONE;
@@ -90,6 +90,12 @@ function repeatsAGroup(pattern: string): boolean {
     if ('+*{'.includes(pattern[at + 1] ?? ' ')) return true;
   }
   return false;
+}
+
+/** True if one of the functions that make long texts is somewhere in it: what they make can be repeated. */
+function makesLongText(value: Expression): boolean {
+  if (value.type === 'call' && value.name.name in MAKES_LONG_TEXT) return true;
+  return partsOf(value).some(makesLongText);
 }
 
 function isSmall(value: Expression | undefined): boolean {

@@ -37,6 +37,25 @@ const EFFECTS: readonly (readonly [string, ...string[]])[] = [
     'opaque function:burn via unread function burn',
   ],
   ['SELECT public."burn"(1)', 'call-function function:burn', 'opaque function:burn via unread function burn'],
+  // Casts that nobody has written
+  ['SELECT is_full($1)', 'call-function function:shelf_of', 'opaque function:shelf_of via unread function shelf_of'],
+  [
+    'SELECT place FROM shelved',
+    'call-function function:count_of',
+    'opaque function:count_of via unread function count_of',
+    'read shelved [none]',
+  ],
+  ['SELECT id + 1 FROM shelved', 'read shelved [none]'],
+  // Hashing of passwords
+  [
+    "SELECT crypt($1, gen_salt('bf')), crypt('x', gen_salt('bf', 10)), crypt('x', title) FROM books",
+    'read books [none]',
+  ],
+  ["SELECT crypt('x', gen_salt('bf', 31))", 'resource function:gen_salt via gen_salt'],
+  ["SELECT gen_salt('xdes', $1)", 'resource function:gen_salt via gen_salt'],
+  ["SELECT crypt('x', '$2a$31$abc')", 'resource function:crypt via crypt'],
+  ["SELECT crypt('x', '$2a$06$abc')"],
+  ['SELECT crypt($1, $2)', 'resource function:crypt via crypt'],
   ['SELECT tax(price) FROM books', 'read books [none]', 'call-function function:tax'],
   [
     'SELECT nobody_knows(1)',

@@ -27,6 +27,7 @@ import type { TreeNode } from './parser.ts';
 import { type CommonTable, outputsOf, select } from './queries.ts';
 import { type Scope, Shape, Source } from './scope.ts';
 import { isEmpty, isWrapped, literal, nameParts, nodesIn, only, text } from './tree.ts';
+import { mayBeCast } from './types.ts';
 import { readsThrough, shapeOf } from './views.ts';
 import { truncatesReferencing, written } from './written.ts';
 
@@ -127,6 +128,8 @@ export class EffectWalk {
   outputs: readonly OutputColumn[] | null = [];
   /** True in bodies of functions, where a name can be a variable. */
   hasVariables = false;
+  /** True while the function of a cast is looked at. */
+  isCasting = false;
   /** Where relations that are named are noted, while a condition is read. */
   mentions: Set<Source> | null = null;
   /** What the results of functions are computed from that the server may call when it plans. */
@@ -318,6 +321,8 @@ export class EffectWalk {
     given: Lineage = NONE,
   ): Pick<CodeReading, 'result' | 'rows'> {
     const { schema, name, volatility } = called;
+    for (const type of called.arguments) mayBeCast(this, 'to', type, place);
+    mayBeCast(this, 'from', called.returns, place);
     const computes = { result: NONE, rows: null };
     const declared = this.names.known?.functions.get(`${schema}.${name}`);
     if (declared === 'pure' || declared === 'volatile' || this.isOfTrustedExtension(called)) return computes;

@@ -9,7 +9,7 @@ import type { TreeNode } from './parser.ts';
 import { allOf, anyOf, binds, constrains, PROVES_NOTHING, type Proof } from './proof.ts';
 import { anything, type BoundColumn, findSource, resolveColumn, resolveIn, type Source, wholeRow } from './scope.ts';
 import { isWrapped, listOf, literal, nameParts, nodesIn, only, text } from './tree.ts';
-import { convertsAll, useType } from './types.ts';
+import { convertsAll, mayBeCast, useType } from './types.ts';
 
 /** What an expression is worth to the analysis. */
 export interface Value {
@@ -194,6 +194,7 @@ function columnReference(walk: EffectWalk, body: TreeNode, place: Place): Value 
   // A variable: what it can hold is known where it is filled.
   if (reference.missing && walk.hasVariables) return NO_VALUE;
   const { column } = reference;
+  mayBeCast(walk, 'from', column?.column.type ?? null, place);
   return { lineage: reference.lineage, constant: column?.column.constant === true, column };
 }
 

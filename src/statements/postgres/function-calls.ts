@@ -93,10 +93,15 @@ function judge(walk: EffectWalk, call: Call, place: Place): Judged | null {
   if (declared !== undefined) return { class: classEffects(walk, declared, call, place) };
   // An extension's overload of a built-in function is for the extension's own types.
   const counted = builtIn === undefined ? users : users.filter((one) => !isHarmlessExtension(one));
+  if (builtIn === 'pure' && COLLECTING.has(name) && call.nodes.some(isMadeLong)) {
+    walk.literalsAreFree = false;
+    walk.resource(`${name} of long values`, place, { ...call.object, schema: schema ?? 'pg_catalog' });
+  }
   if (counted.length === 0) return builtIn === undefined ? null : { class: classEffects(walk, builtIn, call, place) };
   const codes = counted.map((one) => {
     const code = walk.callsUserFunction(one, place, call.lineage);
     if (!walk.isOfTrustedExtension(one)) knownEffects(walk, call, place);
+    else if (one.extension === 'pgcrypto' && hashesForLong(walk, call)) walk.resource(name, place, call.object);
     return code;
   });
   if (builtIn !== undefined) classEffects(walk, builtIn, call, place);
@@ -266,6 +271,44 @@ function isComputedLong(node: unknown): boolean {
   if (type === 'TypeCast') return isComputedLong(body.arg);
   if (type === 'A_Expr') return isComputedLong(body.lexpr) || isComputedLong(body.rexpr);
   return type === 'FuncCall' && LONG_VALUES.has(nameParts(body.funcname).at(-1) ?? '');
+}
+
+/** Rounds of blowfish (as powers of two) and of extended DES in which a password is hashed in less than a second. */
+const MOST_BLOWFISH = 12;
+const MOST_DES = 100_000;
+
+/** True for functions of pgcrypto that are told, or may be told, to take many rounds: each one more doubles the time. */
+function hashesForLong(walk: EffectWalk, { name, nodes, values }: Call): boolean {
+  if (name !== 'gen_salt' && name !== 'crypt') return false;
+  walk.literalsAreFree = false;
+  if (name === 'gen_salt') {
+    const most = literal(nodes[0]) === 'xdes' ? MOST_DES : MOST_BLOWFISH;
+    return nodes.length > 1 && !(Number(literal(nodes[1]) ?? Number.NaN) <= most);
+  }
+  const salt = literal(nodes[1]);
+  if (salt !== null) return salt.startsWith('_') || Number(/^\$2[a-z]?\$(\d+)/.exec(salt)?.[1] ?? 0) > MOST_BLOWFISH;
+  const [type, made] = only(nodes[1]);
+  if (type === 'FuncCall' && nameParts(made.funcname).at(-1) === 'gen_salt') return false;
+  // Of what is stored, somebody has made it before. A bind or a computed value can be anything.
+  return values[1]?.lineage.from === 'none';
+}
+
+/** Aggregates whose result is as long as all values together. */
+const COLLECTING = new Set(
+  'string_agg array_agg json_agg jsonb_agg json_object_agg jsonb_object_agg xmlagg'.split(' '),
+);
+/** Characters from which values that are made of nothing are too long to be collected. */
+const LONG_TO_COLLECT = 1_000;
+
+/** True for a value that is repeated or padded to a length that it does not have of itself. */
+function isMadeLong(node: unknown): boolean {
+  const [type, body] = only(node);
+  if (type === 'TypeCast') return isMadeLong(body.arg);
+  if (type === 'A_Expr') return isMadeLong(body.lexpr) || isMadeLong(body.rexpr);
+  if (type !== 'FuncCall') return false;
+  const given = listOf(body.args);
+  const makesLong = ['repeat', 'lpad', 'rpad'].includes(nameParts(body.funcname).at(-1) ?? '');
+  return (makesLong && !(Number(literal(given[1])) <= LONG_TO_COLLECT)) || given.some(isMadeLong);
 }
 
 const LONG_VALUES = new Set('repeat lpad rpad format concat string_agg'.split(' '));

@@ -78,6 +78,7 @@ const data: CatalogueData = {
   foldsNames: false,
   unseen: [],
   relations: [
+    relation('public.shelved', 'id integer!, place public.shelf'),
     relation(
       'public.books',
       'id integer!, title text!, author text, shelf integer, price numeric, short text = "left"(title,3)',
@@ -243,6 +244,29 @@ const data: CatalogueData = {
       language: 'internal',
       extension: 'citext',
     }),
+    userFunction('public.gen_salt', {
+      arguments: ['text', 'integer'],
+      returns: 'text',
+      language: 'c',
+      extension: 'pgcrypto',
+    }),
+    userFunction('public.crypt', {
+      arguments: ['text', 'text'],
+      returns: 'text',
+      volatility: 'immutable',
+      language: 'c',
+      extension: 'pgcrypto',
+    }),
+    userFunction('public.shelf_of', { arguments: ['text'], returns: 'public.shelf' }),
+    userFunction('public.count_of', { arguments: ['public.shelf'], returns: 'integer' }),
+    userFunction('public.is_full', {
+      arguments: ['public.shelf'],
+      signature: 's shelf',
+      returns: 'boolean',
+      volatility: 'immutable',
+      language: 'sql',
+      body: 'SELECT true',
+    }),
     userFunction('public.is_word', { arguments: ['text'], volatility: 'volatile' }),
   ],
   operators: [
@@ -255,10 +279,19 @@ const data: CatalogueData = {
       function: { schema: 'public', name: 'burn' },
     },
   ],
-  casts: [],
+  casts: [
+    { source: 'text', target: 'public.shelf', function: { schema: 'public', name: 'shelf_of' }, context: 'implicit' },
+    {
+      source: 'public.shelf',
+      target: 'integer',
+      function: { schema: 'public', name: 'count_of' },
+      context: 'assignment',
+    },
+  ],
   types: [
     { schema: 'public', name: 'word', kind: 'domain', checks: ['public.is_word(VALUE)'], functions: [] },
     { schema: 'public', name: 'mood', kind: 'enum', checks: [], functions: [] },
+    { schema: 'public', name: 'shelf', kind: 'composite', checks: [], functions: [] },
   ],
 };
 
@@ -286,6 +319,9 @@ export const FEW_NAMES: KnownNames = {
   ]),
   rowFunctions: new Map([['jsonb_each_text', ['key', 'value']]]),
   setFunctions: new Set(['jsonb_each_text', 'unnest', 'generate_series']),
-  extensions: new Map([['citext', new Set()]]),
+  extensions: new Map([
+    ['citext', new Set()],
+    ['pgcrypto', new Set(['gen_salt'])],
+  ]),
   operators: new Set('= <> < > <= >= + - * / % ^ || -> ->> @> && ~ ~* !~ ~~ !~~ ~~*'.split(' ')),
 };

@@ -1,4 +1,4 @@
-import type { CatalogueType } from '../catalogue.ts';
+import type { CatalogueCast, CatalogueData, CatalogueType } from '../catalogue.ts';
 import type { EffectWalk, Place } from './effects.ts';
 import type { TreeNode } from './parser.ts';
 import { nameParts } from './tree.ts';
@@ -70,6 +70,7 @@ export function useType(walk: EffectWalk, type: TreeNode | undefined, from: stri
   for (const one of found) {
     for (const code of one.functions) walk.runsFunction(code, place);
     for (const check of one.checks) walk.runsText(`SELECT ${check}`, `type ${one.name}`);
+    mayBeCast(walk, 'from', `${one.schema}.${one.name}`, place);
     runsCasts(walk, `${one.schema}.${one.name}`, from, place);
   }
   return found.every((one) => WITHOUT_CODE.has(one.kind));
@@ -80,6 +81,43 @@ function runsCasts(walk: EffectWalk, target: string, from: string | null, place:
     if (cast.function === null || cast.target !== target) continue;
     const given = from === null || from === 'unknown' ? null : withoutModifier(from);
     if (given === null || given === cast.source) walk.runsFunction(cast.function, place);
+  }
+}
+
+/** Casts that run code without being written, by the type they are from and by the one they are to. */
+interface SilentCasts {
+  readonly from: ReadonlyMap<string, readonly CatalogueCast[]>;
+  readonly to: ReadonlyMap<string, readonly CatalogueCast[]>;
+}
+
+const SILENT_CASTS = new WeakMap<CatalogueData, SilentCasts>();
+
+function silentCasts(data: CatalogueData): SilentCasts {
+  let known = SILENT_CASTS.get(data);
+  if (known === undefined) {
+    const casts = data.casts.filter((one) => one.function !== null && one.context !== 'explicit');
+    // A type of the server's own becomes a user's only where a function of a user asks for that.
+    const isUsers = (type: string) => type.includes('.');
+    const from = casts.filter((one) => isUsers(one.source) || !isUsers(one.target));
+    const to = casts.filter((one) => isUsers(one.target));
+    known = { from: Map.groupBy(from, (one) => one.source), to: Map.groupBy(to, (one) => one.target) };
+    SILENT_CASTS.set(data, known);
+  }
+  return known;
+}
+
+/**
+ * A value of this type is used somehow, or wanted as an argument: where another type is asked for, or given, a cast of a
+ * user runs that nobody has written. Whether one does is not asked; such casts are few.
+ */
+export function mayBeCast(walk: EffectWalk, direction: keyof SilentCasts, type: string | null, place: Place): void {
+  const { catalogue } = walk.names;
+  if (catalogue === null || type === null || walk.isCasting || catalogue.data.casts.length === 0) return;
+  for (const cast of silentCasts(catalogue.data)[direction].get(withoutModifier(type)) ?? []) {
+    // Its function is given what it wants.
+    walk.isCasting = true;
+    walk.runsFunction(cast.function!, place);
+    walk.isCasting = false;
   }
 }
 

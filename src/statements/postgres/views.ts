@@ -1,5 +1,5 @@
 import type { CatalogueRelation } from '../catalogue.ts';
-import type { Lineage } from '../facts.ts';
+import type { Lineage, ObjectName } from '../facts.ts';
 import { expressionCode } from './code.ts';
 import type { EffectWalk } from './effects.ts';
 import { evaluate } from './expressions.ts';
@@ -22,8 +22,17 @@ export function sourceOf(walk: EffectWalk, range: TreeNode, renames: readonly st
     object: found.object,
     relation: found.relation,
     only: range.inh !== true,
+    magnitude: isOfTheServer(found.object) ? CATALOGUE_MAGNITUDE : TABLE_MAGNITUDE,
     keys: renames.length === 0 ? keysOf(walk, found.relation) : [],
   });
+}
+
+/** Rows that relations are taken to have, as decimal logarithms. */
+const TABLE_MAGNITUDE = 2.5;
+const CATALOGUE_MAGNITUDE = 3.5;
+
+function isOfTheServer({ schema, name }: ObjectName): boolean {
+  return schema === null ? name.startsWith('pg_') : schema === 'pg_catalog' || schema === 'information_schema';
 }
 
 function isView(relation: CatalogueRelation): boolean {
