@@ -51,6 +51,7 @@ test('the gate fails beyond 15 % over a CPU budget, not before', () => {
       contender('relay', { cpu: [100] }),
       contender('pgbouncer', { cpu: [100] }),
       contender('sluice-rules', { cpu: [cpu] }),
+      contender('sluice-masks', { cpu: [140] }),
     );
     return gateFailures(judge(outcome), outcome);
   };
@@ -64,7 +65,7 @@ test('the gate fails when it saw no figures of the relay or of Sluice', () => {
 });
 
 test('the gate excuses a PgBouncer that is not installed and no other absence', () => {
-  const measured = [contender('relay', { cpu: [100] }), contender('sluice-rules', { cpu: [100] })];
+  const measured = ['relay', 'sluice-rules', 'sluice-masks'].map((name) => contender(name, { cpu: [100] }));
   const without = (kind: 'not installed' | 'failed') => {
     const pgbouncer: ContenderOutcome = { ...contender('pgbouncer', {}), trouble: { kind, reason: 'test' } };
     const outcome = outcomeOf(...measured, pgbouncer);

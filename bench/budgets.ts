@@ -5,6 +5,8 @@ import { pairedSpread, type Spread, spreadOf } from './spread.ts';
 
 /** The step whose figures count: everything the product does for a statement that is allowed. */
 const SLUICE = 'sluice-rules';
+/** The same with masks. */
+const MASKS = 'sluice-masks';
 
 export interface Budget {
   readonly title: string;
@@ -33,17 +35,17 @@ const difference = (value: number, reference: number): number => value - referen
 
 /** Figures of Sluice's, or `null`. */
 const own =
-  (measure: Measure) =>
+  (measure: Measure, step = SLUICE) =>
   (outcome: Outcome): Spread | null => {
-    const samples = samplesOf(outcome, SLUICE, measure);
+    const samples = samplesOf(outcome, step, measure);
     return samples.length === 0 ? null : spreadOf(samples);
   };
 
 /** Figures of Sluice's beside those of another contender, round by round. */
 const beside =
-  (measure: Measure, reference: string, combine: (value: number, reference: number) => number) =>
+  (measure: Measure, reference: string, combine: (value: number, reference: number) => number, step = SLUICE) =>
   (outcome: Outcome): Spread | null =>
-    pairedSpread(samplesOf(outcome, SLUICE, measure), samplesOf(outcome, reference, measure), combine);
+    pairedSpread(samplesOf(outcome, step, measure), samplesOf(outcome, reference, measure), combine);
 
 const firstSight =
   (bytes: number) =>
@@ -76,6 +78,21 @@ export const BUDGETS: readonly Budget[] = [
     limit: 0.95,
     unit: 'x',
     value: beside('bulk', 'relay', ratio),
+  },
+  {
+    title: 'CPU per query with a masked column, against the bare relay',
+    bound: 'at most',
+    limit: 1.4,
+    unit: 'x',
+    gated: true,
+    value: beside('cpu', 'relay', ratio, MASKS),
+  },
+  {
+    title: 'Bulk throughput, three text columns masked, against the bare relay',
+    bound: 'at least',
+    limit: 0.6,
+    unit: 'x',
+    value: beside('bulk', 'relay', ratio, MASKS),
   },
   {
     title: 'First sight of a statement of 57 B',
@@ -132,6 +149,13 @@ export const BUDGETS: readonly Budget[] = [
     limit: 64,
     unit: 'MB',
     value: own('streamMemory'),
+  },
+  {
+    title: 'The same, masked',
+    bound: 'at most',
+    limit: 64,
+    unit: 'MB',
+    value: own('streamMemory', MASKS),
   },
   {
     title: 'p99 of 50 busy clients beside 2,000 idle, against alone',

@@ -42,7 +42,13 @@ const SLUICE_STEPS = [
   {
     name: 'sluice-rules',
     label: 'Sluice, + shipped rules',
-    rules: ['destructive.yaml'],
+    rules: ['../rules/destructive.yaml'],
+    longCases: true,
+  },
+  {
+    name: 'sluice-masks',
+    label: 'Sluice, + masks',
+    rules: ['../rules/destructive.yaml', 'masks.yaml'],
     longCases: true,
   },
 ] as const;
@@ -176,7 +182,7 @@ async function startSluice(
         },
       ],
     },
-    rules: rules.map((file) => path.join(import.meta.dirname, '../rules', file)),
+    rules: rules.map((file) => path.join(import.meta.dirname, file)),
     recording: { directory: path.join(directory, 'journal') },
     limits: { sessions: MOST_SESSIONS },
   };

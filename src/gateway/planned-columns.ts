@@ -21,7 +21,7 @@ export type PlannedColumns =
 export function plannedColumns(plan: MaskPlan, described: readonly DescribedColumn[]): PlannedColumns {
   const { columns } = plan;
   const fits = columns !== null && columns.length === described.length;
-  if (!fits && (plan.ids.length > 0 || (columns !== null && plan.touchesMasked))) {
+  if (!fits && (plan.ids.length > 0 || (columns !== null && (plan.touchesMasked || plan.readsMasked)))) {
     return mismatch(`the result has ${described.length} columns, ${columns?.length ?? 'unknown'} were expected`);
   }
   for (const [index, { name, shows }] of described.entries()) {

@@ -57,6 +57,7 @@ function maskCell(masker: Masker, form: ValueForm, isDerived: boolean): Cell {
   const fixed = fixedText(masker, kind);
   if (fixed !== undefined) return fixedCell(fixed === null ? null : written(fixed, form), isDerived);
   if (masker.kind === 'partial' && kind === 'text' && form.isText) return new PartialCell(masker, form);
+  if (masker.kind === 'email' && kind === 'text' && form.isText) return new EmailCell(form);
   return new ComputedCell((text) => computedText(masker, form, text), form);
 }
 
@@ -246,6 +247,44 @@ class PartialCell implements Cell {
     out[end++] = STAR;
     out[end++] = STAR;
     if (shows) for (let i = to - this.#last; i < to; i++) out[end++] = bytes[i]!;
+    return end;
+  }
+}
+
+const AT = 0x40;
+/** Bytes of the names of domains. */
+const OF_DOMAINS = new Uint8Array(256);
+for (const character of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-') {
+  OF_DOMAINS[character.charCodeAt(0)] = 1;
+}
+const LONGEST_DOMAIN = 253;
+
+/** `email` on the bytes themselves: what is kept is ASCII. */
+class EmailCell implements Cell {
+  readonly fixed = undefined;
+  readonly coversNull = false;
+  readonly #general: ComputedCell;
+  readonly #most: number;
+
+  constructor(form: ValueForm) {
+    this.#general = new ComputedCell((text) => maskedText({ kind: 'email' }, 'text', text), form);
+    this.#most = form.most;
+  }
+
+  growth(length: number): number {
+    return this.#general.growth(length);
+  }
+
+  write(bytes: Buffer, from: number, to: number, out: Buffer, at: number): number {
+    if (to - from > LARGEST_READ) return -1;
+    let domain = to;
+    const first = Math.max(from, to - LONGEST_DOMAIN);
+    while (domain > first && OF_DOMAINS[bytes[domain - 1]!] === 1) domain--;
+    const hasDomain = domain < to && domain > from && bytes[domain - 1] === AT;
+    if (4 + (hasDomain ? to - domain + 1 : 0) > this.#most) return this.#general.write(bytes, from, to, out, at);
+    let end = at;
+    for (let i = 0; i < 4; i++) out[end++] = STAR;
+    if (hasDomain) for (let i = domain - 1; i < to; i++) out[end++] = bytes[i]!;
     return end;
   }
 }

@@ -3,7 +3,7 @@ import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import { type Cell, maskedValue } from '../../masking/cells.ts';
 import type { CopyFormat } from '../../statements/facts.ts';
 import type { MessageSink } from '../rewrite-buffer.ts';
-import { RowMasker } from './masked-rows.ts';
+import type { RowMasker } from './masked-rows.ts';
 
 /**
  * Rewrites what COPY TO STDOUT sends (PostgreSQL documentation, COPY, "File Formats"). The server sends each row as one
@@ -17,10 +17,10 @@ export class CopyMasker {
   /** True until the header was there: a line of names, or the signature of the binary format. */
   #isAtHeader: boolean;
 
-  constructor(format: CopyFormat, cells: readonly (Cell | null)[], sink: MessageSink) {
+  constructor(format: CopyFormat, rows: RowMasker, sink: MessageSink) {
     this.#format = format;
-    this.#cells = cells;
-    this.#rows = new RowMasker(cells);
+    this.#cells = rows.cells;
+    this.#rows = rows;
     this.#sink = sink;
     this.#isAtHeader = format.format === 'binary' || format.header;
   }

@@ -7,6 +7,7 @@ import type { CatalogueLookup } from '../../statements/catalogue.ts';
 import type { ColumnName, CopyFormat, OutputColumn } from '../../statements/facts.ts';
 import { type DescribedColumn, plannedColumns } from '../planned-columns.ts';
 import { copyTypeOf } from './copy-types.ts';
+import { RowMasker } from './masked-rows.ts';
 
 /** What the session's settings change in the text of values. */
 export interface ResultSettings {
@@ -22,10 +23,14 @@ export function resultSettings(settings: ReadonlyMap<string, string>): ResultSet
   };
 }
 
-/** How each column of a result is masked; no cells: all of it stays as it is. Or why nothing of it may be sent. */
+/** What rewrites the rows of a result, or copied rows; `null`: all of it stays as it is. Or why nothing of it may be sent. */
 export type CompiledResult =
-  | { readonly cells: readonly (Cell | null)[] | null; readonly mismatch: null }
-  | { readonly cells: null; readonly mismatch: string };
+  | { readonly rows: RowMasker | null; readonly mismatch: null }
+  | { readonly rows: null; readonly mismatch: string };
+
+function masking(cells: readonly (Cell | null)[]): CompiledResult {
+  return { rows: cells.every((cell) => cell === null) ? null : new RowMasker(cells), mismatch: null };
+}
 
 interface Compiled {
   readonly description: Buffer;
@@ -84,7 +89,7 @@ function compile(
     return { name, shows: isStored ? columnsOf(catalogue, tableOid, columnNumber) : null };
   });
   const { columns, mismatch } = plannedColumns(plan, described);
-  if (columns === null) return { cells: null, mismatch };
+  if (columns === null) return { rows: null, mismatch };
   const cells = fields.map((field, index): Cell | null => {
     const planned = columns[index]!;
     if (planned === null) return null;
@@ -96,7 +101,7 @@ function compile(
       ...settings,
     });
   });
-  return { cells: cells.every((cell) => cell === null) ? null : cells, mismatch: null };
+  return masking(cells);
 }
 
 /** The names of a column; of number 0, which is the whole row, those of all columns. */
@@ -112,7 +117,7 @@ const MOST_COLUMNS = 1600;
 const FIRST_OF_USERS = 16384;
 
 function mismatch(why: string): CompiledResult {
-  return { cells: null, mismatch: why };
+  return { rows: null, mismatch: why };
 }
 
 /** How the rows of a COPY are masked. Nothing describes them: types are those of the catalogue. */
@@ -144,7 +149,7 @@ export function compileCopy(
     };
     return compilePostgresCell(planned, form);
   });
-  return { cells: cells.every((cell) => cell === null) ? null : cells, mismatch: null };
+  return masking(cells);
 }
 
 /** The type of the stored column an output shows, as the catalogue names it. */

@@ -27,10 +27,16 @@ export class RowMasker {
   readonly cells: readonly (Cell | null)[];
   /** What takes the place of every value of a field, its length before it. */
   readonly fixed: readonly (Buffer | null)[];
+  /** By how many bytes a row grows at most, where that does not depend on its values; otherwise `null`. */
+  readonly #growth: number | null;
 
   constructor(cells: readonly (Cell | null)[]) {
     this.cells = cells;
     this.fixed = cells.map((cell) => (cell?.fixed === undefined ? null : framed(cell.fixed)));
+    const grows = cells.some((cell) => cell !== null && cell.growth(LARGEST_WHOLE) > cell.growth(0));
+    this.#growth = grows
+      ? null
+      : cells.reduce((sum, cell, at) => sum + (cell === null ? 0 : (this.fixed[at]?.length ?? cell.growth(0))), 0);
   }
 
   /** A whole DataRow. @throws ProtocolViolation if it is malformed or has another number of fields than it was described with */
@@ -90,6 +96,7 @@ export class RowMasker {
 
   /** By how many bytes at most the fields that begin at `start` grow. */
   growth(bytes: Buffer, start: number, end: number): number {
+    if (this.#growth !== null) return this.#growth;
     const { cells, fixed } = this;
     let p = start + 2;
     let growth = 0;

@@ -6,11 +6,14 @@ import { type MessageSink, RewriteBuffer, RowTooLarge } from '../rewrite-buffer.
 import { resultFormatsOf } from './binds.ts';
 import { CopyMasker } from './masked-copy.ts';
 import { type CompiledResult, compileCopy, compileResult, type ResultSettings } from './masked-results.ts';
-import { RowInPieces, RowMasker } from './masked-rows.ts';
+import { RowInPieces, type RowMasker } from './masked-rows.ts';
 import type { Portal } from './pipeline.ts';
 
 /** Copied rows up to this size are put together before they are rewritten, bytes. */
 const LARGEST_COPIED = 16 * 1024 * 1024;
+
+/** Shared by all sessions: what is written to it is staged at once, and the next one writes behind it. */
+const ROOM = new RewriteBuffer();
 
 /**
  * Masks what the server returns for one execution. In the simple protocol each result is described before its rows; in the
@@ -22,7 +25,6 @@ export class ResultMasking {
   readonly #statements: readonly JudgedStatement[];
   readonly #portal: Portal | null;
   readonly #sink: MessageSink;
-  readonly #room = new RewriteBuffer();
   /** The body of the RowDescription that we have asked for. */
   description: Buffer | null = null;
   /** How the rows that come in are rewritten; `null` if they stay as they are, or it is not known yet. */
@@ -31,7 +33,10 @@ export class ResultMasking {
   isReady = false;
   #copy: CopyMasker | null = null;
   #pieces: RowInPieces | null = null;
-  #copied: Buffer[] = [];
+  /** Bytes still to come of the row that came in pieces. */
+  #left = 0;
+  /** What has come of a copied row that comes in pieces. */
+  #copied: Buffer[] | null = null;
   #copiedBytes = 0;
 
   private constructor(statements: readonly JudgedStatement[], portal: Portal | null, sink: MessageSink) {
@@ -42,9 +47,10 @@ export class ResultMasking {
 
   /** @returns `null` if no mask and no detector is for whoever sent the statements */
   static of(statements: readonly JudgedStatement[], portal: Portal | null, sink: MessageSink): ResultMasking | null {
-    return statements.some(({ verdict }) => verdict.masks !== null)
-      ? new ResultMasking(statements, portal, sink)
-      : null;
+    for (let i = 0; i < statements.length; i++) {
+      if (statements[i]!.verdict.masks !== null) return new ResultMasking(statements, portal, sink);
+    }
+    return null;
   }
 
   /** True if what rows look like has to be asked before they come: nobody has asked, and nobody is about to. */
@@ -71,7 +77,7 @@ export class ResultMasking {
   ): string | null {
     const plan = this.#planOf(statement);
     return this.#begin(
-      plan === null ? { cells: null, mismatch: null } : compileResult(plan, description, catalogue, settings),
+      plan === null ? { rows: null, mismatch: null } : compileResult(plan, description, catalogue, settings),
     );
   }
 
@@ -89,8 +95,8 @@ export class ResultMasking {
     return inFormats(description, resultFormatsOf(bytes, at, end));
   }
 
-  #begin({ cells, mismatch }: CompiledResult): string | null {
-    this.rows = cells === null ? null : new RowMasker(cells);
+  #begin({ rows, mismatch }: CompiledResult): string | null {
+    this.rows = rows;
     this.isReady = mismatch === null;
     return mismatch;
   }
@@ -103,11 +109,31 @@ export class ResultMasking {
   }
 
   row(bytes: Buffer, start: number, end: number): void {
-    this.rows!.dataRow(bytes, start, end, this.#room, this.#sink);
+    this.rows!.dataRow(bytes, start, end, ROOM, this.#sink);
+  }
+
+  /** Rows as they come: the rest of one that was cut off, whole ones, the beginning of one. */
+  run(bytes: Buffer, start: number, end: number): string | null {
+    let at = start;
+    if (this.#left > 0) {
+      at = Math.min(end, start + this.#left);
+      const failure = this.rowPiece(bytes, start, at, false, at - start === this.#left);
+      if (failure !== null) return failure;
+    }
+    const masker = this.rows!;
+    while (at < end) {
+      const next = at + 1 + bytes.readInt32BE(at + 1);
+      if (next > end) return this.rowPiece(bytes, at, end, true, false);
+      masker.dataRow(bytes, at, next, ROOM, this.#sink);
+      at = next;
+    }
+    return null;
   }
 
   rowPiece(bytes: Buffer, start: number, end: number, opens: boolean, closes: boolean): string | null {
-    if (opens) this.#pieces = new RowInPieces(this.rows!, this.#room, this.#sink);
+    if (opens) this.#left = bytes.readInt32BE(start + 1) + 1;
+    this.#left -= end - start;
+    if (opens) this.#pieces = new RowInPieces(this.rows!, ROOM, this.#sink);
     try {
       this.#pieces!.piece(bytes, start, end, closes);
     } catch (error) {
@@ -130,8 +156,8 @@ export class ResultMasking {
     const format = this.#statements[Math.min(statement, this.#statements.length - 1)]!.facts.copyOut;
     if (plan === null) return null;
     if (format === undefined) return 'it is not known how the copy is written';
-    const { cells, mismatch } = compileCopy(plan, format, columns, catalogue, settings);
-    this.#copy = cells === null ? null : new CopyMasker(format, cells, this.#sink);
+    const { rows, mismatch } = compileCopy(plan, format, columns, catalogue, settings);
+    this.#copy = rows === null ? null : new CopyMasker(format, rows, this.#sink);
     return mismatch;
   }
 
@@ -152,10 +178,10 @@ export class ResultMasking {
     }
     this.#copiedBytes += end - from;
     if (this.#copiedBytes > LARGEST_COPIED) return 'a copied row is too large to be masked';
-    this.#copied.push(Buffer.from(bytes.subarray(from, end)));
+    this.#copied!.push(Buffer.from(bytes.subarray(from, end)));
     if (!closes) return null;
-    const body = Buffer.concat(this.#copied);
-    this.#copied = [];
+    const body = Buffer.concat(this.#copied!);
+    this.#copied = null;
     this.copiedRow(body);
     return null;
   }

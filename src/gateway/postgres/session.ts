@@ -803,10 +803,8 @@ export class PostgresSession extends Session implements FrameSink {
   ): void {
     if (running.cut !== null) return;
     let failure: string | null = null;
-    if (opens && closes) {
-      if (type === BACKEND.dataRow) masking.row(bytes, start, end);
-      else masking.copiedRow(bytes.subarray(start + 5, end));
-    } else if (type === BACKEND.dataRow) failure = masking.rowPiece(bytes, start, end, opens, closes);
+    if (opens && closes) masking.copiedRow(bytes.subarray(start + 5, end));
+    else if (type === BACKEND.dataRow) failure = masking.rowPiece(bytes, start, end, opens, closes);
     else failure = masking.copiedPiece(bytes, start, end, opens, closes);
     if (failure !== null) this.#cutUnmasked(running, failure);
   }
@@ -878,7 +876,7 @@ export class PostgresSession extends Session implements FrameSink {
       if (type === BACKEND.dataRow && !this.#isReadyForRows(running, masking)) return true;
       if (type === BACKEND.dataRow ? masking.rows !== null : masking.rewritesCopy) this.#rowMasking = masking;
     }
-    if (running.meter === null && this.#rowMasking === null) {
+    if (running.meter === null && (this.#rowMasking === null || type === BACKEND.dataRow)) {
       this.#rowsOf = running;
       this.#fromUpstream.passing = type;
     }
@@ -889,7 +887,16 @@ export class PostgresSession extends Session implements FrameSink {
     const running = this.#rowsOf!;
     if (this.#fromUpstream.passing === BACKEND.dataRow) running.rows += begun;
     running.bytes += end - start;
-    this.toClient.add(bytes, start, end);
+    if (this.#rowMasking === null) {
+      this.toClient.add(bytes, start, end);
+      return;
+    }
+    const failure = this.#rowMasking.run(bytes, start, end);
+    if (failure === null) return;
+    this.#rowsEnd();
+    // The rest of a row that was cut off comes in pieces.
+    this.#pieceDropped = true;
+    this.#cutUnmasked(running, failure);
   }
 
   #rowsEnd(): void {
@@ -915,6 +922,7 @@ export class PostgresSession extends Session implements FrameSink {
     if (running !== null && isRow && running.cut === null) running.bytes += end - start;
     if (!this.#pieceDropped) {
       if (this.#rowMasking === null || !isRow) this.toClient.add(bytes, start, end);
+      else if (opens && closes && type === BACKEND.dataRow) this.#rowMasking.row(bytes, start, end);
       else this.#maskPiece(running!, this.#rowMasking, type, { bytes, start, end, opens, closes });
     }
     // What needs no content is settled when it is whole.
