@@ -101,6 +101,8 @@ describe('before a client has proved who it is', { timeout: 120_000 }, () => {
       assert.equal(await attempt(sluice, 'alice', 'of alice', '127.0.0.9'), null);
       assert.equal(await attempt(sluice, 'bob', 'of bob'), null);
       assert.match(sluice.log(), /too many failed logins of alice/);
+      const metrics = await (await fetch(`http://127.0.0.1:${sluice.apiPort}/metrics`)).text();
+      assert.match(metrics, /^sluice_logins_unheard_total [1-9]/m);
     });
 
     test(`many connections at once hear no more on ${protocol}`, async () => {

@@ -61,6 +61,12 @@ function addGatewayMetrics(registry: AnyRegistry, sources: MetricSources): void 
   counter(registry, 'sluice_authentication_failures_total', 'Logins that were refused.', () => [
     [{}, counters.authenticationFailures],
   ]);
+  counter(
+    registry,
+    'sluice_logins_unheard_total',
+    'Logins that were turned away because too many failed, or came at once.',
+    () => [[{}, counters.unheardLogins]],
+  );
   counter(registry, 'sluice_statements_total', 'Statements attempted, by what became of them.', () => [
     [{ verdict: 'allow' }, counters.allowed],
     [{ verdict: 'deny' }, counters.refused],

@@ -69,6 +69,8 @@ export type Ports = ReadonlyMap<ConnectionConfig['protocol'], number>;
 
 /** How long sessions that are ended at once may take to tell their clients, milliseconds. */
 const END_MS = 1_000;
+/** Why a login is turned away before it is looked at: somebody may be guessing. */
+const UNHEARD: readonly Reason['why'][] = ['too many logins', 'too many failures'];
 const SHUTTING_DOWN: Reason = { why: 'shutting down' };
 /** Judges that are kept for each dialect, for identities that come again. */
 const MOST_JUDGES = 1_000;
@@ -247,8 +249,9 @@ export class Gateway implements Inside {
     const { logins } = this.#options.config.limits;
     // Half of them for one address: others still get in while it opens connections and says nothing.
     if (this.#arriving.size >= logins || fromThere >= logins / 2) {
-      this.#note(arrival, new NotLetIn('refused', 'too many logins at once', null));
-      this.#turnAway(arrival, entrance, { why: 'too many logins' });
+      const refused = new NotLetIn('refused', 'too many logins at once', { why: 'too many logins' });
+      this.#note(arrival, refused);
+      this.#turnAway(arrival, entrance, refused.answer);
       return;
     }
     this.#arrivingFrom.set(source, fromThere + 1);
@@ -290,10 +293,11 @@ export class Gateway implements Inside {
     arrival.hangUp(answer === null || Buffer.isBuffer(answer) ? answer : entrance.encodeError(arrival, answer));
   }
 
-  #note({ from }: Arrival, { kind, message: reason, user }: NotLetIn): void {
+  #note({ from }: Arrival, { kind, message: reason, user, answer }: NotLetIn): void {
     const { journal, turn, counters, log } = this.services;
     switch (kind) {
       case 'refused':
+        if (answer !== null && 'why' in answer && UNHEARD.includes(answer.why)) counters.unheardLogins++;
         log.info({ from, reason }, 'login refused');
         return;
       case 'violation':

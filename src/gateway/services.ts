@@ -14,6 +14,8 @@ import type { Turn } from './turn.ts';
 export class Counters {
   sessions = 0;
   authenticationFailures = 0;
+  /** Logins that were turned away because too many failed, or came at once. */
+  unheardLogins = 0;
   allowed = 0;
   refused = 0;
   /** Statements that wait for a person now. */
