@@ -1,0 +1,93 @@
+/** Bulk loads through a running Sluice: judged as what they are however long they are, while other sessions go on. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import mysql from 'mysql2/promise';
+import pg from 'pg';
+import { startMariadb } from './servers/mariadb.ts';
+import { startPostgres } from './servers/postgres.ts';
+import { type Sluice, type SluiceConnection, startSluice } from './sluice.ts';
+
+const AGENT = { name: 'loader', password: 'loader', kind: 'agent' } as const;
+const RULES = readFileSync(join(import.meta.dirname, '../rules/agents-guarded-writes.yaml'), 'utf8');
+const MEGABYTE = 1024 * 1024;
+
+const postgres = await startPostgres();
+const mariadb = await startMariadb();
+let sluice: Sluice;
+
+before(async () => {
+  await postgres.query('CREATE TABLE loaded (id int, note text, price numeric)');
+  const { host, port, superuser: user, password } = postgres;
+  const connections: SluiceConnection[] = [
+    { name: 'pg', upstream: { host, port, database: 'postgres', user, password }, default: 'deny' },
+  ];
+  if (mariadb !== null) {
+    await mariadb.query('CREATE TABLE loaded (id int, note text, price decimal(10, 2))');
+    await mariadb.query('CREATE TABLE other (id int)');
+    const { host, port, database, superuser: user, password } = mariadb;
+    connections.push({
+      ...{ name: 'my', protocol: 'mysql', default: 'deny' },
+      upstream: { host, port, database, user, password },
+    });
+  }
+  sluice = await startSluice({ connections, users: [AGENT], rulesYaml: RULES });
+});
+
+after(async () => {
+  await sluice.stop();
+  await postgres.stop();
+  await mariadb?.stop();
+});
+
+const ROW = "(12345, 'it''s a note; with (text) -- and more', 19.99)";
+
+/** @returns the text, and how many rows it has */
+function insertOf(bytes: number, more = ''): [text: string, rows: number] {
+  const rows = Math.floor(bytes / (ROW.length + 2));
+  return [`INSERT INTO loaded VALUES ${`${ROW},\n`.repeat(rows - 1)}${ROW}${more}`, rows];
+}
+
+test('PostgreSQL: inserts of 1 and 10 MB run, what hides in one does not', async () => {
+  const { name: user, password } = AGENT;
+  const client = new pg.Client({ host: sluice.host, port: sluice.port, user, password, database: 'pg' });
+  await client.connect();
+  try {
+    for (const bytes of [MEGABYTE, 10 * MEGABYTE]) {
+      const [text, rows] = insertOf(bytes);
+      assert.equal((await client.query(text)).rowCount, rows);
+    }
+    const [hiding] = insertOf(MEGABYTE, ", (1, pg_read_file('PG_VERSION'), 1)");
+    await assert.rejects(client.query(hiding), /file/);
+    const [several] = insertOf(MEGABYTE, '; DELETE FROM loaded');
+    await assert.rejects(client.query(several), /DELETE/);
+  } finally {
+    await client.end();
+  }
+});
+
+test('MariaDB: inserts of 1 and 10 MB run, what hides in one does not', async (context) => {
+  if (mariadb === null) return context.skip('there is no MariaDB here');
+  const login = {
+    host: sluice.host,
+    port: sluice.mysqlPort,
+    user: AGENT.name,
+    password: AGENT.password,
+    database: 'my',
+  };
+  const client = await mysql.createConnection({ ...login, multipleStatements: true });
+  try {
+    for (const bytes of [MEGABYTE, 10 * MEGABYTE]) {
+      const [text, rows] = insertOf(bytes);
+      const [result] = await client.query<mysql.ResultSetHeader>(text);
+      assert.equal(result.affectedRows, rows);
+    }
+    const [hiding] = insertOf(MEGABYTE, ", (1, LOAD_FILE('/etc/passwd'), 1)");
+    await assert.rejects(client.query(hiding), /file|LOAD_FILE/i);
+    const [several] = insertOf(MEGABYTE, '; DELETE FROM other');
+    await assert.rejects(client.query(several), /DELETE/);
+  } finally {
+    await client.end();
+  }
+});
