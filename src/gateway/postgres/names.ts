@@ -9,10 +9,6 @@
 export class NameTable<T> {
   #slots = new Map<string, Slot<T>>();
 
-  get size(): number {
-    return this.#slots.size;
-  }
-
   /** What the name means if everything that was sent succeeds; `null` if nothing. */
   get(name: string): T | null {
     return this.#slots.get(name)?.value ?? null;
