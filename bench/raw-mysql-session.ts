@@ -11,7 +11,7 @@ import type { Pace, RawSessionTarget } from './raw-session.ts';
 const LONGEST_EOF = 9;
 
 /** Finds the end of an answer with one result set, whose definitions and rows both end with an EOF packet; or with none. */
-class AnswerEnd {
+export class AnswerEnd {
   #header = 0;
   #headerBytes = 0;
   #size = 0;

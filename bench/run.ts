@@ -106,7 +106,10 @@ async function main({ protocol, rounds, seconds, contenders, quick, gate }: Opti
     console.error('The benchmark reads CPU time and memory from /proc, so it runs on Linux only.');
     return 2;
   }
-  if (protocol === 'mysql') return (await import('./mysql.ts')).benchMysql({ rounds, seconds, gate }, progress);
+  if (protocol === 'mysql') {
+    const only = contenders.map(({ name }) => name);
+    return (await import('./mysql.ts')).benchMysql({ rounds, seconds, only, quick, gate }, progress);
+  }
   const server = await startPostgres({
     version: 15,
     config: { max_connections: String(MOST_SESSIONS + 100), shared_buffers: '512MB', autovacuum: 'off' },
