@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto';
-import { FF1 } from '@noble/ciphers/ff1.js';
+import { createRequire } from 'node:module';
+import type { FF1 } from '@noble/ciphers/ff1.js';
 
 /**
  * Maskers: what a value becomes. They work on texts of values, whatever the wire format, and know of a type only what
@@ -250,6 +251,7 @@ for (let i = 0; i < 26; i++) {
   DIGIT_OF[97 + i] = 10 + i;
 }
 
+const require = createRequire(import.meta.url);
 const ciphers = new WeakMap<Buffer, { 10: ReturnType<typeof FF1>; 36: ReturnType<typeof FF1> }>();
 
 function cipher(key: Buffer, radix: 10 | 36): ReturnType<typeof FF1> {
@@ -257,7 +259,9 @@ function cipher(key: Buffer, radix: 10 | 36): ReturnType<typeof FF1> {
   if (both === undefined) {
     // Not the bytes that key the hash: what one shows says nothing of the other.
     const aes = new Uint8Array(createHmac('sha256', key).update('format-preserving encryption').digest());
-    both = { 10: FF1(10, aes), 36: FF1(36, aes) };
+    // The ciphers take 7 MB: only masks that keep the format of values pay for them.
+    const ff1 = require('@noble/ciphers/ff1.js') as typeof import('@noble/ciphers/ff1.js');
+    both = { 10: ff1.FF1(10, aes), 36: ff1.FF1(36, aes) };
     ciphers.set(key, both);
   }
   return both[radix];

@@ -49,7 +49,7 @@ class SqliteThread implements Driver, DatabaseConnection {
   }
 
   async init(): Promise<void> {
-    const worker = new Worker(new URL('./sqlite-worker.ts', import.meta.url), { workerData: { file: this.#file } });
+    const worker = new Worker(new URL('./sqlite-worker.js', import.meta.url), { workerData: { file: this.#file } });
     worker.unref();
     this.#worker = worker;
     worker.on('message', (answer: Answer) => {

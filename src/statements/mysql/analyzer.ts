@@ -41,7 +41,7 @@ export class MysqlAnalyzer {
     this.#server = server;
     this.#known = options.known ?? null;
     this.#cache = new FactsCache(options.cacheEntries ?? 10_000, options.cacheBytes ?? 32 * 1024 * 1024);
-    this.#longTexts = new LongTexts(new URL('./long-text-thread.ts', import.meta.url), this.#known);
+    this.#longTexts = new LongTexts(new URL('./long-text-thread.js', import.meta.url), this.#known);
   }
 
   /** Rejects with a RangeError if the version cannot be read: executable comments depend on it. */

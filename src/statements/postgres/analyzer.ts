@@ -58,7 +58,7 @@ export class PostgresAnalyzer {
   private constructor(parser: PostgresParser, options: AnalyzerOptions) {
     this.#parser = parser;
     this.#known = options.known ?? null;
-    this.#longTexts = new LongTexts(new URL('./long-text-thread.ts', import.meta.url), this.#known);
+    this.#longTexts = new LongTexts(new URL('./long-text-thread.js', import.meta.url), this.#known);
     this.#cache = new FactsCache(options.cacheEntries ?? 10_000, options.cacheBytes ?? 32 * 1024 * 1024);
   }
 
