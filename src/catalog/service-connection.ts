@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import type { CatalogueData } from '../statements/catalogue.ts';
 import { readMysqlCatalogue } from './mysql.ts';
 import { readPostgresCatalogue } from './postgres.ts';
+import { readMysqlSample, readMysqlState, readPostgresSample, readPostgresState } from './sample.ts';
 
 /** Where and as whom a catalogue is read: the upstream of a connection, as the configuration has it. */
 export interface CatalogueUpstream {
@@ -18,9 +19,30 @@ export interface CatalogueUpstream {
   readonly ca: string | null;
 }
 
+/** How a connection that nobody has changed reads text: what `SessionReading` of a rehearsal is made of. */
+export interface SessionState {
+  readonly searchPath: readonly string[];
+  readonly database: string | null;
+  readonly sqlMode: string;
+}
+
+/** Rows as the server sent them in its text protocol, and as it described them. */
+export interface SampleRows {
+  /** PostgreSQL: the body of the RowDescription. MySQL: the packets of the column definitions, one after the other. */
+  readonly description: Buffer;
+  readonly rows: readonly (readonly (Buffer | null)[])[];
+}
+
 /** A connection of Sluice's own to an upstream. */
 export interface ServiceConnection {
   readCatalogue(): Promise<CatalogueData>;
+  readState(): Promise<SessionState>;
+  /**
+   * The first rows of a query, in a read-only transaction and within some seconds. The connection is of no use afterwards.
+   *
+   * @param sql one SELECT, without anything behind it
+   */
+  readSample(sql: string, most: number): Promise<SampleRows>;
   /** Closes it; never fails. */
   close(): Promise<void>;
 }
@@ -66,7 +88,12 @@ async function connectPostgres(upstream: CatalogueUpstream): Promise<ServiceConn
     await close();
     throw error;
   }
-  return { readCatalogue: () => readPostgresCatalogue(client), close };
+  return {
+    readCatalogue: () => readPostgresCatalogue(client),
+    readState: () => readPostgresState(client),
+    readSample: (sql, most) => readPostgresSample(client, sql, most),
+    close,
+  };
 }
 
 async function connectMysql(upstream: CatalogueUpstream): Promise<ServiceConnection> {
@@ -97,6 +124,8 @@ async function connectMysql(upstream: CatalogueUpstream): Promise<ServiceConnect
   connection.on('error', () => undefined);
   return {
     readCatalogue: () => within(ANSWER_MS, readMysqlCatalogue(connection), () => connection.destroy()),
+    readState: () => readMysqlState(connection),
+    readSample: (sql, most) => readMysqlSample(connection, sql, most),
     // Not `end`, which waits for ever for the answer of a server that is gone.
     close: async () => connection.destroy(),
   };

@@ -8,6 +8,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void
   demo: async () => (await import('./demo.ts')).addDemoCommand,
   config: async () => (await import('./config-check.ts')).addConfigCommand,
   rules: async () => (await import('./rules.ts')).addRulesCommand,
+  masks: async () => (await import('./masks-preview.ts')).addMasksCommand,
   login: async () => (await import('./login.ts')).addLoginCommand,
   logout: async () => (await import('./logout.ts')).addLogoutCommand,
   users: async () => (await import('./users-hash.ts')).addUsersCommand,

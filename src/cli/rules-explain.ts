@@ -3,18 +3,19 @@ import { readSnapshot } from '../catalog/snapshot.ts';
 import { RuleSet, type Subject } from '../policy/decide.ts';
 import type { ExplainedRule } from '../policy/explain.ts';
 import { readRuleFiles } from '../policy/load.ts';
+import type { MaskPlan } from '../policy/mask-plan.ts';
+import type { Verdict } from '../policy/verdict.ts';
 import { effectInWords, factsInWords } from '../rehearsal/facts-in-words.ts';
 import { type JudgedStatement, type JudgedText, judgeText, rehearsedMoment } from '../rehearsal/judged-text.ts';
+import { outputsInWords } from '../rehearsal/outputs-in-words.ts';
 import { DIALECTS, type Dialect, StatementReader, usualSession } from '../rehearsal/statement-reader.ts';
 import { TEST_SUFFIX } from '../rehearsal/test-file.ts';
-import { CommandFailure, EXIT } from './failure.ts';
+import type { StatementFacts } from '../statements/facts.ts';
 import { connectionNamed, readOfflineConfig } from './offline-config.ts';
-import { printable, styled, trimmed } from './terminal.ts';
+import { type SenderOptions, senderOf, senderOptions } from './subject.ts';
+import { printable, styled, table, trimmed } from './terminal.ts';
 
-interface ExplainOptions {
-  readonly as: string;
-  readonly groups?: string;
-  readonly kind?: 'human' | 'agent' | 'service';
+interface ExplainOptions extends SenderOptions {
   readonly on: string;
   readonly config: string;
   readonly rules?: string[];
@@ -26,14 +27,10 @@ interface ExplainOptions {
 }
 
 export function addRulesExplain(rules: Command): void {
-  rules
-    .command('explain')
+  senderOptions(rules.command('explain'))
     .description('Says what a statement does, what becomes of it, and what each rule says to it. Runs nothing.')
     .argument('<sql>', 'statement, or several')
-    .requiredOption('--as <name>', 'who sends it: a user of the configuration, or a name with --kind and --groups')
     .requiredOption('--on <connection>', 'connection')
-    .addOption(new Option('--kind <kind>', 'what the identity is').choices(['human', 'agent', 'service']))
-    .option('--groups <names>', 'groups of the identity, with commas')
     .option('-c, --config <file>', 'configuration file, for rules, users and defaults', 'sluice.yaml')
     .option('--rules <files...>', 'these rule files instead; no configuration file is read')
     .addOption(new Option('--default <verdict>', 'verdict where no rule matches').choices(['allow', 'hold', 'deny']))
@@ -65,21 +62,9 @@ export function addRulesExplain(rules: Command): void {
 async function asked(
   options: ExplainOptions,
 ): Promise<{ files: readonly string[]; subject: Subject; dialect: Dialect }> {
-  const groups = options.groups?.split(',').map((name) => name.trim());
-  const identity = (kind: Subject['identity']['kind'], known: readonly string[]) => ({
-    subject: options.as,
-    kind: options.kind ?? kind,
-    groups: groups ?? known,
-  });
   if (options.rules !== undefined) {
-    if (options.kind === undefined) {
-      throw new CommandFailure(
-        EXIT.usage,
-        'With --rules, say with --kind what the identity is: human, agent or service.',
-      );
-    }
     const subject = {
-      identity: identity(options.kind, []),
+      identity: senderOf(options, null),
       connection: options.on,
       default: options.default ?? 'deny',
     };
@@ -87,15 +72,10 @@ async function asked(
   }
   const config = await readOfflineConfig(options.config);
   const connection = connectionNamed(config, options.on);
-  const user = config.users.find(({ name }) => name === options.as);
-  if (user === undefined && options.kind === undefined) {
-    const message = `${config.file} has no user ${printable(options.as)}; say with --kind what else it is.`;
-    throw new CommandFailure(EXIT.usage, message);
-  }
   return {
     files: config.rules,
     subject: {
-      identity: identity(user?.kind ?? 'human', user?.groups ?? []),
+      identity: senderOf(options, config),
       connection: connection.name,
       default: options.default ?? connection.default,
     },
@@ -122,7 +102,8 @@ function asText(judged: JudgedText, subject: Subject, hasCatalogue: boolean): st
     const others = statement.rules.filter(({ effects }) => effects.length === 0);
     if (others.length > 0) lines.push('Rules that do not match:');
     lines.push(...others.map((rule) => `  ${ruleText(rule)}: ${printable(rule.because ?? '')}`));
-    lines.push(verdictText(statement));
+    const { facts, verdict } = statement;
+    lines.push(verdictText(statement), ...outputsText(facts, verdict.masks, verdict.action));
   }
   const { action, by, refusal } = judged;
   lines.push('', styled(COLOURS[action], `${action}${by.length > 0 ? `, by ${by.join(', ')}` : ''}`));
@@ -140,6 +121,29 @@ function effectsText({ effects }: ExplainedRule): string {
   const words = [...new Set(effects.map((effect) => effectInWords(effect)))].map((text) => trimmed(text, 80));
   return words.length > 3 ? `${words.slice(0, 2).join('; ')}; ${words.length - 2} more` : words.join('; ');
 }
+
+/** The columns of the result and what becomes of them, as a table; nothing for a statement without a result. */
+export function outputsText(facts: StatementFacts, plan: MaskPlan | null, action: Verdict['action']): string[] {
+  const outputs = outputsInWords(facts.outputs, plan);
+  if (outputs === null) return ['Which columns its result has cannot be told.'];
+  if (outputs.length === 0) return [];
+  const rows = outputs.map(({ name, from, columns, by, becomes }) => [
+    printable(name),
+    LINEAGE[from],
+    trimmed(columns.join(', '), 60),
+    printable(by.join(', ')),
+    printable(becomes ?? 'as it is'),
+  ]);
+  const title = action === 'allow' ? 'Its result:' : 'Its result, were it allowed:';
+  return [title, table(['COLUMN', 'IS', 'OF', 'MASKED BY', 'BECOMES'], rows)];
+}
+
+const LINEAGE = {
+  none: 'no stored value',
+  plain: 'the value',
+  derived: 'computed',
+  unknown: 'not known',
+} as const;
 
 function verdictText({ facts, verdict, rules }: JudgedStatement): string {
   if (verdict.action !== 'deny' || verdict.rule !== 'default') return `Verdict: ${verdict.action}`;
@@ -166,7 +170,7 @@ function asJson({ action, by, refusal, statements }: JudgedText, subject: Subjec
       kind: facts.kind,
       fingerprint: facts.fingerprint,
       effects: facts.effects,
-      outputs: facts.outputs ?? null,
+      outputs: outputsInWords(facts.outputs, verdict.masks),
       uses: facts.uses ?? null,
       refuses: facts.refuses,
       verdict: verdict.action,

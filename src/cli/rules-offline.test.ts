@@ -75,6 +75,9 @@ test('a catalogue is written to a file, and check, test and explain use it', asy
   assert.deepEqual(view.identity, { subject: 'bot', kind: 'agent', groups: ['bots'] });
   const [rule] = view.statements[0].rules.filter(({ id }: { id: string }) => id === 'no-cascades');
   assert.deepEqual([rule.matches, rule.key], [false, 'effects']);
+  assert.deepEqual(view.statements[0].outputs, [
+    { name: 'tax_id', from: 'plain', columns: ['public.people.tax_id', 'public.customers.ssn'], by: [], becomes: null },
+  ]);
   assert.deepEqual((await explained('SELECT id FROM orders')).verdict, 'allow');
   assert.ok((await explained('DELETE FROM customers WHERE id = 1')).by.includes('no-cascades'));
 

@@ -86,6 +86,7 @@ function columnPlan(
 ): ColumnPlan | null {
   const { from } = output;
   if (from === 'none') return found([]);
+  const hitting = new Set<string>();
   const whole: CompiledMask[] = [];
   const paths: PathMask[] = [];
   for (const mask of masks) {
@@ -96,17 +97,20 @@ function columnPlan(
     const isHit = hits.length > 0 || (from === 'unknown' && mayRead(facts, mask));
     if (!isHit || (from !== 'plain' && mask.derived === 'allow' && hits.length > 0)) continue;
     ids.add(mask.id);
+    hitting.add(mask.id);
     if (from !== 'plain' || hits.some(({ path }) => path === null)) whole.push(mask);
     else for (const { path } of hits) paths.push({ path: path!, masker: mask.masker });
   }
+  const by = [...hitting].sort();
   if (whole.length > 0) {
     const masker = strictest(whole.map((mask) => mask.masker));
     const isDerived = from !== 'plain';
-    return { mask: isDerived ? fullMask(masker) : masker, isDerived, paths: [], detectors: [] };
+    return { by, mask: isDerived ? fullMask(masker) : masker, isDerived, paths: [], detectors: [] };
   }
   const looking = found(output.columns);
   if (paths.length === 0) return looking;
-  return { mask: null, isDerived: false, paths, detectors: looking?.detectors ?? [] };
+  const all = [...by, ...(looking?.by ?? [])].sort();
+  return { by: all, mask: null, isDerived: false, paths, detectors: looking?.detectors ?? [] };
 }
 
 function strictest(maskers: readonly Masker[]): Masker {
@@ -122,6 +126,7 @@ function detecting(
   detectors: readonly CompiledDetector[],
   ids: Set<string>,
 ): ColumnPlan | null {
+  const by: string[] = [];
   const looking: ColumnDetector[] = [];
   for (const { id, columns, detector, masker } of detectors) {
     const looks =
@@ -129,9 +134,10 @@ function detecting(
       sources.some((source) => mayBe(columns, source, []));
     if (!looks) continue;
     ids.add(id);
+    by.push(id);
     looking.push({ detector, masker });
   }
-  return looking.length === 0 ? null : { mask: null, isDerived: false, paths: [], detectors: looking };
+  return looking.length === 0 ? null : { by, mask: null, isDerived: false, paths: [], detectors: looking };
 }
 
 function mayRead({ effects }: DecidableFacts, mask: CompiledMask): boolean {

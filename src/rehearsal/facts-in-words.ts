@@ -1,4 +1,4 @@
-import type { ColumnName, Effect, EffectName, OutputColumn, Predicate, StatementFacts } from '../statements/facts.ts';
+import type { ColumnName, Effect, EffectName, Predicate, StatementFacts } from '../statements/facts.ts';
 
 /** What a statement does to an object, after which the object's name follows. */
 const DOES: Readonly<Record<EffectName, string>> = {
@@ -50,14 +50,13 @@ const NARROWS: Readonly<Record<Predicate, string>> = {
 };
 
 /**
- * What a statement does, one line for each thing, for people who know databases and not Sluice. The effect's name as rules
+ * What a statement does besides showing columns, one line for each thing, for people who know databases and not Sluice. The effect's name as rules
  * write it comes first.
  */
 export function factsInWords(facts: StatementFacts): string[] {
   return [
     ...facts.effects.map(effectInWords),
     ...(facts.refuses === null ? [] : [`refused whatever the rules say: ${facts.refuses}`]),
-    ...outputsInWords(facts.outputs),
     ...usesInWords(facts),
   ];
 }
@@ -79,17 +78,6 @@ export function effectInWords({ effect, object, predicate, via, columns, also, v
   return `${effect}: ${DOES[effect]}${name}${details.length === 0 ? '' : ` (${details.join('; ')})`}`;
 }
 
-function outputsInWords(outputs: readonly OutputColumn[] | undefined): string[] {
-  if (outputs === undefined) return ['result: its columns cannot be told'];
-  return outputs.map(({ name, from, columns }) => {
-    const sources = [...new Set(columns.map(columnInWords))].join(', ');
-    if (from === 'none') return `result ${name}: no stored value`;
-    if (from === 'plain') return `result ${name}: the value of ${sources}`;
-    if (from === 'derived') return `result ${name}: computed from ${sources}`;
-    return `result ${name}: it cannot be told from what${sources === '' ? '' : `; among it ${sources}`}`;
-  });
-}
-
 function usesInWords({ uses }: StatementFacts): string[] {
   if (uses === undefined) return ['conditions: which columns they use cannot be told'];
   const lines: string[] = [];
@@ -105,6 +93,7 @@ function usesInWords({ uses }: StatementFacts): string[] {
   return lines;
 }
 
-function columnInWords({ schema, relation, column }: ColumnName): string {
+/** `public.orders.id` */
+export function columnInWords({ schema, relation, column }: ColumnName): string {
   return `${schema === null ? '' : `${schema}.`}${relation}.${column === '*' ? '(some column)' : column}`;
 }
