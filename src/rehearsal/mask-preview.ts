@@ -41,7 +41,8 @@ interface Cells {
 }
 
 function postgresCells(plan: MaskPlan, description: Buffer, catalogue: CatalogueLookup | null): Cells {
-  return compilePostgresResult(plan, description, catalogue, { isoDates: true, isUtf8: true });
+  const result = compilePostgresResult(plan, description, catalogue, { isoDates: true, isUtf8: true });
+  return { cells: result.rows?.cells ?? null, mismatch: result.mismatch };
 }
 
 function mysqlCells(plan: MaskPlan, description: Buffer, catalogue: CatalogueLookup | null): Cells {
