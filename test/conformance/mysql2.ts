@@ -1,13 +1,10 @@
-import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { startMysql } from '../servers/mysql.ts';
-import { clientEnvironment, type Suite, type Target, type TestOutcome } from './suite.ts';
+import { cloneSource } from './cloned-source.ts';
+import { clientEnvironment, type Suite, type TestOutcome } from './suite.ts';
+import { runTestProgram } from './test-program.ts';
 
-/** Where mysql2's tests come from; they are not in its package. MYSQL2_REPOSITORY names another place to clone. */
-const REPOSITORY = process.env.MYSQL2_REPOSITORY ?? 'https://github.com/sidorares/node-mysql2.git';
-const COMMIT = '928c3c511a0316713966ade2cf27e47285feb878';
 /** Time one test may take, milliseconds; the longest of them takes ten seconds on an idle machine. */
 const TEST_LIMIT_MS = 60_000;
 /** As many tests at a time as its authors run. */
@@ -21,7 +18,12 @@ const WIDTH = 8;
  */
 export function mysql2(home: string): Suite {
   const directory = join(home, 'mysql2');
-  prepare(directory);
+  cloneSource(directory, {
+    name: 'mysql2',
+    repository: process.env.MYSQL2_REPOSITORY ?? 'https://github.com/sidorares/node-mysql2.git',
+    commit: '928c3c511a0316713966ade2cf27e47285feb878',
+    install: (run) => run('npm', 'ci', '--no-audit', '--no-fund', '--ignore-scripts', '--loglevel=error'),
+  });
   const files = execFileSync('git', ['ls-files', 'test/integration', 'test/global'], {
     cwd: directory,
     encoding: 'utf8',
@@ -45,10 +47,21 @@ export function mysql2(home: string): Suite {
       return { target: { host, port, user, password }, stop: () => server.stop() };
     },
     async run(target, _output, finished) {
+      const env = {
+        ...clientEnvironment(target),
+        // Without it they log in without a password.
+        CI: '1',
+        MYSQL_HOST: target.host,
+        MYSQL_PORT: String(target.port),
+        MYSQL_USER: target.user,
+        MYSQL_PASSWORD: target.password ?? '',
+        MYSQL_DATABASE: 'test',
+      };
       const outcomes: TestOutcome[] = [];
       const work = async (left: string[]) => {
         for (let test = left.shift(); test !== undefined; test = left.shift()) {
-          const detail = await runTest(directory, test, target);
+          const command = [process.execPath, '--import', 'tsx', test];
+          const detail = await runTestProgram(command, { cwd: directory, env, limitMs: TEST_LIMIT_MS });
           outcomes.push({ test, passed: detail === '', detail });
           finished({ test, passed: detail === '' });
         }
@@ -59,49 +72,4 @@ export function mysql2(home: string): Suite {
       return outcomes;
     },
   };
-}
-
-/** Its source at {@link COMMIT}, with the packages it names. */
-function prepare(directory: string): void {
-  const done = join(directory, '.prepared');
-  if (existsSync(done)) return;
-  console.log(`mysql2: its source from ${REPOSITORY}, and what it needs from npm`);
-  rmSync(directory, { recursive: true, force: true });
-  mkdirSync(directory, { recursive: true });
-  const run = (program: string, ...args: string[]) =>
-    execFileSync(program, args, { cwd: directory, stdio: ['ignore', 'ignore', 'inherit'] });
-  run('git', 'init', '--quiet');
-  run('git', 'fetch', '--quiet', '--depth=1', REPOSITORY, COMMIT);
-  run('git', 'checkout', '--quiet', 'FETCH_HEAD');
-  run('npm', 'ci', '--no-audit', '--no-fund', '--ignore-scripts', '--loglevel=error');
-  writeFileSync(done, '');
-}
-
-/** Empty when the test passed, otherwise what went wrong. */
-async function runTest(directory: string, test: string, target: Target): Promise<string> {
-  const program = spawn(process.execPath, ['--import', 'tsx', test], {
-    cwd: directory,
-    env: {
-      ...clientEnvironment(target),
-      // Without it they log in without a password.
-      CI: '1',
-      MYSQL_HOST: target.host,
-      MYSQL_PORT: String(target.port),
-      MYSQL_USER: target.user,
-      MYSQL_PASSWORD: target.password ?? '',
-      MYSQL_DATABASE: 'test',
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: TEST_LIMIT_MS,
-    killSignal: 'SIGKILL',
-  });
-  let output = '';
-  for (const stream of [program.stdout, program.stderr]) {
-    stream.setEncoding('utf8').on('data', (text: string) => {
-      output += text;
-    });
-  }
-  const [code, signal] = await once(program, 'close');
-  if (code === 0) return '';
-  return `${signal === null ? `exit ${code}` : `ended by ${signal}; the limit is ${TEST_LIMIT_MS / 1000} s`}\n${output}`;
 }

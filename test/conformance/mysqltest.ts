@@ -1,10 +1,10 @@
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startMariadb } from '../servers/mariadb.ts';
 import type { MysqlFamilyServer } from '../servers/mysql-family.ts';
 import { clientEnvironment, type Suite, type Target } from './suite.ts';
+import { runTestProgram } from './test-program.ts';
 
 /** Where Debian's mariadb-test-data has MariaDB's own tests. */
 const TESTS = '/usr/share/mysql/mysql-test';
@@ -68,9 +68,9 @@ async function runTest(target: Target, directory: string, test: string): Promise
   mkdirSync(folder);
   const file = join(TESTS, 'main', test);
   const access = [`--host=${target.host}`, `--port=${target.port}`, `--user=${target.user}`];
-  const program = spawn(
-    'mysqltest',
+  return runTestProgram(
     [
+      'mysqltest',
       '--no-defaults',
       '--silent',
       ...access,
@@ -85,18 +85,7 @@ async function runTest(target: Target, directory: string, test: string): Promise
     {
       cwd: TESTS,
       env: { ...clientEnvironment(target), MYSQL_TEST_DIR: TESTS, MYSQLTEST_VARDIR: folder, MYSQL_TMP_DIR: folder },
-      stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: TEST_LIMIT_MS,
-      killSignal: 'SIGKILL',
+      limitMs: TEST_LIMIT_MS,
     },
   );
-  let output = '';
-  for (const stream of [program.stdout, program.stderr]) {
-    stream.setEncoding('utf8').on('data', (text: string) => {
-      output += text;
-    });
-  }
-  const [code, signal] = await once(program, 'close');
-  if (code === 0) return '';
-  return `${signal === null ? `exit ${code}` : `ended by ${signal}; the limit is ${TEST_LIMIT_MS / 1000} s`}\n${output}`;
 }

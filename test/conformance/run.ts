@@ -7,6 +7,7 @@ import { differences, proves, type SuiteResult, table } from './comparison.ts';
 import { libpqPipeline } from './libpq-pipeline.ts';
 import { mysql2 } from './mysql2.ts';
 import { mysqltest } from './mysqltest.ts';
+import { nodePostgres } from './node-postgres.ts';
 import { pgIsolationRegress, pgRegress } from './pg-regress.ts';
 import { type PostgresKit, preparePostgresKit } from './postgres-kit.ts';
 import { startSluiceTarget } from './sluice-target.ts';
@@ -19,7 +20,11 @@ const WITH_KIT = {
   pg_isolation_regress: pgIsolationRegress,
   libpq_pipeline: libpqPipeline,
 } satisfies Record<string, (kit: PostgresKit) => Suite>;
-const WITHOUT: Record<string, () => Suite> = { mysqltest, mysql2: () => mysql2(home) };
+const WITHOUT: Record<string, () => Suite> = {
+  mysqltest,
+  mysql2: () => mysql2(home),
+  'node-postgres': () => nodePostgres(home),
+};
 const NAMES = [...Object.keys(WITH_KIT), ...Object.keys(WITHOUT)];
 const TARGETS: readonly Target['name'][] = ['direct', 'sluice'];
 /** What the terminal shows of a diff, in lines and columns; the results file has all of it. */

@@ -109,7 +109,8 @@ export async function login(
       continue;
     }
     const length = Buffer.concat([first, await takeBytes(socket, 3)]).readInt32BE(0);
-    if (length < 8 || length > LARGEST_STARTUP) throw new ProtocolViolation('invalid length of startup packet');
+    // Whoever sends that does not speak the protocol, or says goodbye before it has begun: PostgreSQL does not answer.
+    if (length < 8 || length > LARGEST_STARTUP) throw new LoginRefused('invalid length of startup packet', null);
     const body = await takeBytes(socket, length - 4);
     switch (decodeRequestCode(body)) {
       case SSL_REQUEST:
