@@ -17,6 +17,8 @@ export interface MetricSources {
   /** What is known of each catalogue that sessions have asked for, by connection. */
   catalogues(): ReadonlyMap<string, CatalogueStatus>;
   rules(): { readonly version: string; readonly reloadFailed: boolean };
+  /** Why the store could not be asked, or written to, at the last try; `null` if it could. */
+  storeFailure(): string | null;
 }
 
 /** Everything /metrics has, in the Prometheus text format and in OpenMetrics. */
@@ -33,6 +35,7 @@ export class Metrics {
       addGatewayMetrics(registry, sources);
       addCatalogueMetrics(registry, sources);
       addJournalMetrics(registry, sources);
+      addStoreMetrics(registry, sources);
       addProcessMetrics(registry, this.#eventLoop);
     }
   }
@@ -116,6 +119,12 @@ function addCatalogueMetrics(registry: AnyRegistry, sources: MetricSources): voi
     '1 if a catalogue may not be what the server has: it could not be read, or not yet.',
     () => [...sources.catalogues()].map(([connection, { stale }]) => [{ connection }, stale === null ? 0 : 1]),
   );
+}
+
+function addStoreMetrics(registry: AnyRegistry, { storeFailure }: MetricSources): void {
+  gauge(registry, 'sluice_store_available', '0 if the store does not answer; logins are refused then.', () => [
+    [{}, storeFailure() === null ? 1 : 0],
+  ]);
 }
 
 function addJournalMetrics(registry: AnyRegistry, { journal }: MetricSources): void {

@@ -42,6 +42,7 @@ beforeEach(async () => {
     parses: () => ({ hits1: 5, hits2: 4, misses: 1 }),
     catalogues,
     rules: () => ({ version: 'abc', reloadFailed: false }),
+    storeFailure: () => failures.store,
   });
   const probe = new ReadinessProbe([connectionTo((upstream.address() as AddressInfo).port)], {
     journalFailure: () => failures.journal,
@@ -141,6 +142,7 @@ test('metrics follow the plain counters of the data path, and a second scrape do
     'sluice_refusals_total{rule="no-drop"} 1',
     'sluice_journal_records_total 12',
     'sluice_journal_writable 1',
+    'sluice_store_available 1',
     'sluice_facts_lookups_total{result="other literals"} 4',
     'sluice_rules_info{version="abc"} 1',
     'sluice_catalogue_age_seconds{connection="orders"} 2.5',

@@ -222,6 +222,8 @@ export class Serving {
       import('../api/readiness.ts'),
     ]);
     const gateway = this.#gateway;
+    const { access, inventory } = this.#identities;
+    const storeFailure = () => access.failure ?? inventory.failure;
     const metrics = new Metrics({
       counters: gateway.counters,
       journal: this.#journal,
@@ -229,12 +231,13 @@ export class Serving {
       parses: () => together(analyzer.stats, mysqlAnalyzers.stats),
       catalogues: () => gateway.catalogues(),
       rules: () => ({ version: this.#rules.set.version, reloadFailed: this.#rulesFailure !== null }),
+      storeFailure,
     });
     this.#ending.push(() => metrics.close());
     const probe = new ReadinessProbe(this.#config.connections, {
       journalFailure: () => this.#journal.failure,
       rulesFailure: () => this.#rulesFailure,
-      storeFailure: () => this.#identities.access.failure ?? this.#identities.inventory.failure,
+      storeFailure,
       catalogues: () => gateway.catalogues(),
       draining: () => gateway.status().draining,
     });
