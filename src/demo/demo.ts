@@ -228,8 +228,9 @@ export function demoText(demo: Demo): string {
 
 Try, in another terminal:
 
-  # Allowed: agents read what is not personal.
-  psql "${url('agent')}" -c "SELECT id, name, city FROM customers ORDER BY id LIMIT 3"
+  # Personal data is masked, by rule pii-contact: the agent sees [redacted], the DBA, who is in pii-readers, what is stored.
+  psql "${url('agent')}" -c "SELECT id, name, city, email FROM customers ORDER BY id LIMIT 3"
+  psql "${url('dba')}" -c "SELECT id, name, city, email FROM customers ORDER BY id LIMIT 3"
 
   # Refused by rule agents-name-the-rows: there is no WHERE, it would empty the table.
   psql "${url('agent')}" -c "DELETE FROM payments"
@@ -238,7 +239,7 @@ Try, in another terminal:
   # and COMMIT ends in ROLLBACK. The UPDATE before it is undone.
   psql "${url('agent')}" -c "BEGIN" -c "UPDATE orders SET status = 'paid' WHERE id = 1" -c "DELETE FROM payments" -c "COMMIT"
 
-  # Refused by rule pii-pay to the agent, whatever form it takes; allowed to the DBA, who is in pii-readers.
+  # A masked column decides nothing either, or its values could be guessed: refused by rule pii-pay; allowed to the DBA.
   psql "${url('agent')}" -c "SELECT name FROM employees ORDER BY salary DESC LIMIT 3"
   psql "${url('dba')}" -c "SELECT name, salary FROM employees ORDER BY salary DESC LIMIT 3"
 
@@ -260,6 +261,7 @@ Every statement is recorded before it runs, with its verdict: ${demo.journal}
 Configuration: ${demo.configFile}; its rules beside it, ${['rules.yaml', ...PACKS].join(', ')}. To see why:
 
   npm run -s sluice -- rules explain "DELETE FROM payments" --as agent --on ${demo.connection} --config ${demo.configFile}
+  npm run -s sluice -- masks preview ${demo.connection} "SELECT * FROM customers" --as agent --config ${demo.configFile}
 
 Health and metrics: http://${demo.host}:${demo.apiPort}/readyz and /metrics
 
@@ -275,6 +277,6 @@ start the demo again to try it.`;
   const client = `MYSQL_PWD=${passwords.agent} mariadb -h ${host} -P ${mysqlPort} -u agent ${MYSQL_CONNECTION}`;
   return `A MariaDB with the same tables is behind the same Sluice, on port ${mysqlPort}; the schema names the connection:
 
-  ${client} -e "SELECT id, name, city FROM customers ORDER BY id LIMIT 3"
+  ${client} -e "SELECT id, name, city, email FROM customers ORDER BY id LIMIT 3"
   ${client} --force -e "DELETE FROM payments; SHOW WARNINGS"`;
 }
