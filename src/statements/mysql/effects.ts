@@ -106,8 +106,9 @@ interface CteScope {
 
 const TOP: Place = { ctes: null, frame: null, via: null, recursion: null };
 
-/** Most tables of a statement, those of views and triggers included. The servers join 61. */
-const MOST_TABLES = 512;
+/** Most tables of one query: the servers' own limit. */
+const MOST_TABLES = 61;
+const STEPS_FOR_A_TABLE = 100;
 
 /** Views in views, triggers that fire triggers: deeper is opaque. */
 const MOST_EXPANSIONS = 8;
@@ -121,7 +122,6 @@ class EffectWalk {
   readonly #effects = new Map<string, Effect>();
   readonly #cascaded = new Set<string>();
   #expansions = 0;
-  #tables = 0;
 
   constructor(context: AnalysisContext) {
     this.#context = context;
@@ -403,6 +403,7 @@ class EffectWalk {
     const sources: Source[] = [];
     const frame: Frame = { sources, outer: place.frame };
     for (const reference of from) this.#sources(reference, frame, sources, place);
+    if (sources.length > MOST_TABLES) throw new NotUnderstood('too many tables');
     return frame;
   }
 
@@ -436,8 +437,7 @@ class EffectWalk {
   }
 
   #source(name: Name, alias: string | null): Source {
-    this.#tables += 1;
-    if (this.#tables > MOST_TABLES) throw new NotUnderstood('too many tables');
+    this.#context.budget.spend(STEPS_FOR_A_TABLE);
     const relation = relationOf(name.schema, name.name, this.#context.catalogue, this.#context.database);
     const schema = alias === null ? (name.schema ?? this.#context.database) : null;
     return {
@@ -517,8 +517,10 @@ class EffectWalk {
     const object = relationName(table.name);
     const columns = insert.columns.map((column) => column.toLowerCase());
     const base = { effect: 'insert', object, predicate: null, via: place.via } as const;
-    this.#add(columns.length === 0 ? base : { ...base, columns });
     const source = this.#source(table.name, null);
+    const stored = source.relation?.columns.map(({ name }) => name.toLowerCase()) ?? [];
+    const written = columns.length > 0 ? columns : stored;
+    this.#add(written.length === 0 ? base : { ...base, columns: written });
     const sources = row === null ? [source] : [source, computed(row.name, 0)];
     const inside = { ...place, frame: { sources, outer: place.frame } };
     for (const values of insert.rows) this.#expressions(values, inside);

@@ -267,7 +267,7 @@ test('effects name the columns they read and write', () => {
   assert.deepEqual(columns('SELECT * FROM books'), [['read', undefined]]);
   assert.deepEqual(columns('SELECT b FROM books b'), [['read', undefined]]);
   assert.deepEqual(columns('INSERT INTO history (what) VALUES ($1)'), [['insert', ['what']]]);
-  assert.deepEqual(columns('INSERT INTO history VALUES (now(), $1)'), [['insert', undefined]]);
+  assert.deepEqual(columns('INSERT INTO history VALUES (now(), $1)'), [['insert', ['at', 'what']]]);
   assert.deepEqual(columns('UPDATE books SET (price, shelf) = (1, 2) WHERE id = 1'), [['update', ['price', 'shelf']]]);
   assert.deepEqual(columns('SELECT a.title FROM books a JOIN books b ON a.shelf = b.id'), [
     ['read', ['id', 'shelf', 'title']],

@@ -18,6 +18,8 @@ const TRIGGER_EVENTS: Readonly<Partial<Record<EffectName, CatalogueTrigger['even
   truncate: 'truncate',
 };
 
+const BRINGS_ROWS: ReadonlySet<EffectName> = new Set(['insert', 'copy-in']);
+
 /** Adds the effect of writing a relation, and everything it sets off. `columns` is `null` where all are meant. */
 export function written(
   walk: EffectWalk,
@@ -28,12 +30,15 @@ export function written(
   place: Place,
 ): void {
   const also = relation === null ? [] : walk.names.also(relation, only);
+  // Without a list rows bring a value for every column.
+  const named =
+    columns ?? (BRINGS_ROWS.has(effect) && relation !== null ? relation.columns.map(({ name }) => name) : null);
   walk.addEffect({
     effect,
     object,
     predicate,
     via: place.via,
-    ...(columns === null ? {} : { columns }),
+    ...(named === null ? {} : { columns: named }),
     ...(also.length === 0 ? {} : { also }),
   });
   if (object !== null && relation === null) writesSystemCatalogue(walk, object);
