@@ -271,11 +271,27 @@ test('a mask is not written over the value it stands for', async () => {
 test('records hold no value of a masked column', async () => {
   await simple("SELECT id FROM people WHERE email = 'probe-one@x.example'");
   await extended('SELECT id FROM people WHERE email = $1', 0, 'nothing', ['probe-two@x.example']);
+  await simple("SELECT id FROM people WHERE ssn = 'probe-three' AND name = 'kept-name' AND id > 7654 LIMIT 4321");
+  await extended('SELECT id FROM people WHERE email = $1 AND name = $2', 0, 'nothing', ['probe-four', 'kept-bind']);
+  await simple("UPDATE people SET email = 'probe-five', name = 'kept-update' WHERE id = 987654");
+  await simple(
+    "INSERT INTO people (id, name, ssn) VALUES (99, 'kept-insert', 'probe-six'), (98, lower('probe-no'), NULL)",
+  );
+  await simple("SELECT id FROM people p JOIN (VALUES ('probe-seven')) v (e) ON p.email = 'x' AND v.e = 'probe-seven'");
+  await simple('DELETE FROM people WHERE id IN (98, 99)');
+  await simple("CREATE ROLE probing LOGIN PASSWORD 'probe-eight'");
+  await simple('DROP ROLE probing');
+  await simple("SELEC 'probe-nine'");
   await simple("SELECT 'kept' AS word");
   await simple("SELECT 'card 4012888888881881' IS NULL");
   const records = JSON.stringify(sluice.journal());
-  for (const value of ['probe-one', 'probe-two', '4012888888881881'])
-    assert.equal(records.includes(value), false, value);
+  const hidden = ['one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'no'].map(
+    (n) => `probe-${n}`,
+  );
+  for (const value of [...hidden, '4012888888881881']) assert.equal(records.includes(value), false, value);
+  for (const value of ['kept-name', '7654', '4321', 'kept-bind', 'kept-update', '987654', 'kept-insert']) {
+    assert.equal(records.includes(value), true, value);
+  }
   assert.equal(records.includes("SELECT 'kept' AS word"), true);
   assert.equal(records.includes('"masks":["email"]'), true);
 });

@@ -217,7 +217,8 @@ export class Judge implements Keeper {
       this.#byEffects.set(effects, decided);
     }
     const { verdict, withholdsMessages } = decided;
-    return { text, facts, reading, verdict, withholdsMessages, record: this.#recordWithText(text, reading, decided) };
+    const record = this.#recordWithText(text, reading, facts, decided);
+    return { text, facts, reading, verdict, withholdsMessages, record };
   }
 
   /** The statement as it is judged at one execution. */
@@ -225,7 +226,7 @@ export class Judge implements Keeper {
     if (statement.verdict.stable) return statement;
     const { text, facts, reading } = statement;
     const { verdict, withholdsMessages, record } = this.#decide(facts, moment);
-    const withText = this.#recordWithText(text, reading, { verdict, record });
+    const withText = this.#recordWithText(text, reading, facts, { verdict, record });
     return { text, facts, reading, verdict, withholdsMessages, record: withText };
   }
 
@@ -248,14 +249,28 @@ export class Judge implements Keeper {
     return this.#rulesInForce().detects(this.#subject(), bytes, from, to);
   }
 
-  /** Values of masked columns, and what detectors find, are not for the record: then no literal of the text is. */
+  /**
+   * Not for the record are values of masked columns, what detectors find, passwords, and any literal of a text that could not
+   * be read.
+   */
   #recordWithText(
     text: string,
     reading: Reading | null,
+    facts: StatementFacts,
     { verdict: { masks }, record }: Pick<Decided, 'verdict' | 'record'>,
   ): string {
-    const hides = masks !== null && (masks.touchesMasked || masks.finds(text));
-    const shown = hides ? withoutLiterals(text, this.literalsIn(text, reading)) : text;
+    let shown = text;
+    if (masks !== null || hidesAll(facts)) {
+      const literals = this.literalsIn(text, reading);
+      const hidden = hidesAll(facts)
+        ? literals
+        : literals.filter(
+            ({ value }, index) => (masks!.touchesMasked && !masks!.showsLiteral(index)) || masks!.finds(value),
+          );
+      shown = withoutLiterals(text, hidden);
+      // Also in a comment, or in several literals together.
+      if (masks?.finds(shown) === true) shown = withoutLiterals(text, literals);
+    }
     return `"text":${JSON.stringify(shown)},${record}`;
   }
 
@@ -353,6 +368,11 @@ function masksOf({ action, masks }: Verdict): string {
     column !== null && (column.mask !== null || column.paths.length > 0) ? [index + 1] : [],
   );
   return `,"masks":${JSON.stringify(masks.ids)},"masked":${JSON.stringify(columns)}`;
+}
+
+/** True if literals can be passwords, of roles or of other servers, or anything. */
+function hidesAll({ kind, effects }: StatementFacts): boolean {
+  return kind === 'OPAQUE' || effects.some(({ effect }) => effect === 'role' || effect === 'network');
 }
 
 /** One effect in words: `delete public.orders (none)`, `opaque: anonymous code`. */

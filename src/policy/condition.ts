@@ -1,5 +1,5 @@
 import type { Identity } from '../identity/identity.ts';
-import type { ColumnUse, Effect, OutputColumn, Predicate } from '../statements/facts.ts';
+import type { ColumnUse, Effect, GivenValues, OutputColumn, Predicate } from '../statements/facts.ts';
 import { areColumns, compileColumnPattern } from './column-pattern.ts';
 import { anyMatches, compileGlob } from './glob.ts';
 import type { Moment } from './moment.ts';
@@ -24,6 +24,7 @@ export interface DecidableFacts {
   readonly uses?: readonly ColumnUse[];
   readonly outputs?: readonly OutputColumn[];
   readonly fetches?: string;
+  readonly given?: GivenValues;
 }
 
 /** One key of a condition. `words` say why it did not hold, after "because". */

@@ -32,6 +32,9 @@ export interface MaskPlan {
   finds(text: string | null): boolean;
   /** True if values in the statement may be values of masked columns: then they are none for a record. */
   readonly touchesMasked: boolean;
+  /** Which of them are not, all the same: literals by their order, parameters by their number less one. */
+  readonly showsLiteral: (index: number) => boolean;
+  readonly showsParameter: (index: number) => boolean;
   /** True if it reads relations that may have masked columns. */
   readonly readsMasked: boolean;
 }
@@ -67,6 +70,8 @@ export function planOf(
       return detectors.some(({ detector }) => detector.finds(bytes, 0, bytes.length));
     },
     touchesMasked: touches(facts, masks),
+    showsLiteral: (index) => meetsNone(facts.given?.literals[index], facts, masks),
+    showsParameter: (index) => meetsNone(facts.given?.parameters[index], facts, masks),
     readsMasked: masks.some((mask) => mayRead(facts, mask)),
   };
 }
@@ -153,6 +158,16 @@ function touches(facts: DecidableFacts, masks: readonly CompiledMask[]): boolean
       (facts.uses === undefined &&
         facts.effects.some((effect) => areColumns(patternsOf(mask), effect, undefined, true))),
   );
+}
+
+/** True if a value is known to meet columns that are not masked only. */
+function meetsNone(
+  columns: readonly ColumnName[] | null | undefined,
+  { effects }: DecidableFacts,
+  masks: readonly CompiledMask[],
+): boolean {
+  if (columns === null || columns === undefined) return false;
+  return !masks.some((mask) => columns.some((column) => mayBe(patternsOf(mask), column, effects)));
 }
 
 /** Whether the statement may write a column of the mask. */

@@ -139,6 +139,15 @@ export interface ColumnUse extends ColumnName {
   readonly with?: readonly ColumnName[];
 }
 
+/**
+ * The literals of a statement in the order of its text, and its parameters from `$1` on: the stored columns each is compared
+ * with or written to; none for a number of rows. `null` where it can be anything.
+ */
+export interface GivenValues {
+  readonly literals: readonly (readonly ColumnName[] | null)[];
+  readonly parameters: readonly (readonly ColumnName[] | null)[];
+}
+
 /** A change made by SQL text to the session's prepared statements or cursors, in the order of the text. */
 export type NameChange =
   | { readonly op: 'prepare'; readonly name: string; readonly inner: StatementFacts }
@@ -170,6 +179,8 @@ export interface StatementFacts {
   readonly outputs?: readonly OutputColumn[];
   /** Every stored column that is used other than for output; absent if they cannot be told. */
   readonly uses?: readonly ColumnUse[];
+  /** What the values given in it meet; absent if that cannot be told of any. */
+  readonly given?: GivenValues;
   /** Hash that is equal for statements that differ only in literals; 16 hex digits. `''` if unparsed. */
   readonly fingerprint: string;
   /** Start and end of this statement in the analysed text, in UTF-16 code units. */

@@ -5,10 +5,16 @@ import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
  * The parameters of a Bind message as JSON text for a record: `["a",null,{"hex":"0000002a"}]`. Text values that are
  * valid UTF-8 are strings, all others (binary format, other encodings) their bytes in hexadecimal.
  *
+ * @param hides says of each parameter, by its number less one, whether `{"masked":true}` stands in its place
  * @param bytes holds the message from `at` (its first byte after portal and statement names) to `end`
  * @throws ProtocolViolation if counts and lengths do not fit the message
  */
-export function bindsAsJson(bytes: Buffer, at: number, end: number): string {
+export function bindsAsJson(
+  bytes: Buffer,
+  at: number,
+  end: number,
+  hides: ((parameter: number) => boolean) | null = null,
+): string {
   let p = at;
   const formats = int16(bytes, p, end);
   const formatsAt = p + 2;
@@ -28,6 +34,11 @@ export function bindsAsJson(bytes: Buffer, at: number, end: number): string {
       continue;
     }
     if (length < 0 || p + length > end) throw new ProtocolViolation('Bind has a parameter longer than itself');
+    if (hides?.(i) === true) {
+      json += '{"masked":true}';
+      p += length;
+      continue;
+    }
     const binary = formats > 0 && bytes[formatsAt + 2 * (formats === 1 ? 0 : i) + 1] === 1;
     json += binary ? hex(bytes, p, p + length) : text(bytes, p, p + length);
     p += length;
@@ -47,12 +58,6 @@ export function resultFormatsOf(bytes: Buffer, at: number, end: number): number[
   }
   const count = int16(bytes, p, end);
   return Array.from({ length: count }, (_, i) => int16(bytes, p + 2 + 2 * i, end));
-}
-
-/** The parameters as {@link bindsAsJson} has them, each with its value left out. */
-export function bindsWithoutValues(bytes: Buffer, at: number, end: number): string {
-  const count = int16(bytes, at + 2 + 2 * int16(bytes, at, end), end);
-  return `[${Array.from({ length: count }, () => '{"masked":true}').join(',')}]`;
 }
 
 function int16(bytes: Buffer, at: number, end: number): number {

@@ -47,7 +47,7 @@ import type { SessionServices, SessionStart } from '../services.ts';
 import { type Decided, Session } from '../session.ts';
 import { Execution } from '../statement-recorder.ts';
 import { writesBack, writesMasked } from '../written-masks.ts';
-import { bindsAsJson, bindsAsText, bindsWithoutValues } from './binds.ts';
+import { bindsAsJson, bindsAsText } from './binds.ts';
 import { fatal, refusalResponse, withheldError } from './errors.ts';
 import { EXPECT } from './expected.ts';
 import { BACKEND_RULES } from './frame-rules.ts';
@@ -1154,12 +1154,16 @@ function isLookedAt({ verdict }: JudgedStatement): boolean {
   return verdict.masks !== null;
 }
 
-/** The values of an execution for its record. */
+function looksAtValues({ verdict: { masks } }: JudgedStatement): boolean {
+  return masks !== null && (masks.touchesMasked || masks.detects);
+}
+
+/** The values of an execution for its record; those that may be masked ones, or in which a detector finds something, are left out. */
 function bindsOf({ bytes, at, start, end }: Portal, statements: readonly JudgedStatement[]): string {
-  const hides = statements.some(
-    ({ verdict: { masks } }) =>
-      masks !== null &&
-      (masks.touchesMasked || (masks.detects && bindsAsText(bytes, start, end).some((value) => masks.finds(value)))),
+  if (!statements.some(looksAtValues)) return bindsAsJson(bytes, at, end);
+  const masks = statements.flatMap(({ verdict }) => verdict.masks ?? []);
+  const values = masks.some((one) => one.detects) ? bindsAsText(bytes, start, end) : [];
+  return bindsAsJson(bytes, at, end, (parameter) =>
+    masks.some((one) => (one.touchesMasked && !one.showsParameter(parameter)) || one.finds(values[parameter] ?? null)),
   );
-  return hides ? bindsWithoutValues(bytes, at, end) : bindsAsJson(bytes, at, end);
 }

@@ -1,6 +1,6 @@
-import type { EffectName, Lineage, Predicate } from '../facts.ts';
+import type { EffectName, Predicate } from '../facts.ts';
 import type { EffectWalk, Place } from './effects.ts';
-import { condition, evaluate, mentioning } from './expressions.ts';
+import { condition, evaluate, mentioning, type Value } from './expressions.ts';
 import { computedFrom } from './lineage.ts';
 import type { TreeNode } from './parser.ts';
 import { type Proof, predicateOn } from './proof.ts';
@@ -82,16 +82,17 @@ function assignments(walk: EffectWalk, list: unknown, target: Source, level: Lev
   for (const one of nodesIn(list, 'ResTarget')) {
     const name = text(one.name);
     columns.push(name);
-    const { lineage } = evaluate(walk, one.val, level.place);
+    const value = evaluate(walk, one.val, level.place);
     evaluate(walk, one.indirection, level.place);
-    stores(walk, lineage, target, name);
+    stores(walk, value, target, name);
   }
   return columns;
 }
 
 /** A value goes into a column. What a column is computed from itself is not copied anywhere. */
-function stores(walk: EffectWalk, lineage: Lineage, target: Source, name: string): void {
+function stores(walk: EffectWalk, { lineage, at }: Value, target: Source, name: string): void {
   const own = target.shape.column(name) ?? target.shape.unlisted(name);
+  if (own !== undefined) walk.meets(at, own.lineage.columns);
   const from = new Set(own?.lineage.columns);
   const others = lineage.columns.filter((one) => !from.has(one));
   if (others.length > 0 || lineage.from === 'unknown') walk.use({ from: lineage.from, columns: others }, 'copy');
@@ -108,6 +109,13 @@ export function insert(walk: EffectWalk, body: TreeNode, outer: Place): Shape {
   const named = nodesIn(body.cols, 'ResTarget');
   for (const one of named) evaluate(walk, one.indirection, place);
   const columns = body.cols === undefined ? null : named.map((one) => text(one.name));
+  for (const { items } of nodesIn(source.valuesLists, 'List')) {
+    for (const [at, item] of listOf(items).entries()) {
+      const name = columns === null ? target.shape.columns[at]?.name : columns[at];
+      const into = name === undefined ? undefined : target.shape.column(name);
+      if (into !== undefined) walk.meets(placeOf(item), into.lineage.columns);
+    }
+  }
   written(walk, 'insert', target, null, columns, place);
   level.scope.columns.push(target);
   level.scope.named.push(target);
@@ -116,6 +124,13 @@ export function insert(walk: EffectWalk, body: TreeNode, outer: Place): Shape {
   const conflict = body.onConflictClause as TreeNode | undefined;
   if (conflict !== undefined) predicate = onConflict(walk, conflict, { source, rows, columns, target, level });
   return returning(walk, body, target, predicate, level);
+}
+
+/** Where a literal or parameter stands in the text; `undefined` for anything else. */
+function placeOf(node: unknown): number | undefined {
+  const [type, body] = only(node);
+  if (type === 'TypeCast') return placeOf(body.arg);
+  return type === 'A_Const' || type === 'ParamRef' ? Number(body.location ?? 0) : undefined;
 }
 
 interface Insertion {
@@ -207,10 +222,10 @@ function mergeColumns(walk: EffectWalk, when: TreeNode, target: Source, level: L
   if (when.commandType === 'CMD_UPDATE') return assignments(walk, when.targetList, target, level);
   const names = nodesIn(when.targetList, 'ResTarget').map((one) => text(one.name));
   for (const [at, value] of listOf(when.values).entries()) {
-    const { lineage } = evaluate(walk, value, level.place);
+    const inserted = evaluate(walk, value, level.place);
     const name = names[at] ?? target.shape.columns[at]?.name;
-    if (name === undefined) walk.use(lineage, 'copy');
-    else stores(walk, lineage, target, name);
+    if (name === undefined) walk.use(inserted.lineage, 'copy');
+    else stores(walk, inserted, target, name);
   }
   return names.length === 0 ? null : names;
 }

@@ -42,6 +42,8 @@ import { truncatesReferencing, written } from './written.ts';
 /** The facts of one statement, and whether a literal of the text decided any of them. */
 export interface AnalysedStatement {
   readonly facts: StatementFacts;
+  /** What its literals and parameters meet, by their places in the text, in bytes. */
+  readonly met: ReadonlyMap<number, readonly ColumnName[]>;
   /** False if other literals in the same places could have given other facts. */
   readonly literalsAreFree: boolean;
 }
@@ -69,6 +71,7 @@ export function analyseStatement(
       start,
       end,
     },
+    met: walk.met,
     literalsAreFree: walk.literalsAreFree,
   };
 }
@@ -134,6 +137,8 @@ export class EffectWalk {
   mentions: Set<Source> | null = null;
   /** What the results of functions are computed from that the server may call when it plans. */
   readonly folded: Lineage[] = [];
+  /** What literals and parameters meet, by their places in the text, in bytes. */
+  readonly met = new Map<number, readonly ColumnName[]>();
   /** True if a rule adds rows of its own to the result, or puts others in their place. */
   hasRowsOfRules = false;
   /** Decimal logarithm of the rows of the query that was read last. */
@@ -269,6 +274,11 @@ export class EffectWalk {
       this.use(one, 'join', other.columns);
       this.use(other, 'join', one.columns);
     } else for (const lineage of [one, other]) this.use(lineage, 'condition');
+  }
+
+  /** A literal or parameter is compared with these columns or written to them. @param at its place; absent if it is none */
+  meets(at: number | undefined, columns: readonly ColumnName[]): void {
+    if (at !== undefined) this.met.set(at, [...(this.met.get(at) ?? []), ...columns]);
   }
 
   mention(source: Source): void {
@@ -543,6 +553,7 @@ export class EffectWalk {
   #take(inner: EffectWalk): void {
     if (inner.#uses === null) this.#uses = null;
     else for (const [key, use] of inner.#uses) this.#uses?.set(key, use);
+    for (const [at, columns] of inner.met) this.meets(at, columns);
     this.executes.push(...inner.executes);
     this.changesLexing ||= inner.changesLexing;
     this.refuses ??= inner.refuses;

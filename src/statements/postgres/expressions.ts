@@ -18,6 +18,8 @@ export interface Value {
   readonly constant: boolean;
   /** The column it is, not only computed from; `null` for everything else. */
   readonly column: BoundColumn | null;
+  /** Where it stands in the text, in bytes, if it is a literal or a parameter. */
+  readonly at?: number;
 }
 
 const CONSTANT: Value = { lineage: NONE, constant: true, column: null };
@@ -106,10 +108,20 @@ function inTurn(walk: EffectWalk, nodes: unknown, place: Place): Value[] {
 
 type Evaluator = (walk: EffectWalk, body: TreeNode, place: Place) => Value;
 
+function givenAt({ location }: TreeNode): Value {
+  return { ...CONSTANT, at: Number(location ?? 0) };
+}
+
+/** What is compared with a column may be a value of it. */
+function meets(walk: EffectWalk, { column, lineage }: Value, others: readonly Value[]): void {
+  if (column === null || lineage.from === 'none') return;
+  for (const { at } of others) walk.meets(at, lineage.columns);
+}
+
 const EVALUATED: Readonly<Record<string, Evaluator>> = {
-  A_Const: (_walk, body) => (body.isnull === true ? NO_VALUE : CONSTANT),
+  A_Const: (_walk, body) => (body.isnull === true ? NO_VALUE : givenAt(body)),
   // In a function it is an argument, which can be another value for each row.
-  ParamRef: (walk) => (walk.hasVariables ? NO_VALUE : CONSTANT),
+  ParamRef: (walk, body) => (walk.hasVariables ? NO_VALUE : givenAt(body)),
   SQLValueFunction: () => CONSTANT,
   ColumnRef: columnReference,
   A_Expr: operatorExpression,
@@ -120,7 +132,8 @@ const EVALUATED: Readonly<Record<string, Evaluator>> = {
     const from = typeOf(body.arg, argument);
     const builtIn = useType(walk, type, from, place);
     if (!convertsAll(from, type)) fails(walk, [argument]);
-    return computed(computedFrom([argument.lineage]), argument.constant && builtIn);
+    const value = computed(computedFrom([argument.lineage]), argument.constant && builtIn);
+    return argument.at === undefined ? value : { ...value, at: argument.at };
   },
   CollateClause: (walk, body, place) => computed(evaluate(walk, body.arg, place).lineage),
   NamedArgExpr: (walk, body, place) => evaluate(walk, body.arg, place),
@@ -309,6 +322,10 @@ function typeOf(node: unknown, value: Value): string | null {
 function operatorExpression(walk: EffectWalk, body: TreeNode, place: Place): Value {
   const { left, right } = operandsOf(walk, body, place);
   const all = left === null ? right : [left, ...right];
+  if (left !== null) {
+    meets(walk, left, right);
+    for (const one of right) meets(walk, one, [left]);
+  }
   const constant = body.kind === 'AEXPR_OP' && all.every((one) => one.constant) && isBuiltIn(nameParts(body.name));
   return computed(computedFrom(all.map((one) => one.lineage)), constant);
 }
@@ -372,6 +389,8 @@ function compared(
 ): Proof {
   // A bind may be NULL, and IS NOT DISTINCT FROM then finds all that is.
   const exact = body.kind !== 'AEXPR_NOT_DISTINCT' || literal(body.rexpr) !== null;
+  meets(walk, left, right);
+  for (const one of right) meets(walk, one, [left]);
   const pairs: [Value, readonly Value[]][] = [[left, right]];
   if (body.kind !== 'AEXPR_OP_ANY' && right.length === 1) pairs.push([right[0]!, [left]]);
   for (const [value, constants] of pairs) {

@@ -680,7 +680,10 @@ function ordering(walk: EffectWalk, body: TreeNode, outputs: Shape, level: Level
     walk.use(sortItem(walk, sort.node, outputs, level, true), 'condition');
   }
   for (const limit of [body.limitCount, body.limitOffset]) {
-    if (limit !== undefined) walk.use(evaluate(walk, limit, level.place).lineage, 'condition');
+    if (limit === undefined) continue;
+    const { lineage, at } = evaluate(walk, limit, level.place);
+    walk.use(lineage, 'condition');
+    walk.meets(at, []);
   }
 }
 

@@ -1,8 +1,9 @@
-import { opaqueText, type StatementFacts, type TextFacts } from '../facts.ts';
+import { type ColumnName, type GivenValues, opaqueText, type StatementFacts, type TextFacts } from '../facts.ts';
 import { isTooMuch, STEPS_PER_CHARACTER, TooComplex, WorkBudget } from '../work-budget.ts';
 import { withoutCommentsInStrings } from './continued-strings.ts';
-import { analyseStatement } from './effects.ts';
+import { type AnalysedStatement, analyseStatement } from './effects.ts';
 import { withoutLikeRows } from './literal-rows.ts';
+import { literalsInText } from './literals-in-text.ts';
 import type { Names } from './names.ts';
 import { tooDeep } from './nesting.ts';
 import { changesSearchPath } from './search-path.ts';
@@ -56,7 +57,8 @@ export function analyseText(namesBefore: Names, whole: string, steps: number): A
       const start = placeAt(location);
       const end = bytes === 0 ? whole.length : placeAt(location + bytes);
       const analysed = analyseStatement(stmt, start, end, names, budget);
-      statements.push(analysed.facts);
+      const given = shortened === null ? givenIn(text, analysed) : undefined;
+      statements.push(given === undefined ? analysed.facts : { ...analysed.facts, given });
       if (changesSearchPath(analysed.facts)) names = names.withoutPath();
       for (const type in stmt) literalsAreFree &&= analysed.literalsAreFree && LITERALS_ARE_VALUES.has(type);
     }
@@ -66,6 +68,27 @@ export function analyseText(namesBefore: Names, whole: string, steps: number): A
     return { ...opaque(whole, error instanceof TooComplex ? 'too complex' : 'too deep'), isTooMuch: isTooMuch(error) };
   }
 }
+
+/** What the literals and parameters of a statement meet. Places are in bytes: of a text with others than ASCII nothing is told. */
+function givenIn(text: string, { facts, met }: AnalysedStatement): GivenValues | undefined {
+  const own = text.slice(facts.start, facts.end);
+  if (met.size === 0 || /[^\0-\x7f]/.test(text)) return undefined;
+  const literals = literalsInText(own);
+  const parameters: (readonly ColumnName[] | null)[] = [];
+  // What looks like a parameter inside of a literal only makes less of it known.
+  for (const { 0: mark, index } of own.matchAll(/\$\d+/g)) {
+    const number = Number(mark.slice(1));
+    if (number > MOST_PARAMETERS) return undefined;
+    while (parameters.length < number) parameters.push([]);
+    const before = parameters[number - 1]!;
+    const columns = met.get(facts.start + index) ?? null;
+    parameters[number - 1] = before === null || columns === null ? null : [...before, ...columns];
+  }
+  return { literals: literals.map(({ start }) => met.get(facts.start + start) ?? null), parameters };
+}
+
+/** Of a statement (Bind counts them in an Int16). */
+const MOST_PARAMETERS = 65535;
 
 function opaque(text: string, why: string): AnalysedText {
   return { facts: opaqueText(text.length, why), literalsAreFree: false, isTooMuch: false };
