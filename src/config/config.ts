@@ -3,6 +3,8 @@
  * absolute. The file's own shape is in `schema.ts`, reading it in `load.ts`.
  */
 
+import type { Redaction } from '../recording/redaction.ts';
+
 /** Where to listen or connect. `host` is a name or an address without brackets; `port` 0 lets the system choose. */
 export interface Address {
   readonly host: string;
@@ -159,7 +161,7 @@ export interface Config {
   readonly withoutTls: 'loopback' | null;
   /** Rule files, absolute paths, in the order of the file. */
   readonly rules: readonly string[];
-  readonly recording: { readonly directory: string };
+  readonly recording: { readonly directory: string; readonly redact: Redaction };
   readonly store: StoreConfig;
   readonly limits: Limits;
   readonly log: { readonly level: LogLevel };

@@ -201,7 +201,7 @@ async function resolveReferences(
     longestCredentialMs: value.identity.credentials.longest,
     withoutTls: value.identity.without_tls ?? null,
     rules: value.rules.map((rule) => resolve(directory, rule)),
-    recording: { directory: resolve(directory, value.recording.directory) },
+    recording: { directory: resolve(directory, value.recording.directory), redact: value.recording.redact },
     limits: {
       sessions: value.limits.sessions,
       logins: value.limits.logins,

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { parseCachingSha2Verifier } from '../../protocols/mysql/caching-sha2-password.ts';
 import { parseNativeVerifier } from '../../protocols/mysql/native-password.ts';
 import { parseScramVerifier } from '../../protocols/postgres/scram.ts';
+import { REDACTIONS } from '../recording/redaction.ts';
 import { isHost, isLoopback, parseAddress } from './address.ts';
 import { BEARER_USER, TOKEN_USER } from './config.ts';
 import { parseDuration, parseSize } from './quantity.ts';
@@ -411,6 +412,12 @@ export const configSchema = z
           .default('process')
           .describe(
             '`process`: a record is with the operating system before its statement reaches the database, so it survives a crash of Sluice, not of the machine.',
+          ),
+        redact: z
+          .enum(REDACTIONS)
+          .default('secrets')
+          .describe(
+            'What records leave out: `secrets` are literals and binds that meet masked columns, what detectors find, passwords in statements about roles and other servers, and all literals of a text that cannot be read; `all-literals` are all literals and binds.',
           ),
       })
       .describe('The journal of every statement.'),

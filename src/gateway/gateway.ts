@@ -352,6 +352,7 @@ export class Gateway implements Inside {
         this.#inForce,
         (name) => this.#names.get(connection.name)?.noteMiss(name),
         this.#room,
+        this.#options.config.recording.redact,
       );
     judges.set(key, judge);
     // Tokens bring ever new identities: what nobody has asked for longest is left to its sessions.

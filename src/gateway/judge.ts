@@ -2,6 +2,7 @@ import type { ConnectionConfig } from '../config/config.ts';
 import type { Identity } from '../identity/identity.ts';
 import type { Moment, RuleSet, Subject } from '../policy/decide.ts';
 import type { Verdict } from '../policy/verdict.ts';
+import type { Redaction } from '../recording/redaction.ts';
 import type { NameContext } from '../statements/catalogue.ts';
 import { type Effect, type LexingState, opaqueText, type StatementFacts, type TextFacts } from '../statements/facts.ts';
 import { type LiteralInText, withoutLiterals } from '../statements/literals.ts';
@@ -76,6 +77,8 @@ export interface RulesInForce {
  * so that a text seen before costs one look-up.
  */
 export class Judge implements Keeper {
+  /** What records leave out. */
+  readonly redact: Redaction;
   readonly #analyzer: Analyzer;
   readonly #identity: Identity;
   readonly #connection: ConnectionConfig;
@@ -99,7 +102,9 @@ export class Judge implements Keeper {
     inForce: RulesInForce,
     noteMiss: (name: string) => void = () => {},
     room = new JudgementRoom(),
+    redact: Redaction = 'secrets',
   ) {
+    this.redact = redact;
     this.#room = room;
     this.#noteMiss = noteMiss;
     this.#analyzer = analyzer;
@@ -260,9 +265,10 @@ export class Judge implements Keeper {
     { verdict: { masks }, record }: Pick<Decided, 'verdict' | 'record'>,
   ): string {
     let shown = text;
-    if (masks !== null || hidesAll(facts)) {
+    const all = this.redact === 'all-literals' || hidesAll(facts);
+    if (this.redact !== 'none' && (masks !== null || all)) {
       const literals = this.literalsIn(text, reading);
-      const hidden = hidesAll(facts)
+      const hidden = all
         ? literals
         : literals.filter(
             ({ value }, index) => (masks!.touchesMasked && !masks!.showsLiteral(index)) || masks!.finds(value),

@@ -32,6 +32,7 @@ import type { Granted } from '../../approvals/approvals.ts';
 import type { Question } from '../../approvals/request.ts';
 import type { SessionPins } from '../../policy/session-rules.ts';
 import type { HoldVerdict } from '../../policy/verdict.ts';
+import type { Redaction } from '../../recording/redaction.ts';
 import { type NameChange, opaqueText, type StatementFacts } from '../../statements/facts.ts';
 import type { Flavour } from '../../statements/mysql/server.ts';
 import { claimsInComment, withoutClaims } from '../claims.ts';
@@ -504,7 +505,13 @@ export class MysqlSession extends Session implements PacketSink {
     this.#running =
       statements.length === 0
         ? null
-        : this.recorder.attempted(via, statements, recordedBinds(binds, statements), request, binds.claimed);
+        : this.recorder.attempted(
+            via,
+            statements,
+            recordedBinds(binds, statements, this.start.judge.redact),
+            request,
+            binds.claimed,
+          );
     const meter = decided?.meter ?? null;
     this.#isMetered = meter !== null;
     if (meter !== null) this.metering.attach(this.#running!, meter);
@@ -585,7 +592,13 @@ export class MysqlSession extends Session implements PacketSink {
   /** An error does not end a transaction, here or at the server: answering is all there is to a refusal. */
   #refuse(via: Via, statements: readonly JudgedStatement[], binds: Binds, refusal: Refusal, sequence: number): void {
     const told = inMysql(refusal);
-    this.recorder.refused(via, statements, recordedBinds(binds, statements), told, binds.claimed);
+    this.recorder.refused(
+      via,
+      statements,
+      recordedBinds(binds, statements, this.start.judge.redact),
+      told,
+      binds.claimed,
+    );
     this.#refused = told;
     this.answers.addMessage(errorPacket(errorFor(refusal.code, refusal.message), (sequence + 1) & 0xff));
   }
@@ -1558,8 +1571,9 @@ function usesMasked({ verdict: { masks } }: JudgedStatement): boolean {
 }
 
 /** The values of an execution for its record; what may be a masked value is left out. */
-function recordedBinds(binds: Binds, statements: readonly JudgedStatement[]): string | null {
-  if (binds.json === null) return null;
+function recordedBinds(binds: Binds, statements: readonly JudgedStatement[], redact: Redaction): string | null {
+  if (binds.json === null || redact === 'none') return binds.json;
+  if (redact === 'all-literals') return withoutValues(binds);
   for (let i = 0; i < statements.length; i++) {
     const { masks } = statements[i]!.verdict;
     if (masks === null) continue;

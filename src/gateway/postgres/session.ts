@@ -26,6 +26,7 @@ import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import type { Question } from '../../approvals/request.ts';
 import { REDACTED } from '../../masking/masker.ts';
 import type { HoldVerdict } from '../../policy/verdict.ts';
+import type { Redaction } from '../../recording/redaction.ts';
 import { opaqueText, type StatementFacts } from '../../statements/facts.ts';
 import { isUnsafeEncoding } from '../../statements/postgres/encodings.ts';
 import { claimsInComment, withoutClaims } from '../claims.ts';
@@ -419,7 +420,8 @@ export class PostgresSession extends Session implements FrameSink {
 
     const statements = decided?.statements ?? judgement.statements;
     const refusal = decided?.refusal ?? this.#writesBack(statements, portal);
-    const binds = portal === null || statements.length === 0 ? null : bindsOf(portal, statements);
+    const binds =
+      portal === null || statements.length === 0 ? null : bindsOf(portal, statements, this.start.judge.redact);
     prepared.recorded = true;
     if (refusal !== null) {
       this.recorder.refused('execute', statements, binds, refusal);
@@ -1159,8 +1161,9 @@ function looksAtValues({ verdict: { masks } }: JudgedStatement): boolean {
 }
 
 /** The values of an execution for its record; those that may be masked ones, or in which a detector finds something, are left out. */
-function bindsOf({ bytes, at, start, end }: Portal, statements: readonly JudgedStatement[]): string {
-  if (!statements.some(looksAtValues)) return bindsAsJson(bytes, at, end);
+function bindsOf({ bytes, at, start, end }: Portal, statements: readonly JudgedStatement[], redact: Redaction): string {
+  if (redact === 'all-literals') return bindsAsJson(bytes, at, end, () => true);
+  if (redact === 'none' || !statements.some(looksAtValues)) return bindsAsJson(bytes, at, end);
   const masks = statements.flatMap(({ verdict }) => verdict.masks ?? []);
   const values = masks.some((one) => one.detects) ? bindsAsText(bytes, start, end) : [];
   return bindsAsJson(bytes, at, end, (parameter) =>

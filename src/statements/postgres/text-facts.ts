@@ -75,8 +75,9 @@ function givenIn(text: string, { facts, met }: AnalysedStatement): GivenValues |
   if (met.size === 0 || /[^\0-\x7f]/.test(text)) return undefined;
   const literals = literalsInText(own);
   const parameters: (readonly ColumnName[] | null)[] = [];
-  // What looks like a parameter inside of a literal only makes less of it known.
+  // What looks like a parameter in a comment or a name only makes less of it known.
   for (const { 0: mark, index } of own.matchAll(/\$\d+/g)) {
+    if (literals.some(({ start, end }) => start <= index && index < end)) continue;
     const number = Number(mark.slice(1));
     if (number > MOST_PARAMETERS) return undefined;
     while (parameters.length < number) parameters.push([]);
