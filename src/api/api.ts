@@ -157,6 +157,7 @@ async function admit(request: FastifyRequest, services: ApiServices): Promise<vo
   const isSecure = (request.socket as TLSSocket).encrypted === true || isLoopback(request.socket);
   if (!isSecure) throw new ApiError(403, 'tls_required', 'From other machines this is served over HTTPS only.');
   if (audience === 'public') return;
+  if (isFromAnotherSite(request)) throw new ApiError(403, 'cross_site', 'A page of another site cannot ask for this.');
   const caller = await authenticate(request, services);
   request.caller = caller;
   if (mayUse(audience, caller.roles)) return;
@@ -170,6 +171,14 @@ async function admit(request: FastifyRequest, services: ApiServices): Promise<vo
     needs: audience,
   });
   throw new ApiError(403, 'forbidden', `This is for those with the role "${audience}".`);
+}
+
+/**
+ * A browser that has asked for a user and a password sends them with whatever any page has it send here: what is not only
+ * read has to come from a page of our own, or from no browser (Fetch, 3.1: the Origin header).
+ */
+function isFromAnotherSite({ method, headers: { origin, host } }: FastifyRequest): boolean {
+  return method !== 'GET' && origin !== undefined && URL.parse(origin)?.host !== host;
 }
 
 function answerTo(error: unknown): { status: number; code: string; message: string } {
