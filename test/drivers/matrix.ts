@@ -56,11 +56,11 @@ export function declareMatrix(protocol: DriverTarget['protocol'], started: () =>
             if (reason !== null || typeof matrix === 'string') return t.skip(`NOT RUN: ${reason}`);
             const target = matrix[name];
             if (target === null) return t.skip('NOT RUN: Sluice does not speak this protocol yet');
-            passes(
-              program,
-              await runProgram(command, { name, protocol, encrypted, ...target(encrypted) }),
-              name === 'direct',
-            );
+            const reports = await runProgram(command, { name, protocol, encrypted, ...target(encrypted) });
+            passes(program, reports, name === 'direct');
+            for (const { check, detail } of reports) {
+              if (detail.startsWith('left out: ')) t.diagnostic(`${check} ${detail}`);
+            }
           });
         }
       }

@@ -7,6 +7,8 @@ import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Objects;
 
 /** Runs checks and prints one line of JSON for each, as ../README.md describes. */
@@ -30,6 +32,14 @@ final class Report {
   }
 
   static final boolean DIRECT = "direct".equals(System.getenv("DRIVER_TARGET"));
+
+  /** What the check that runs leaves out, and why. */
+  private static final List<String> leftOut = new ArrayList<>();
+
+  /** A driver cannot do it, directly either: the report says so. */
+  static void leavesOut(String what) {
+    leftOut.add(what);
+  }
 
   static void needsRules() {
     if (DIRECT) throw new Skipped();
@@ -71,8 +81,10 @@ final class Report {
   static void report(String name, Opening opening, Check check) {
     String detail = "";
     boolean ok = true;
+    leftOut.clear();
     try (Connection db = opening.open()) {
       check.run(db);
+      if (!leftOut.isEmpty()) detail = "left out: " + String.join("; ", leftOut);
     } catch (Skipped skipped) {
       detail = skipped.getMessage();
     } catch (Throwable failure) {
