@@ -93,7 +93,12 @@ async function connected(user = 'bot'): Promise<pg.Client> {
   return client;
 }
 
-const reached = (text: string) => server.log().includes(text);
+/** Other than for its plan, and for the rows it would change. */
+const reached = (text: string) =>
+  server
+    .log()
+    .split('\n')
+    .some((line) => line.includes(text) && !/statement: (EXPLAIN|SELECT count)/.test(line));
 
 async function reload(within: string): Promise<void> {
   const loaded = () => sluice.journal().filter(({ event }) => event === 'rules.loaded').length;
@@ -457,6 +462,70 @@ describe('sluice approvals', () => {
     } finally {
       child.kill();
     }
+  });
+});
+
+describe('what a statement would do is found out for whoever votes', () => {
+  /** Asks, looks, and goes away. */
+  const previewed = async (sql: string, values: readonly unknown[] = [], before = '') => {
+    const client = await connected();
+    if (before !== '') await client.query(before);
+    const result = client.query(sql, [...values]).catch((error) => error);
+    const { id } = await approver.nextRequest();
+    const found = await approver.impact(id);
+    await approver.reject(id, 'only looking');
+    await result;
+    await client.end();
+    return found;
+  };
+
+  before(async () => {
+    await server.query(`CREATE TABLE items (id int PRIMARY KEY, of int);
+      CREATE TABLE notes (item int REFERENCES items ON DELETE SET NULL);
+      CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END'`);
+  });
+  after(() => server.query('DROP TABLE notes, items; DROP TABLE orders CASCADE; DROP FUNCTION audit'));
+
+  test('rows, foreign keys and triggers', async () => {
+    await server.query(`ALTER TABLE items ADD FOREIGN KEY (of) REFERENCES orders ON DELETE CASCADE;
+      CREATE TRIGGER kept BEFORE DELETE ON orders FOR EACH ROW EXECUTE FUNCTION audit();
+      CREATE TRIGGER other BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION audit()`);
+    const found = await previewed(`DELETE FROM orders WHERE id > $1 AND state = $2 ${mark()}`, [7, 'open']);
+    assert.deepEqual(found.gaps, []);
+    assert.equal(found.rows, 3);
+    assert.ok(found.estimatedRows! > 0);
+    assert.deepEqual(found.cascades, ['delete items', 'update notes']);
+    assert.deepEqual(found.triggers, ['kept on orders']);
+    assert.equal((await ids()).length, 10);
+    await server.query('ALTER TABLE items DROP CONSTRAINT items_of_fkey');
+  });
+
+  test('an update by a join, in the search path of the session', async () => {
+    await server.query(
+      'CREATE SCHEMA IF NOT EXISTS other; DROP TABLE IF EXISTS other.wanted; CREATE TABLE other.wanted AS SELECT 2 AS id',
+    );
+    const sql = `UPDATE public.orders SET state = 'x' FROM wanted WHERE wanted.id = orders.id ${mark()}`;
+    const found = await previewed(sql, [], 'SET search_path = other');
+    assert.deepEqual([found.rows, found.gaps], [1, []]);
+  });
+
+  test('a count that takes too long leaves a gap, and the statement can be voted on all the same', async () => {
+    const found = await previewed(`DELETE FROM orders WHERE pg_sleep(id) IS NOT NULL ${mark()}`);
+    assert.equal(found.rows, null);
+    assert.match(found.gaps.join(), /the number of rows: .*timeout/);
+    assert.ok(found.estimatedRows !== null);
+  });
+
+  test('the counted number is what the statement may change: one more is undone', async () => {
+    const client = await connected();
+    const result = refused(client.query(`DELETE FROM orders WHERE id <= 2 ${mark()}`));
+    const { id } = await approver.nextRequest();
+    assert.equal((await approver.impact(id)).rows, 2);
+    await server.query('INSERT INTO orders VALUES (0, NULL)');
+    await approver.approve(id);
+    assert.match((await result).message, /changed 3 rows where 2 were approved/);
+    assert.equal((await ids()).length, 11);
+    await client.end();
   });
 });
 

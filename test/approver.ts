@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Approvals } from '../src/approvals/approvals.ts';
+import type { Impact } from '../src/approvals/impact.ts';
 import type { ApprovalRequest } from '../src/approvals/request.ts';
 import { openStore, type Store } from '../src/store/store.ts';
 
@@ -67,8 +68,19 @@ export class Approver {
     return this.approvals.vote(id, voter, decision, { reason, channel: 'api' });
   }
 
-  /** What a preview would have counted. */
+  /** What was found out about it, as soon as it is. */
+  async impact(id: number): Promise<Impact> {
+    for (let tries = 0; tries < 400; tries++) {
+      const { impact } = await this.approvals.request(id);
+      if (impact !== null) return impact;
+      await sleep(25);
+    }
+    return assert.fail('nothing was found out');
+  }
+
+  /** As if so many rows had been counted. */
   async counted(id: number, rows: number): Promise<void> {
+    await this.impact(id);
     const impact = { rows, estimatedRows: null, cascades: [], triggers: [], sample: null, gaps: [] };
     await this.store
       .updateTable('approval_requests')

@@ -48,6 +48,7 @@ function question(change: Partial<Question> = {}, binding: Partial<Question['bin
     claimed: {},
     inTransaction: false,
     isGuarded: true,
+    preview: { statement: null, counting: null, target: null, sqlMode: '' },
     ...change,
   };
 }

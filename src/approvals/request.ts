@@ -25,6 +25,22 @@ export interface Binding {
   readonly binds: string | null;
 }
 
+/** What can be asked of the server about a statement without running it. Values are in it as literals. */
+export interface Preview {
+  /** The statement itself, for EXPLAIN; `null` if its values cannot be written. */
+  readonly statement: string | null;
+  /** Counts the rows that it would change; `null` where there is no such query. */
+  readonly counting: string | null;
+  /** What it changes, as it is written; `null` if that is not one table. */
+  readonly target: {
+    readonly schema: string | null;
+    readonly name: string;
+    readonly change: 'update' | 'delete';
+  } | null;
+  /** `SET` of a session that reads the text in the same way. */
+  readonly sqlMode: string;
+}
+
 /** Everything that a session knows about a statement that has to wait. */
 export interface Question {
   readonly binding: Binding;
@@ -41,6 +57,8 @@ export interface Question {
   readonly claimed: Readonly<Record<string, string>>;
   /** True if a transaction is open, and what it has locked stays locked while the statement waits. */
   readonly inTransaction: boolean;
+  /** What is run, in a transaction that only reads, to find out what it would do. */
+  readonly preview: Preview;
   /** True if an update or delete can be undone should it change more rows than were approved. */
   readonly isGuarded: boolean;
 }

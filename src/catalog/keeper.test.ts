@@ -6,12 +6,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startMariadb } from '../../test/servers/mariadb.ts';
 import { type PostgresServer, startPostgres } from '../../test/servers/postgres.ts';
 import { CatalogueKeeper, KEEPER_TIMES, type KeeperTimes } from './keeper.ts';
-import type { CatalogueUpstream } from './service-connection.ts';
+import type { UpstreamAddress } from './service-connection.ts';
 
 const server = await startPostgres({ ssl: true });
 test.after(() => server.stop());
 
-const UPSTREAM: CatalogueUpstream = {
+const UPSTREAM: UpstreamAddress = {
   protocol: 'postgres',
   host: server.host,
   port: server.port,
@@ -22,7 +22,7 @@ const UPSTREAM: CatalogueUpstream = {
   ca: null,
 };
 
-function keeperFor(t: TestContext, upstream: Partial<CatalogueUpstream>, times: Partial<KeeperTimes> = {}) {
+function keeperFor(t: TestContext, upstream: Partial<UpstreamAddress>, times: Partial<KeeperTimes> = {}) {
   const keeper = new CatalogueKeeper({ ...UPSTREAM, ...upstream }, { ...KEEPER_TIMES, ...times });
   t.after(() => keeper.close());
   return keeper;
@@ -230,7 +230,7 @@ test('nothing is read after it was closed', async (t) => {
 const UNNAMED = '127.1';
 
 /** The server's certificate is for localhost and 127.0.0.1, by an authority only the test knows. */
-async function staleness(t: TestContext, upstream: Partial<CatalogueUpstream>): Promise<string | null> {
+async function staleness(t: TestContext, upstream: Partial<UpstreamAddress>): Promise<string | null> {
   const keeper = keeperFor(t, upstream);
   await keeper.refresh();
   return keeper.status().stale;

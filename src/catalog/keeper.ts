@@ -1,5 +1,5 @@
 import { Catalogue } from './catalogue.ts';
-import { type CatalogueUpstream, connect, type ServiceConnection } from './service-connection.ts';
+import { connect, type ServiceConnection, type UpstreamAddress } from './service-connection.ts';
 
 /** When a keeper reads, milliseconds. */
 export interface KeeperTimes {
@@ -40,7 +40,7 @@ const MOST_MISSES = 1000;
  * reads. A failed reading leaves the catalogue before it in place, and stale.
  */
 export class CatalogueKeeper {
-  readonly #upstream: CatalogueUpstream;
+  readonly #upstream: UpstreamAddress;
   readonly #times: KeeperTimes;
   #current: Catalogue | null = null;
   #connection: ServiceConnection | null = null;
@@ -57,7 +57,7 @@ export class CatalogueKeeper {
   #closed = false;
 
   /** Reads nothing until the first {@link refresh}, which also starts the periodic ones. */
-  constructor(upstream: CatalogueUpstream, times: KeeperTimes = KEEPER_TIMES) {
+  constructor(upstream: UpstreamAddress, times: KeeperTimes = KEEPER_TIMES) {
     this.#upstream = upstream;
     this.#times = times;
   }

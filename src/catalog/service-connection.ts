@@ -1,11 +1,13 @@
 import { isIP } from 'node:net';
+import type { Connection } from 'mysql2/promise';
+import type { Client } from 'pg';
 import type { CatalogueData } from '../statements/catalogue.ts';
 import { readMysqlCatalogue } from './mysql.ts';
 import { readPostgresCatalogue } from './postgres.ts';
 import { readMysqlSample, readMysqlState, readPostgresSample, readPostgresState } from './sample.ts';
 
-/** Where and as whom a catalogue is read: the upstream of a connection, as the configuration has it. */
-export interface CatalogueUpstream {
+/** Where and as whom Sluice itself asks: the upstream of a connection, as the configuration has it. */
+export interface UpstreamAddress {
   readonly protocol: 'postgres' | 'mysql';
   readonly host: string;
   readonly port: number;
@@ -52,11 +54,29 @@ const CONNECT_MS = 15_000;
 const ANSWER_MS = 90_000;
 
 /** @throws what `pg` or `mysql2` throws when the server cannot be reached, verified or logged in to */
-export function connect(upstream: CatalogueUpstream): Promise<ServiceConnection> {
+export function connect(upstream: UpstreamAddress): Promise<ServiceConnection> {
   return upstream.protocol === 'postgres' ? connectPostgres(upstream) : connectMysql(upstream);
 }
 
-async function connectPostgres(upstream: CatalogueUpstream): Promise<ServiceConnection> {
+async function connectPostgres(upstream: UpstreamAddress): Promise<ServiceConnection> {
+  const client = await connectPostgresClient(upstream, 'sluice catalogue', ANSWER_MS);
+  return {
+    readCatalogue: () => readPostgresCatalogue(client),
+    readState: () => readPostgresState(client),
+    readSample: (sql, most) => readPostgresSample(client, sql, most),
+    close: () => client.end().catch(() => undefined),
+  };
+}
+
+/**
+ * A client of Sluice's own, logged in. @param answerMs time for one answer, milliseconds
+ * @throws what `pg` throws when the server cannot be reached, verified or logged in to
+ */
+export async function connectPostgresClient(
+  upstream: UpstreamAddress,
+  application: string,
+  answerMs: number,
+): Promise<Client> {
   // Loaded here, as mysql2 below: where no rule depends on names nothing reads a catalogue, and both take some MB.
   const { default: pg } = await import('pg');
   const { host, port, database, user, tls, ca } = upstream;
@@ -75,28 +95,23 @@ async function connectPostgres(upstream: CatalogueUpstream): Promise<ServiceConn
             ...(ca === null ? {} : { ca }),
             ...(tls === 'verify-full' ? {} : { checkServerIdentity: () => undefined }),
           },
-    application_name: 'sluice catalogue',
+    application_name: application,
     connectionTimeoutMillis: CONNECT_MS,
-    query_timeout: ANSWER_MS,
+    query_timeout: answerMs,
   });
   // A connection that breaks between two queries says so here; the next query fails as well.
   client.on('error', () => undefined);
-  const close = () => client.end().catch(() => undefined);
   try {
     await client.connect();
   } catch (error) {
-    await close();
+    await client.end().catch(() => undefined);
     throw error;
   }
-  return {
-    readCatalogue: () => readPostgresCatalogue(client),
-    readState: () => readPostgresState(client),
-    readSample: (sql, most) => readPostgresSample(client, sql, most),
-    close,
-  };
+  return client;
 }
 
-async function connectMysql(upstream: CatalogueUpstream): Promise<ServiceConnection> {
+/** As {@link connectPostgresClient}. @throws what `mysql2` throws */
+export async function connectMysqlClient(upstream: UpstreamAddress): Promise<Connection> {
   const { host, port, database, user, password, tls, ca } = upstream;
   if (tls === 'verify-full' && isIP(host)) {
     // mysql2 does not tell TLS the address, and TLS then wants a certificate for "localhost" (lib/base/connection.js).
@@ -122,6 +137,11 @@ async function connectMysql(upstream: CatalogueUpstream): Promise<ServiceConnect
     connectTimeout: CONNECT_MS,
   });
   connection.on('error', () => undefined);
+  return connection;
+}
+
+async function connectMysql(upstream: UpstreamAddress): Promise<ServiceConnection> {
+  const connection = await connectMysqlClient(upstream);
   return {
     readCatalogue: () => within(ANSWER_MS, readMysqlCatalogue(connection), () => connection.destroy()),
     readState: () => readMysqlState(connection),

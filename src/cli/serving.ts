@@ -98,7 +98,11 @@ export class Serving {
         store,
         ended: ({ issuer, subject }) =>
           access.refusal({ identity: { kind: 'human', groups: [], subject, ...(issuer && { issuer }) } }),
-        preview: null,
+        preview: async (question) => {
+          const connection = config.connections.find(({ name }) => name === question.binding.connection)!;
+          const { impactOf } = await import('../approvals/impact-preview.ts');
+          return impactOf(question, { protocol: connection.protocol, ...connection.upstream });
+        },
         failed: (what, error) => log.error({ reason: error.message }, what),
       });
       ending.push(() => approvals.close());

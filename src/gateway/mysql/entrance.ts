@@ -6,6 +6,7 @@ import { ProtocolViolation } from '../../../protocols/mysql/violation.ts';
 import type { Address, Config, ConnectionConfig } from '../../config/config.ts';
 import type { Accounts } from '../../identity/accounts.ts';
 import type { TokenVerifier } from '../../identity/token-verifier.ts';
+import { readServer } from '../../statements/mysql/server.ts';
 import { ClientTls } from '../client-tls.ts';
 import { type Arrival, type Entrance, type Inside, NotLetIn, type Reason } from '../entrance.ts';
 import type { Session } from '../session.ts';
@@ -264,7 +265,7 @@ export class MysqlEntrance implements Entrance {
         {
           capabilities,
           upstreamCapabilities: upstream.capabilities,
-          flavour,
+          server: readServer(flavour, handshake.serverVersion, state.foldsNames),
           pins,
           state,
           messageBytes: this.#messageBytes,

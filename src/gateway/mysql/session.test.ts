@@ -155,7 +155,7 @@ function startSession() {
     {
       capabilities: CAPABILITIES,
       upstreamCapabilities: UPSTREAM_CAPABILITIES,
-      flavour: 'mysql',
+      server: { flavour: 'mysql', version: 90700, foldsNames: false },
       pins: { readOnly: false, statementTimeoutMs: null, role: null, settings: new Map(), rules: [], conflict: null },
       state: {
         settings: ['', 'utf8mb4', 'utf8mb4', 'utf8mb4', 'ON', 'UTC'],

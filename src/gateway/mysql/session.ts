@@ -29,12 +29,13 @@ import {
 import { decodeSessionState } from '../../../protocols/mysql/session-state.ts';
 import { ProtocolViolation } from '../../../protocols/mysql/violation.ts';
 import type { Granted } from '../../approvals/approvals.ts';
-import type { Question } from '../../approvals/request.ts';
+import type { Preview, Question } from '../../approvals/request.ts';
 import type { SessionPins } from '../../policy/session-rules.ts';
 import type { HoldVerdict } from '../../policy/verdict.ts';
 import type { Redaction } from '../../recording/redaction.ts';
 import { type NameChange, opaqueText, type StatementFacts } from '../../statements/facts.ts';
-import type { Flavour } from '../../statements/mysql/server.ts';
+import type { MysqlServer } from '../../statements/mysql/server.ts';
+import { withValues, wordsOf } from '../../statements/mysql/words.ts';
 import { claimsInComment, withoutClaims } from '../claims.ts';
 import {
   describeEffect,
@@ -48,6 +49,7 @@ import {
 } from '../judge.ts';
 import { momentOf } from '../moment.ts';
 import { judgeWithNames } from '../names-in-text.ts';
+import { previewOf } from '../preview.ts';
 import { overApproved, type Refusal, refusalOf, unmaskable, unsupportedCommand, withheldMessages } from '../refusal.ts';
 import { RowTooLarge } from '../rewrite-buffer.ts';
 import { mayChangeSchema } from '../schema-changes.ts';
@@ -75,7 +77,7 @@ export interface MysqlStart {
   /** What client and Sluice agreed on; the upstream has the same, and more only where the session takes it out again. */
   readonly capabilities: Capabilities;
   readonly upstreamCapabilities: Capabilities;
-  readonly flavour: Flavour;
+  readonly server: MysqlServer;
   readonly pins: SessionPins;
   /** As the upstream said when it was asked. */
   readonly state: SessionState;
@@ -549,6 +551,15 @@ export class MysqlSession extends Session implements PacketSink {
     return this.waitForServer();
   }
 
+  #previewOf(judgement: Judgement, statements: readonly JudgedStatement[], binds: Binds): Preview {
+    const { modes, settings } = this.#reading;
+    const state = { ...modes, database: null };
+    const read = (text: string) => wordsOf(text, this.#own.server, state);
+    const words = read(judgement.text);
+    const text = words === null ? null : withValues(judgement.text, words, binds.values);
+    return previewOf('mysql', statements, text, text === null ? null : read(text), settings.get('sql_mode') ?? '');
+  }
+
   #questionAbout(
     judgement: Judgement,
     statements: readonly JudgedStatement[],
@@ -585,6 +596,7 @@ export class MysqlSession extends Session implements PacketSink {
       approvals: statements.flatMap((one) => (isHeld(one) ? (one.verdict as HoldVerdict).approvals : [])),
       claimed: Object.fromEntries([...claimed, ...(claimsInComment(judgement.text) ?? []), ...(binds.claimed ?? [])]),
       inTransaction: this.#response.isInTransaction,
+      preview: this.#previewOf(judgement, statements, binds),
       isGuarded: isGuarded(statements),
     };
   }
@@ -1124,8 +1136,8 @@ export class MysqlSession extends Session implements PacketSink {
 
   /** What a session begins with, once more. */
   #setUp(): void {
-    const { flavour, upstreamCapabilities, capabilities, pins } = this.#own;
-    const { before, after } = setupOf(flavour, upstreamCapabilities, pins);
+    const { server, upstreamCapabilities, capabilities, pins } = this.#own;
+    const { before, after } = setupOf(server.flavour, upstreamCapabilities, pins);
     const tell = (text: string) =>
       this.#beforeNext({ payload: ownQuery(text, capabilities), answer: ANSWER.results, done: null });
     before.forEach(tell);

@@ -13,6 +13,7 @@ import {
 } from '../../../protocols/postgres/backend.ts';
 import { type FrameRules, Framer, type FrameSink } from '../../../protocols/postgres/framing.ts';
 import {
+  decodeBind,
   decodeFunctionCall,
   encodeBind,
   encodeExecute,
@@ -22,13 +23,15 @@ import {
   encodeTerminate,
   FRONTEND,
 } from '../../../protocols/postgres/frontend.ts';
+import { hasCodec, textOfBinary } from '../../../protocols/postgres/values.ts';
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
-import type { Question } from '../../approvals/request.ts';
+import type { Preview, Question } from '../../approvals/request.ts';
 import { REDACTED } from '../../masking/masker.ts';
 import type { HoldVerdict } from '../../policy/verdict.ts';
 import type { Redaction } from '../../recording/redaction.ts';
 import { opaqueText, type StatementFacts } from '../../statements/facts.ts';
 import { isUnsafeEncoding } from '../../statements/postgres/encodings.ts';
+import { withValues, wordsOf } from '../../statements/postgres/words.ts';
 import { claimsInComment, withoutClaims } from '../claims.ts';
 import {
   describeEffect,
@@ -42,6 +45,7 @@ import {
 } from '../judge.ts';
 import { momentOf } from '../moment.ts';
 import { judgeWithNames, type NamedStatement } from '../names-in-text.ts';
+import { previewOf } from '../preview.ts';
 import { overApproved, type Refusal, refusalOf, unmaskable } from '../refusal.ts';
 import { mayChangeSchema } from '../schema-changes.ts';
 import type { SessionServices, SessionStart } from '../services.ts';
@@ -614,8 +618,16 @@ export class PostgresSession extends Session implements FrameSink {
       approvals: statements.flatMap((one) => (isHeld(one) ? (one.verdict as HoldVerdict).approvals : [])),
       claimed: Object.fromEntries([...claimed, ...(claimsInComment(judgement.text) ?? [])]),
       inTransaction: this.#pipeline.isInTransaction,
+      preview: this.#previewOf(judgement, statements, portal),
       isGuarded: isGuarded(statements, portal === null),
     };
+  }
+
+  #previewOf(judgement: Judgement, statements: readonly JudgedStatement[], portal: Portal | null): Preview {
+    const values = portal === null ? [] : bindsWritten(portal);
+    const isRead = judgement.reading !== null && this.#reading.lexing(this.#pipeline.ended).standardConformingStrings;
+    const text = isRead && values !== null ? withValues(judgement.text, values) : null;
+    return previewOf('postgres', statements, text, text === null ? null : wordsOf(text), '');
   }
 
   /** Why these statements may not run, or `null`. */
@@ -1140,6 +1152,21 @@ function unnamedParse(text: Buffer): Buffer {
   parse.writeInt32BE(parse.length - 1, 1);
   text.copy(parse, 6);
   return parse;
+}
+
+/** Bind values as text; `null` if one is in a binary format that is not read here. */
+function bindsWritten({ bytes, start, end, prepared }: Portal): (string | null)[] | null {
+  const { parameters, parameterFormats } = decodeBind(bytes.subarray(start + 5, end));
+  const types = Buffer.from(prepared.types, 'latin1');
+  const written: (string | null)[] = [];
+  for (const [i, value] of parameters.entries()) {
+    const isBinary = (parameterFormats.length === 1 ? parameterFormats[0] : parameterFormats[i]) === 1;
+    // Behind their count, as Parse has them.
+    const type = types.length >= 6 + 4 * i ? types.readUInt32BE(2 + 4 * i) : 0;
+    if (value !== null && isBinary && !hasCodec(type)) return null;
+    written.push(value === null ? null : isBinary ? textOfBinary(type, value) : value.toString('utf8'));
+  }
+  return written;
 }
 
 /** Bind values with the types that were declared for them. */

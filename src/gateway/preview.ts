@@ -1,0 +1,29 @@
+import type { Preview } from '../approvals/request.ts';
+import { countingQuery, type Word } from '../statements/changed-rows.ts';
+import type { JudgedStatement } from './judge.ts';
+
+/**
+ * What can be asked about statements without running them.
+ *
+ * @param text with its values in it; `null` if they cannot be written
+ * @param words of that text
+ */
+export function previewOf(
+  dialect: 'postgres' | 'mysql',
+  statements: readonly JudgedStatement[],
+  text: string | null,
+  words: readonly Word[] | null,
+  sqlMode: string,
+): Preview {
+  const [first, second] = statements;
+  if (first === undefined || second !== undefined || text === null || words === null) {
+    return { statement: null, counting: null, target: null, sqlMode };
+  }
+  const change = first.facts.effects.find(
+    ({ effect, via }) => via === null && (effect === 'update' || effect === 'delete'),
+  );
+  const name = change?.object ?? null;
+  const target =
+    name === null ? null : { schema: name.schema, name: name.name, change: change!.effect as 'update' | 'delete' };
+  return { statement: text, counting: target === null ? null : countingQuery(dialect, text, words), target, sqlMode };
+}
