@@ -248,6 +248,17 @@ describe('a credential', () => {
     assert.equal((await ask('POST', '/credentials', basic('viewer'), { agent: { name: 'a/b' } })).statusCode, 400);
   });
 
+  test('is for no agent that is somebody else already', async () => {
+    const taken = { subject: 'viewer/taken', kind: 'agent', groups: [], issuer: 'https://idp.example' } as const;
+    await own.services.inventory.enlist([taken]);
+    const { statusCode, body } = await ask('POST', '/credentials', basic('viewer'), { agent: { name: 'taken' } });
+    assert.equal(statusCode, 409);
+    assert.match(body, /somebody else/);
+    for (let again = 0; again < 2; again++) {
+      assert.equal((await ask('POST', '/credentials', basic('viewer'), { agent: { name: 'own' } })).statusCode, 201);
+    }
+  });
+
   test('is revoked by its maker or an administrator, by nobody else', async () => {
     const { credential } = (await ask('POST', '/credentials', basic('nobody'), {})).json();
     const path = `/credentials/${credential.credential}/revoke`;

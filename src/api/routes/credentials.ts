@@ -42,7 +42,13 @@ const newCredential = z.object({
 });
 
 export function addCredentialRoutes(api: ApiServer, services: ApiServices): void {
-  const { credentials, config, listening, access, record, recordingFailure } = services;
+  const { credentials, inventory, config, listening, access, record, recordingFailure } = services;
+
+  /** Rules go by the subject: an agent must not get one that a provider, or sluice.yaml, has given to another. */
+  async function isSomebodyElse({ subject, issuer, owner }: Identity): Promise<boolean> {
+    const known = await inventory.find(subject);
+    return known.some(({ identity }) => identity.owner !== owner || identity.issuer !== issuer);
+  }
 
   api.route({
     method: 'POST',
@@ -81,6 +87,9 @@ export function addCredentialRoutes(api: ApiServer, services: ApiServices): void
         throw new ApiError(429, 'too_many_credentials', `You have ${MOST_LIVE} credentials: revoke some first.`);
       }
       const identity = agent === undefined ? by : agentOf(by, agent);
+      if (agent !== undefined && (await isSomebodyElse(identity))) {
+        throw new ApiError(409, 'taken', `"${identity.subject}" is somebody else already: take another name.`);
+      }
       const expiresAt = Math.min(
         Date.now() + Math.min(ttl * 1000, config.longestCredentialMs),
         caller.authenticated.expiresAt ?? Number.POSITIVE_INFINITY,
