@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -22,7 +22,7 @@ import { type Sluice, startSluice } from './sluice.ts';
 
 /** Who logs in by a client certificate, and which certificate Sluice itself shows. */
 
-describe('client certificates', { timeout: 120_000 }, () => {
+describe('client certificates', { timeout: 300_000 }, () => {
   let postgres: PostgresServer;
   let mariadb: MysqlFamilyServer;
   let sluice: Sluice;
@@ -228,6 +228,40 @@ describe('client certificates', { timeout: 120_000 }, () => {
         assert.equal(await shown('db.example', direct), 'localhost');
         assert.equal(await shown('localhost', direct), 'localhost');
       }
+    });
+
+    test('are renewed by a reload, and sessions go on', async () => {
+      const { certificate, key } = sluice.certificates!;
+      const { host, port } = sluice;
+      const client = new pg.Client({
+        host,
+        port,
+        user: 'plain',
+        password: 'only this',
+        database: 'shop',
+        ssl: tlsOf(null),
+      });
+      client.on('error', () => undefined);
+      await client.connect();
+      const [before, keyBefore] = [readFileSync(certificate), readFileSync(key)];
+      const renewed = servers.issue('/CN=renewed', { names: 'DNS:localhost,IP:127.0.0.1', usage: 'serverAuth' });
+      copyFileSync(renewed.certificate, certificate);
+      copyFileSync(renewed.key, key);
+      sluice.signal('SIGHUP');
+      for (let tries = 0; tries < 300 && !sluice.log().includes('certificates renewed'); tries++) await sleep(100);
+      assert.equal(await shown('localhost', false), 'renewed');
+      assert.equal(await shown('a.db.example', false), 'db.example');
+      const https = connectTls({ host, port: sluice.apiPort, rejectUnauthorized: false });
+      await once(https, 'secureConnect');
+      assert.equal(https.getPeerCertificate().subject.CN, 'renewed');
+      https.destroy();
+      await client.query('SELECT 1');
+      await client.end();
+      assert.doesNotMatch(sluice.log(), /need a restart/);
+      writeFileSync(certificate, before);
+      writeFileSync(key, keyBefore);
+      sluice.signal('SIGHUP');
+      for (let tries = 0; tries < 300 && (await shown('localhost', false)) === 'renewed'; tries++) await sleep(100);
     });
 
     test('are what a login is bound to', async (t) => {

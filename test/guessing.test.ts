@@ -15,7 +15,7 @@ import { type Sluice, type SluiceOptions, startSluice } from './sluice.ts';
 
 /** Passwords that are guessed, and clients that have not proved who they are: what they are told, and how often. */
 
-describe('before a client has proved who it is', { timeout: 120_000 }, () => {
+describe('before a client has proved who it is', { timeout: 300_000 }, () => {
   let postgres: PostgresServer;
   let mariadb: MysqlFamilyServer;
   const running: Sluice[] = [];
@@ -84,16 +84,27 @@ describe('before a client has proved who it is', { timeout: 120_000 }, () => {
       const sluice = await start();
       // Who has been here before is not locked out by others.
       assert.equal(await attempt(sluice, 'alice', 'of alice', '127.0.0.9'), null);
+      /** Guesses until nobody listens any more. @returns how many guesses were heard */
+      const guess = async (user: string): Promise<number> => {
+        for (let heard = 0; heard < 20; heard++) {
+          const answer = String(await attempt(sluice, user, `guess ${heard}`));
+          if (blocked.test(answer)) return heard;
+          assert.match(answer, wrong);
+        }
+        return assert.fail(`${user} can be guessed without end`);
+      };
       for (const user of ['alice', 'nobody']) {
-        const answers: unknown[] = [];
-        for (let i = 0; i < 12; i++) answers.push(await attempt(sluice, user, `guess ${i}`));
-        for (const answer of answers.slice(0, 10)) assert.match(String(answer), wrong);
-        for (const answer of answers.slice(10)) assert.match(String(answer), blocked);
+        const started = Date.now();
+        const heard = await guess(user);
+        // On a slow machine one more each ten seconds.
+        assert.ok(heard >= 10 && heard <= 10 + (Date.now() - started) / 10_000, `${user}: ${heard}`);
       }
       const before = received();
       for (const from of ['127.0.0.1', '127.0.0.2']) {
+        await guess('alice');
         assert.match(String(await attempt(sluice, 'alice', 'of alice', from)), blocked);
         // In the other protocol neither.
+        await guess('alice');
         const other = attempt === onPostgres ? onMysql : onPostgres;
         assert.match(String(await other(sluice, 'alice', 'of alice', from)), /Too many failed logins/);
       }
@@ -107,13 +118,15 @@ describe('before a client has proved who it is', { timeout: 120_000 }, () => {
 
     test(`many connections at once hear no more on ${protocol}`, async () => {
       const sluice = await start();
+      const started = Date.now();
       const answers = await Promise.all(
         Array.from({ length: 25 }, (_, i) => attempt(sluice, 'carol', i === 24 ? 'of carol' : `guess ${i}`)),
       );
       const heard = answers.filter((answer) => answer !== null && wrong.test(answer));
       const refused = answers.filter((answer) => answer !== null && blocked.test(answer));
-      assert.equal(heard.length, 10);
-      assert.ok(refused.length >= 14, `${refused.length}`);
+      const late = (Date.now() - started) / 10_000;
+      assert.ok(heard.length >= 10 && heard.length <= 10 + late, `${heard.length}`);
+      assert.ok(refused.length >= 14 - late, `${refused.length}`);
     });
   }
 

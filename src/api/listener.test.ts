@@ -22,7 +22,7 @@ before(async () => {
     certificate: readFileSync(certificates.certificate, 'utf8'),
     key: readFileSync(certificates.key, 'utf8'),
   };
-  server = createListener((message, response) => {
+  ({ server } = createListener((message, response) => {
     let body = '';
     message.on('data', (part) => {
       body += part;
@@ -30,7 +30,7 @@ before(async () => {
     message.on('end', () =>
       response.end(`${(message.socket as TLSSocket).encrypted === true ? 'TLS' : 'clear'} ${body}`),
     );
-  }, tls);
+  }, tls));
   await once(server.listen(0, '127.0.0.1'), 'listening');
   port = (server.address() as AddressInfo).port;
 });

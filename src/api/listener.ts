@@ -1,6 +1,6 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { Socket } from 'node:net';
-import { createServer as createTlsServer } from 'node:tls';
+import { createServer as createTlsServer, type SecureContextOptions } from 'node:tls';
 
 /** How long a client may be silent before it has sent its first byte, milliseconds. */
 const SILENT_MS = 10_000;
@@ -8,16 +8,25 @@ const SILENT_MS = 10_000;
 const HANDSHAKE_MS = 10_000;
 const TLS_HANDSHAKE = 0x16;
 
+/** PEM texts. */
+export interface ServerCertificate {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+interface Listener {
+  readonly server: Server;
+  /** Another certificate for those who connect from now on. */
+  renewTls(tls: ServerCertificate): void;
+}
+
 /**
  * HTTP and, with a certificate, HTTPS on the same port: a probe on this machine needs no certificate, and what carries a
  * password has TLS. The first byte tells which it is.
  */
-export function createListener(
-  handler: RequestListener,
-  tls: { readonly certificate: string; readonly key: string } | null,
-): Server {
+export function createListener(handler: RequestListener, tls: ServerCertificate | null): Listener {
   const server = createServer(handler);
-  if (tls === null) return server;
+  if (tls === null) return { server, renewTls: () => undefined };
   const [serve] = server.listeners('connection') as [(socket: Socket) => void];
   const secure = createTlsServer(
     {
@@ -49,5 +58,9 @@ export function createListener(
     };
     begin();
   });
-  return server;
+  return { server, renewTls: (renewed) => secure.setSecureContext(optionsOf(renewed)) };
+}
+
+function optionsOf({ certificate: cert, key }: ServerCertificate): SecureContextOptions {
+  return { cert, key, minVersion: 'TLSv1.2' };
 }

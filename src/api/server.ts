@@ -1,13 +1,15 @@
 import type { AddressInfo } from 'node:net';
 import fastify, { type FastifyInstance } from 'fastify';
 import type { Address, Config } from '../config/config.ts';
-import { createListener } from './listener.ts';
+import { createListener, type ServerCertificate } from './listener.ts';
 import type { Metrics } from './metrics.ts';
 import type { ReadinessProbe } from './readiness.ts';
 
 export interface ApiListener {
   /** With the port the system chose, if port 0 was asked for. */
   readonly address: Address;
+  /** Another certificate for those who connect from now on. */
+  renewTls(tls: ServerCertificate): void;
   close(): Promise<void>;
 }
 
@@ -22,16 +24,23 @@ export interface ServerParts {
 
 /** Serves health, metrics and the API. Rejects if it cannot listen on `listen`. */
 export async function startServer(listen: Address, parts: ServerParts): Promise<ApiListener> {
-  const server = createServer(parts);
+  const { server, renewTls } = createServer(parts);
   await server.listen({ host: listen.host, port: listen.port });
   const address = server.server.address() as AddressInfo;
-  return { address: { host: address.address, port: address.port }, close: () => server.close() };
+  return { address: { host: address.address, port: address.port }, renewTls, close: () => server.close() };
 }
 
-function createServer({ tls, probe, metrics, createApi }: ServerParts): FastifyInstance {
+function createServer({ tls, probe, metrics, createApi }: ServerParts): Pick<ApiListener, 'renewTls'> & {
+  readonly server: FastifyInstance;
+} {
+  let renewTls: ApiListener['renewTls'] = () => undefined;
   const server = fastify({
     forceCloseConnections: true,
-    serverFactory: (handler) => createListener(handler, tls),
+    serverFactory: (handler) => {
+      const listener = createListener(handler, tls);
+      renewTls = listener.renewTls;
+      return listener.server;
+    },
   });
   server.addHook('onRequest', async (_, reply) => {
     reply.header('cache-control', 'no-store');
@@ -58,5 +67,5 @@ function createServer({ tls, probe, metrics, createApi }: ServerParts): FastifyI
   server.addHook('onClose', async () => {
     await (await api)?.close();
   });
-  return server;
+  return { server, renewTls };
 }

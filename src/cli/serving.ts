@@ -1,10 +1,11 @@
 import { dirname } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { FastifyInstance } from 'fastify';
+import type { ApiListener } from '../api/server.ts';
 import { Approvals } from '../approvals/approvals.ts';
 import { recordOf } from '../approvals/records.ts';
 import { formatAddress } from '../config/address.ts';
-import type { Address, Config, Protocol } from '../config/config.ts';
+import type { Address, Config, Protocol, TlsConfig } from '../config/config.ts';
 import { resolveSecret } from '../config/secrets.ts';
 import { Gateway, type Ports } from '../gateway/gateway.ts';
 import { MysqlAnalyzers } from '../gateway/mysql/analyzers.ts';
@@ -41,6 +42,9 @@ export class Serving {
   readonly #ending: (() => void | Promise<void>)[];
   #rules: RulesInForce;
   #rulesFailure: string | null = null;
+  /** Whose certificates are shown now. */
+  #tls: TlsConfig | null;
+  #api: ApiListener | null = null;
   #reloading: Promise<void> = Promise.resolve();
   readonly #files = new FileWatch(() => void this.reload('file change'));
 
@@ -60,6 +64,7 @@ export class Serving {
     this.#rules = rules;
     this.#journal = journal;
     this.#identities = identities;
+    this.#tls = config.tls;
     this.#gateway = gateway;
     this.#ending = ending;
   }
@@ -175,6 +180,7 @@ export class Serving {
       const { config } = settings;
       this.#files.watch(filesOf(config));
       const rules = await rulesOf(settings, this.#shadow);
+      this.#renewTls(config.tls);
       const { version } = rules.set;
       if (by === 'file change' && version === was && this.#rulesFailure === null) return;
       const changes = ruleChanges(this.#rules.sections, rules.sections);
@@ -183,8 +189,8 @@ export class Serving {
       this.#rulesFailure = null;
       this.#record('rules.loaded', { version, by, was, ...changes });
       this.log.info({ rulesVersion: version, by, was, ...changes }, 'rules reloaded');
-      if (!isDeepStrictEqual({ ...config, rules: [] }, { ...this.#config, rules: [] })) {
-        this.log.warn('sluice.yaml has other changes than its list of rules: they need a restart');
+      if (!isDeepStrictEqual(beyondReload(config), beyondReload(this.#config))) {
+        this.log.warn('sluice.yaml has other changes than its list of rules and certificates: they need a restart');
       }
     } catch (error) {
       const reason = (error as Error).message;
@@ -194,6 +200,15 @@ export class Serving {
       this.#record('rules.rejected', { version: was, by, reason });
       this.log.error({ by, reason }, 'rules not reloaded: the old ones stay in force');
     }
+  }
+
+  /** Certificates end, and are made anew: those who connect from now on are shown the ones that the files have now. */
+  #renewTls(tls: TlsConfig | null): void {
+    if (tls === null || this.#tls === null || isDeepStrictEqual(tls, this.#tls)) return;
+    this.#tls = tls;
+    this.#gateway.renewTls(tls);
+    this.#api?.renewTls(tls);
+    this.log.info('certificates renewed');
   }
 
   #record(event: string, fields: object): void {
@@ -248,6 +263,7 @@ export class Serving {
     const { tls } = this.#config;
     const createApi = () => this.#createApi(ports);
     const server = await startServer(listen, { tls, probe, metrics, createApi });
+    this.#api = server;
     this.#ending.push(() => server.close());
     return formatAddress(server.address);
   }
@@ -340,6 +356,11 @@ async function rulesOf({ config, rules: { sections, version } }: Settings, shado
 /** The files whose changes are looked for. */
 function filesOf({ file, rules }: Config): string[] {
   return [file, ...rules];
+}
+
+/** What a reload does not put in force. */
+function beyondReload({ tls, ...config }: Config): object {
+  return { ...config, rules: [], tls: tls === null ? null : { asksForCertificates: tls.clientCa !== null } };
 }
 
 /** Last started, first ended; each once, whoever calls. */

@@ -1,6 +1,13 @@
 import { constants } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { createSecureContext, createServer, type SecureContext, type Server, TLSSocket } from 'node:tls';
+import {
+  createSecureContext,
+  createServer,
+  type SecureContext,
+  type SecureContextOptions,
+  type Server,
+  TLSSocket,
+} from 'node:tls';
 import { endPointBinding } from '../../protocols/postgres/channel-binding.ts';
 import type { ChannelBinding } from '../../protocols/postgres/scram.ts';
 import type { TlsConfig } from '../config/config.ts';
@@ -13,23 +20,19 @@ export class ClientTls {
   /** Sockets in their handshake, by where they come from: the server tells of them by that only. */
   readonly #handshakes = new Map<string, PromiseWithResolvers<TLSSocket>>();
 
+  #usual: SecureContext;
+  #named: ReadonlyMap<string, SecureContext>;
+
   /** @param protocols that clients may ask for by ALPN; those that ask for others only are refused */
   constructor(config: TlsConfig, protocols: readonly string[]) {
-    const { clientCa } = config;
-    const contextOf = ({ certificate: cert, key }: { readonly certificate: string; readonly key: string }) =>
-      createSecureContext({
-        ...{ cert, key, minVersion: 'TLSv1.2', secureOptions: constants.SSL_OP_NO_TICKET },
-        ...(clientCa !== null && { ca: clientCa }),
-      });
-    const usual = contextOf(config);
-    const named = new Map(config.names.map((one) => [one.name.toLowerCase(), contextOf(one)]));
+    this.#usual = createSecureContext(optionsOf(config, config));
+    this.#named = contextsByName(config);
     this.#server = createServer({
-      ...{ cert: config.certificate, key: config.key, minVersion: 'TLSv1.2' },
-      secureOptions: constants.SSL_OP_NO_TICKET,
-      SNICallback: (name, choose) => choose(null, contextFor(named, name) ?? usual),
+      ...optionsOf(config, config),
+      SNICallback: (name, choose) => choose(null, this.#contextFor(name.toLowerCase())),
       ...(protocols.length > 0 && { ALPNProtocols: [...protocols] }),
       // Whose certificate is not good enough may still have a password.
-      ...(clientCa !== null && { ca: clientCa, requestCert: true, rejectUnauthorized: false }),
+      ...(config.clientCa !== null && { requestCert: true, rejectUnauthorized: false }),
     });
     this.#server.on('secureConnection', (tls) => {
       const handshake = this.#taken(placeOf(tls));
@@ -55,6 +58,18 @@ export class ClientTls {
     socket.once('close', closed);
     this.#server.emit('connection', socket);
     return handshake.promise.finally(() => socket.off('close', closed));
+  }
+
+  /** Other certificates and authorities for those who connect from now on. */
+  renew(config: TlsConfig): void {
+    this.#usual = createSecureContext(optionsOf(config, config));
+    this.#named = contextsByName(config);
+    this.#server.setSecureContext(optionsOf(config, config));
+  }
+
+  /** Exactly of the name, or with `*` for its first label. */
+  #contextFor(name: string): SecureContext {
+    return this.#named.get(name) ?? this.#named.get(name.replace(/^[^.]+/, '*')) ?? this.#usual;
   }
 
   #taken(place: string): PromiseWithResolvers<TLSSocket> | undefined {
@@ -83,8 +98,16 @@ function placeOf({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress} ${remotePort}`;
 }
 
-/** Exactly of the name, or with `*` for its first label. */
-function contextFor(named: ReadonlyMap<string, SecureContext>, name: string): SecureContext | undefined {
-  const wanted = name.toLowerCase();
-  return named.get(wanted) ?? named.get(wanted.replace(/^[^.]+/, '*'));
+function contextsByName(config: TlsConfig): ReadonlyMap<string, SecureContext> {
+  return new Map(config.names.map((one) => [one.name.toLowerCase(), createSecureContext(optionsOf(one, config))]));
+}
+
+function optionsOf(
+  { certificate: cert, key }: Pick<TlsConfig, 'certificate' | 'key'>,
+  { clientCa }: TlsConfig,
+): SecureContextOptions {
+  return {
+    ...{ cert, key, minVersion: 'TLSv1.2', secureOptions: constants.SSL_OP_NO_TICKET },
+    ...(clientCa !== null && { ca: clientCa }),
+  };
 }

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import type { Address, ConnectionConfig } from '../config/config.ts';
+import type { Address, ConnectionConfig, TlsConfig } from '../config/config.ts';
 import type { Authenticated, Identity } from '../identity/identity.ts';
 import type { SessionPins } from '../policy/session-rules.ts';
 import { endSocket } from './end-socket.ts';
@@ -88,6 +88,8 @@ export interface Entrance {
   readonly listen: Address;
   /** Logs the client in and begins its session. @throws NotLetIn, or what is a mistake of ours */
   enter(arrival: Arrival): Promise<void>;
+  /** Other certificates, for clients that connect from now on. */
+  renewTls(config: TlsConfig): void;
   /** A session that began here is over. */
   ended(session: Session): void;
   /** The error that tells the client. */

@@ -1,7 +1,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { CatalogueStatus } from '../catalog/keeper.ts';
-import type { Config, ConnectionConfig } from '../config/config.ts';
+import type { Config, ConnectionConfig, TlsConfig } from '../config/config.ts';
 import type { Access } from '../identity/access.ts';
 import { AccessUnknown } from '../identity/access-unknown.ts';
 import type { Accounts } from '../identity/accounts.ts';
@@ -163,6 +163,11 @@ export class Gateway implements Inside {
       session.setNames(names);
       void names?.ready();
     }
+  }
+
+  /** Other certificates, for clients that connect from now on. */
+  renewTls(config: TlsConfig): void {
+    for (const { entrance } of this.#doors) entrance.renewTls(config);
   }
 
   status(): GatewayStatus {

@@ -3,7 +3,7 @@ import { type Capabilities, CLIENT, MARIADB_CLIENT, SERVER_STATUS } from '../../
 import { decodeComChangeUser } from '../../../protocols/mysql/commands.ts';
 import { type Err, encodeOk, RESPONSE } from '../../../protocols/mysql/responses.ts';
 import { ProtocolViolation } from '../../../protocols/mysql/violation.ts';
-import type { Address, Config, ConnectionConfig } from '../../config/config.ts';
+import type { Address, Config, ConnectionConfig, TlsConfig } from '../../config/config.ts';
 import type { Accounts } from '../../identity/accounts.ts';
 import type { TokenVerifier } from '../../identity/token-verifier.ts';
 import { readServer } from '../../statements/mysql/server.ts';
@@ -120,6 +120,10 @@ export class MysqlEntrance implements Entrance {
 
   encodeError(arrival: Arrival, reason: Reason): Buffer {
     return (this.#channels.get(arrival) ?? new LoginChannel(arrival.socket, false, 0)).error(errorOf(reason));
+  }
+
+  renewTls(config: TlsConfig): void {
+    this.#login.tls?.renew(config);
   }
 
   ended(session: Session): void {

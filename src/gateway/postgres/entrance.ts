@@ -9,7 +9,7 @@ import {
 import type { FrameRules } from '../../../protocols/postgres/framing.ts';
 import type { CancelRequest } from '../../../protocols/postgres/frontend.ts';
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
-import type { Address, Config, ConnectionConfig, UpstreamConfig } from '../../config/config.ts';
+import type { Address, Config, ConnectionConfig, TlsConfig, UpstreamConfig } from '../../config/config.ts';
 import type { Accounts } from '../../identity/accounts.ts';
 import type { TokenVerifier } from '../../identity/token-verifier.ts';
 import { ClientTls } from '../client-tls.ts';
@@ -170,6 +170,10 @@ export class PostgresEntrance implements Entrance {
     if (keys === undefined) this.#cancelKeys.set(processId, [key]);
     else keys.push(key);
     this.#keyOf.set(session, { processId, key });
+  }
+
+  renewTls(config: TlsConfig): void {
+    this.#login.tls?.renew(config);
   }
 
   ended(session: Session): void {
