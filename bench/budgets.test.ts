@@ -16,6 +16,7 @@ function outcomeOf(...contenders: ContenderOutcome[]): Outcome {
     options: { rounds: 3, seconds: 1, quick: false },
     contenders,
     firstSight: [{ bytes: 57, first: [100, 301, 320], again: [1] }],
+    detectors: [],
     failures: [],
   };
 }

@@ -17,6 +17,12 @@ export interface FirstSight {
   readonly again: number[];
 }
 
+/** CPU milliseconds that a detector takes for a megabyte of text. */
+export interface DetectorCost {
+  readonly name: string;
+  readonly milliseconds: number[];
+}
+
 export interface Outcome {
   readonly at: string;
   readonly machine: { readonly cpu: string; readonly cores: number; readonly node: string; readonly postgres: string };
@@ -24,6 +30,7 @@ export interface Outcome {
   readonly options: { readonly rounds: number; readonly seconds: number; readonly quick: boolean };
   readonly contenders: readonly ContenderOutcome[];
   readonly firstSight: readonly FirstSight[];
+  readonly detectors: readonly DetectorCost[];
   /** What went wrong outside any contender. */
   readonly failures: readonly string[];
 }

@@ -30,6 +30,10 @@ export function table(outcome: Outcome): string {
       lines.push(valueRow(`${bytes} B, the same text again`, spreadOf(again), 2, null));
     }
   }
+  if (outcome.detectors.length > 0) {
+    lines.push('', 'Detectors, CPU ms per MB of text in which there is nothing');
+    for (const { name, milliseconds } of outcome.detectors) lines.push(valueRow(name, spreadOf(milliseconds), 2, null));
+  }
   for (const { label, trouble } of outcome.contenders) {
     if (trouble !== null) lines.push('', `${label}: ${trouble.kind.toUpperCase()}: ${trouble.reason}`);
   }

@@ -26,7 +26,7 @@ import {
   slowReader,
   warmUp,
 } from './measures.ts';
-import type { ContenderOutcome, FirstSight, Outcome } from './outcome.ts';
+import type { ContenderOutcome, DetectorCost, FirstSight, Outcome } from './outcome.ts';
 import { initialise } from './pgbench.ts';
 import { budgets, table } from './report.ts';
 
@@ -247,6 +247,16 @@ async function conclude(
       failures.push(`first sight of statements: ${(error as Error).message}`);
     }
   }
+  const detectors: DetectorCost[] = [];
+  if (entrants.some(({ contender }) => contender.name === 'sluice-masks')) {
+    progress('detectors');
+    try {
+      const { measureDetectors } = await import('./detectors.ts');
+      detectors.push(...measureDetectors());
+    } catch (error) {
+      failures.push(`detectors: ${(error as Error).message}`);
+    }
+  }
   const [cpu] = os.cpus();
   const outcome: Outcome = {
     at: new Date().toISOString(),
@@ -260,6 +270,7 @@ async function conclude(
     options,
     contenders: entrants.map((entrant) => entrant.outcome),
     firstSight,
+    detectors,
     failures,
   };
   const judgements = judge(outcome);

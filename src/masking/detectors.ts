@@ -268,6 +268,8 @@ function isInternationalPhone(bytes: Buffer, at: number, to: number): boolean {
 
 /** `(212) 555-0123`, `212-555-0123`, `212.555.0123`. */
 function isNorthAmericanPhone(bytes: Buffer, at: number, to: number): boolean {
+  // Most digits are of something else: no text is made of them.
+  if (bytes[at] === 0x28 ? bytes[at + 4] !== 0x29 : bytes[at + 3] !== 0x2d && bytes[at + 3] !== 0x2e) return false;
   const text = bytes.toString('latin1', at, Math.min(to, at + 15));
   return /^(\([2-9]\d\d\) ?|[2-9]\d\d[-.])[2-9]\d\d[-.]\d{4}(?![\w-])/.test(text);
 }
