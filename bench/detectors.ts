@@ -8,7 +8,9 @@ const BYTES = 4_000_000;
 /** CPU milliseconds for each detector alone, and for all of them at once. Throws if one finds something. */
 export function measureDetectors(): DetectorCost[] {
   const text = Buffer.from(
-    Array.from({ length: BYTES / 64 }, (_, n) => `note ${n}, item ${n % 97}: left on the 3rd shelf, 12 pieces`.padEnd(63))
+    Array.from({ length: BYTES / 64 }, (_, n) =>
+      `note ${n}, item ${n % 97}: left on the 3rd shelf, 12 pieces`.padEnd(63),
+    )
       .join('\n')
       .slice(0, BYTES),
   );
