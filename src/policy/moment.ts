@@ -2,7 +2,7 @@
 export interface Moment {
   /** Milliseconds since 1970. */
   readonly now: number;
-  /** What the client says about itself, not verified: `application_name`, `intent`, keys of sqlcommenter comments. */
+  /** What the client says about itself, not verified: `application_name`, `intent`, keys of sqlcommenter comments, query attributes. */
   readonly claimed: ReadonlyMap<string, string>;
   /** Bind values as text, in order; `null` for NULL. */
   readonly binds: readonly (string | null)[];
