@@ -142,6 +142,12 @@ rules:
       identities: { groups: [dba] }
     action: allow
 
+  - id: payments-go-by-hand
+    description: Money that came in is deleted by two people, one of whom is no agent.
+    match: { identities: { kind: agent }, effects: [delete], tables: ["*.payments"] }
+    action: hold
+    approval: { from: { groups: [dba] }, wait: 60s, within: 15m }
+
   - id: no-unbounded-writes
     description: An UPDATE or DELETE without WHERE is nearly always a mistake, whoever sends it.
     match: { identities: { kind: human }, effects: [update, delete], predicate: [none, tautology] }
@@ -186,7 +192,7 @@ async function configText(
         { name: 'agent', kind: 'agent', ...(await verifiers(passwords.agent)) },
         { name: 'dba', kind: 'human', groups: ['dba', 'pii-readers'], ...(await verifiers(passwords.dba)) },
       ],
-      roles: { admin: ['dba'] },
+      roles: { admin: ['dba'], approver: ['dba'] },
     },
     rules: ['./rules.yaml', ...PACKS.map((pack) => `./${pack}`)],
     recording: { directory: journal },
@@ -243,8 +249,16 @@ Try, in another terminal:
   psql "${url('agent')}" -c "SELECT name FROM employees ORDER BY salary DESC LIMIT 3"
   psql "${url('dba')}" -c "SELECT name, salary FROM employees ORDER BY salary DESC LIMIT 3"
 
-  # An agent with a credential of its own, made for this one command; the DBA answers for it.
+  # Held by rule payments-go-by-hand: it waits until somebody approves it, for a minute; with its number in a NOTICE.
+  psql "${url('agent')}" -c "DELETE FROM payments WHERE id = 1007"
+
+  # Meanwhile, in a third terminal: what waits, what it would do, and the vote.
   export SLUICE_PASSWORD=${demo.passwords.dba}
+  ${sluice} approvals list ${asDba}
+  ${sluice} approvals show 1 ${asDba}
+  ${sluice} approvals approve 1 ${asDba}
+
+  # An agent with a credential of its own, made for this one command; the DBA answers for it.
   ${sluice} exec ${demo.connection} ${asDba} --agent reporter -- psql -c "SELECT count(*) FROM orders"
 
   # Which agents there are, and the end of one.
