@@ -72,5 +72,5 @@ test('names are cut, and their number is bounded, because a client chooses them'
   assert.equal(report!.allowed, 3000);
   assert.equal(report!.uses.length, 1000);
   assert.ok(report!.uses.every(({ name }) => name.length < 210));
-  assert.equal(report!.uses[0]!.name, 'postgres, no name');
+  assert.equal(report!.uses[0]!.name, 'postgres without a name');
 });

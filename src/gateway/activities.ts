@@ -89,7 +89,7 @@ export class Activity {
       if (known !== undefined) known.count += n;
       else if (uses.size < MOST_USES) uses.set(key, { aspect, name: short, count: n });
     };
-    if (this.#isNew) count('client', clientOf(claimed) ?? `${connection.protocol}, no name`, 1);
+    if (this.#isNew) count('client', clientOf(claimed) ?? `${connection.protocol} without a name`, 1);
     let allowed = 0;
     let held = 0;
     let denied = 0;

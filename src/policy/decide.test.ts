@@ -648,3 +648,20 @@ test('a statement with more effects is never allowed where one with fewer is ref
     ),
   );
 });
+
+test('what a subject may do is told by rules that allow it something beyond its own session, and by the default', () => {
+  const rules = [
+    rule({ id: 'reads', action: 'allow', match: { effects: ['read', 'transaction'] } }),
+    rule({ id: 'anything', action: 'allow', match: {} }),
+    rule({ id: 'others', action: 'allow', match: { identities: { kind: ['human'] }, effects: ['write'] } }),
+    rule({ id: 'elsewhere', action: 'allow', match: { connections: ['nowhere'] } }),
+    rule({ id: 'not-these', action: 'allow', match: {}, unless: { identities: { groups: ['agents'] } } }),
+    rule({ id: 'not-all', action: 'allow', match: {}, unless: { effects: ['drop'] } }),
+    rule({ id: 'settings', action: 'allow', match: { effects: ['set-session', 'transaction'] } }),
+    rule({ id: 'shadow', action: 'allow', match: {}, shadow: true }),
+    rule({ id: 'refuses', action: 'deny', match: {} }),
+  ];
+  const granted = (otherwise: 'allow' | 'deny') => new RuleSet(rules, 'v').grantsFor(subject({ default: otherwise }));
+  assert.deepEqual(granted('deny'), ['anything', 'not-all', 'reads']);
+  assert.deepEqual(granted('allow'), ['default', 'anything', 'not-all', 'reads']);
+});

@@ -1,4 +1,4 @@
-import type { Effect } from '../statements/facts.ts';
+import type { Effect, EffectName } from '../statements/facts.ts';
 import { DEFAULT_APPROVAL } from './approval.ts';
 import { aboutEffects, type CompiledRule, compileRule, isVolatile, matchedEffects } from './compiled-rule.ts';
 import type { DecidableFacts, Subject } from './condition.ts';
@@ -14,7 +14,7 @@ import {
   maskAsRules,
 } from './masks.ts';
 import type { Moment } from './moment.ts';
-import { isTable } from './object-pattern.ts';
+import { expandEffects, isTable } from './object-pattern.ts';
 import { heldBecause, refusalOf } from './refusal-text.ts';
 import type { DetectorSource, MaskSource, RuleSource, SessionRuleSource } from './rule-schema.ts';
 import {
@@ -56,6 +56,16 @@ export interface OtherSections {
 
 const NO_MASKS = { masks: null, shadowMasks: [], isVolatile: false };
 
+/** Effects that change or tell nothing but what the session itself has. */
+const ON_SESSION: ReadonlySet<EffectName> = new Set<EffectName>([
+  'set-session',
+  'transaction',
+  'cursor',
+  'prepare',
+  'execute',
+  'explain',
+]);
+
 const NO_OTHERS: OtherSections = { session: [], masks: [], detectors: [] };
 
 /** All rules in force, compiled. Immutable: a reload makes another one. */
@@ -68,6 +78,8 @@ export class RuleSet {
   readonly detectors: readonly CompiledDetector[];
   readonly #session: readonly CompiledSessionRule[];
   readonly #isShadow: boolean;
+  /** Rules about nothing but the session itself. */
+  readonly #ofSession: ReadonlySet<string>;
 
   /**
    * @param keys of maskers; without them values become NULL where one is needed
@@ -93,6 +105,10 @@ export class RuleSet {
     this.masks = others.masks.map(({ mask, shadow }) => compileMask(mask, shadow, keys)).sort(byId);
     this.detectors = others.detectors.map(({ detector, shadow }) => compileDetector(detector, shadow, keys)).sort(byId);
     this.#session = others.session.map(compileSessionRule).sort(byId);
+    const isOfSession = ({ rule }: LoadedRule): boolean =>
+      rule.match.effects !== undefined &&
+      [...expandEffects(rule.match.effects)].every((effect) => ON_SESSION.has(effect));
+    this.#ofSession = new Set(rules.filter(isOfSession).map(({ rule }) => rule.id));
     this.rules = [
       ...rules.map(({ rule, shadow }) => compileRule(rule, shadow)),
       ...others.session.map(pinsAsRule),
@@ -106,7 +122,10 @@ export class RuleSet {
     return [...new Set(ids)].sort();
   }
 
-  /** Ids of the rules that allow the subject something, and `default` if the connection allows what no rule refuses. */
+  /**
+   * Ids of the rules that allow the subject something beyond its own session, and `default` if the connection allows what no
+   * rule refuses.
+   */
   grantsFor(subject: Subject): string[] {
     const isExempt = ({ unless }: CompiledRule): boolean =>
       unless !== null &&
@@ -118,6 +137,7 @@ export class RuleSet {
         rule.action === 'allow' &&
         !rule.shadow &&
         rule.limits.length === 0 &&
+        !this.#ofSession.has(rule.id) &&
         rule.match.who.every((test) => test.holds(subject)) &&
         !isExempt(rule),
     );
