@@ -285,6 +285,7 @@ test('values become NULL only where a masker does not fit their type', async () 
 });
 
 declareMaskedDrivers(
+  'postgres',
   () => ({ port: sluice.port, user: 'bot', password: 'pw', database: 'shop' }),
   Object.keys(MASKERS),
 );

@@ -1,8 +1,16 @@
 import assert from 'node:assert/strict';
 import { CLIENT, SERVER_STATUS } from '../protocols/mysql/capabilities.ts';
+import { COM, encodeComStmtPrepare } from '../protocols/mysql/commands.ts';
 import { encodePackets } from '../protocols/mysql/framing.ts';
+import { encodeComStmtExecute } from '../protocols/mysql/parameters.ts';
 import { PayloadReader } from '../protocols/mysql/payload-reader.ts';
-import { COLUMN_FLAG, type ColumnDefinition, decodeColumnDefinition, decodeErr } from '../protocols/mysql/responses.ts';
+import {
+  COLUMN_FLAG,
+  type ColumnDefinition,
+  decodeColumnDefinition,
+  decodeErr,
+  FIELD_TYPE,
+} from '../protocols/mysql/responses.ts';
 import { binarySize, textOfBinary } from '../protocols/mysql/values.ts';
 import type { RawMysqlClient } from './raw-mysql-client.ts';
 
@@ -17,10 +25,14 @@ export interface Answer {
 
 export interface Result {
   readonly columns: readonly ColumnDefinition[];
-  /** Texts of values, those of the binary protocol made into such; bytes that are no UTF-8 in hexadecimal. */
+  /** Texts of values; bytes that are no UTF-8 in hexadecimal. */
   readonly rows: readonly (readonly (string | null)[])[];
+  /** The same, bytes as they are. */
+  readonly values: readonly (readonly Value[])[];
   readonly hasCursor: boolean;
 }
+
+export type Value = string | Buffer | null;
 
 /** Reads one answer, and holds the server to the numbers of its packets. @param first number of its first packet */
 export class AnswerReader {
@@ -62,12 +74,12 @@ export class AnswerReader {
       }
       const status = this.#deprecatesEof ? 0 : (await this.#payload()).readUInt16LE(3);
       if ((status & SERVER_STATUS.cursorExists) !== 0) {
-        results.push({ columns, rows: [], hasCursor: true });
+        results.push({ columns, rows: [], values: [], hasCursor: true });
         return this.#ended(results, null);
       }
-      const { rows, end } = await this.#rows(columns, isBinary);
+      const { values, end } = await this.#rows(columns, isBinary);
       const last = end[0] === 0xff ? 0 : this.#statusOf(end);
-      results.push({ columns, rows, hasCursor: (last & SERVER_STATUS.cursorExists) !== 0 });
+      results.push({ columns, ...shown(values), hasCursor: (last & SERVER_STATUS.cursorExists) !== 0 });
       if (end[0] === 0xff) return this.#ended(results, end);
       if ((last & SERVER_STATUS.moreResultsExist) === 0) return this.#ended(results, null);
     }
@@ -75,21 +87,18 @@ export class AnswerReader {
 
   /** Rows alone: what COM_STMT_FETCH is answered with. */
   async rows(columns: readonly ColumnDefinition[]): Promise<Answer> {
-    const { rows, end } = await this.#rows(columns, true);
-    return this.#ended([{ columns, rows, hasCursor: false }], end[0] === 0xff ? end : null);
+    const { values, end } = await this.#rows(columns, true);
+    return this.#ended([{ columns, ...shown(values), hasCursor: false }], end[0] === 0xff ? end : null);
   }
 
-  async #rows(
-    columns: readonly ColumnDefinition[],
-    isBinary: boolean,
-  ): Promise<{ rows: (string | null)[][]; end: Buffer }> {
-    const rows: (string | null)[][] = [];
+  async #rows(columns: readonly ColumnDefinition[], isBinary: boolean): Promise<{ values: Value[][]; end: Buffer }> {
+    const values: Value[][] = [];
     for (;;) {
       const payload = await this.#payload();
       const isEnd =
         payload[0] === 0xff || (payload[0] === 0xfe && payload.length < (this.#deprecatesEof ? 0xffffff : 9));
-      if (isEnd) return { rows, end: payload };
-      rows.push(isBinary ? binaryRow(payload, columns) : textRow(payload, columns));
+      if (isEnd) return { values, end: payload };
+      values.push(isBinary ? binaryRow(payload, columns) : textRow(payload, columns));
     }
   }
 
@@ -110,30 +119,44 @@ function statusOfOk(payload: Buffer): number {
   return reader.int2();
 }
 
-function textRow(payload: Buffer, columns: readonly ColumnDefinition[]): (string | null)[] {
+function textRow(payload: Buffer, columns: readonly ColumnDefinition[]): Value[] {
   const reader = new PayloadReader('row', payload);
-  const row = columns.map(() => {
+  const row = columns.map((column) => {
     const value = reader.lenencBytesOrNull();
-    return value === null ? null : readable(value);
+    return value === null ? null : isBytes(column) ? value : value.toString('utf8');
   });
   reader.end();
   return row;
 }
 
-function binaryRow(payload: Buffer, columns: readonly ColumnDefinition[]): (string | null)[] {
+function binaryRow(payload: Buffer, columns: readonly ColumnDefinition[]): Value[] {
   const reader = new PayloadReader('row', payload);
   reader.expect(0);
   const nulls = reader.bytes((columns.length + 9) >> 3);
-  const row = columns.map(({ type, flags }, i) => {
+  const row = columns.map((column, i) => {
     if (((nulls[(i + 2) >> 3]! >> ((i + 2) & 7)) & 1) === 1) return null;
+    const { type, flags } = column;
     const size = binarySize(type);
     const value = size > 0 ? reader.bytes(size) : reader.lenencBytes();
-    const unsigned = (flags & COLUMN_FLAG.unsigned) !== 0;
-    const text = textOfBinary({ type, unsigned }, value);
-    return text.includes('\ufffd') ? readable(value) : text;
+    if (isBytes(column)) return value;
+    return textOfBinary({ type, unsigned: (flags & COLUMN_FLAG.unsigned) !== 0 }, value);
   });
   reader.end();
   return row;
+}
+
+const BYTES: ReadonlySet<number> = new Set([
+  ...[FIELD_TYPE.bit, FIELD_TYPE.geometry, FIELD_TYPE.string, FIELD_TYPE.varString, FIELD_TYPE.blob, FIELD_TYPE.vector],
+  ...[FIELD_TYPE.tinyBlob, FIELD_TYPE.mediumBlob, FIELD_TYPE.longBlob],
+]);
+
+function isBytes({ type, characterSet }: ColumnDefinition): boolean {
+  return BYTES.has(type) && characterSet === 63;
+}
+
+function shown(values: Value[][]): Pick<Result, 'rows' | 'values'> {
+  const text = (value: Value): string | null => (Buffer.isBuffer(value) ? readable(value) : value);
+  return { rows: values.map((row) => row.map(text)), values };
 }
 
 function readable(value: Buffer): string {
@@ -145,4 +168,42 @@ function readable(value: Buffer): string {
 export async function ask(client: RawMysqlClient, command: Buffer, isBinary: boolean): Promise<Answer> {
   client.send(encodePackets(command, 0));
   return new AnswerReader(client).answer(isBinary);
+}
+
+/** Prepares a text and executes it. @param flags of COM_STMT_EXECUTE @returns the answer, and the id of the statement */
+export async function prepareAndExecute(
+  client: RawMysqlClient,
+  sql: string,
+  parameters: readonly string[] = [],
+  flags = 0,
+): Promise<Answer & { readonly id: number }> {
+  client.send(encodePackets(encodeComStmtPrepare(Buffer.from(sql)), 0));
+  const { payload } = await client.packet();
+  if (payload[0] === 0xff) return { results: [], error: decodeErr(payload), bytes: payload, id: 0 };
+  const id = payload.readUInt32LE(1);
+  const hasEof = (client.capabilities.client & CLIENT.deprecateEof) === 0;
+  for (const count of [payload.readUInt16LE(7), payload.readUInt16LE(5)]) {
+    for (let i = 0; i < count + (count > 0 && hasEof ? 1 : 0); i++) await client.packet();
+  }
+  const values = parameters.map((value) => ({
+    ...{ type: FIELD_TYPE.varString, unsigned: false, name: '' },
+    value: Buffer.from(value),
+  }));
+  const execute = { statementId: id, flags, typesSent: true, parameters: values };
+  return { ...(await ask(client, encodeComStmtExecute(execute, values.length, client.capabilities), true)), id };
+}
+
+/** The rows of a cursor. @param columns as they were described when it was opened */
+export function fetchRows(
+  client: RawMysqlClient,
+  id: number,
+  count: number,
+  columns: readonly ColumnDefinition[],
+): Promise<Answer> {
+  const fetch = Buffer.alloc(9);
+  fetch[0] = COM.stmtFetch;
+  fetch.writeUInt32LE(id, 1);
+  fetch.writeUInt32LE(count, 5);
+  client.send(encodePackets(fetch, 0));
+  return new AnswerReader(client).rows(columns);
 }

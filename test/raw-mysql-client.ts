@@ -42,7 +42,10 @@ export class RawMysqlClient {
   capabilities: Capabilities = { client: 0, mariadb: 0 };
   ended = false;
   readonly #packets: RawPacket[] = [];
-  #bytes: Buffer = Buffer.alloc(0);
+  /** What has come and is not a whole packet yet, and how many bytes it has to have to be one. */
+  #chunks: Buffer[] = [];
+  #have = 0;
+  #need = 4;
   #compression: Compression | null = null;
   readonly #compressed = new CompressedPackets(0xffffff);
   /** Of the compressed packets that have come. */
@@ -52,13 +55,10 @@ export class RawMysqlClient {
   private constructor(socket: Socket) {
     this.socket = socket;
     socket.on('data', (chunk: Buffer) => {
-      this.#bytes = Buffer.concat([this.#bytes, this.#plain(chunk)]);
-      while (this.#bytes.length >= 4) {
-        const end = 4 + this.#bytes.readUIntLE(0, 3);
-        if (this.#bytes.length < end) break;
-        this.#packets.push({ sequence: this.#bytes[3]!, payload: this.#bytes.subarray(4, end) });
-        this.#bytes = this.#bytes.subarray(end);
-      }
+      const plain = this.#plain(chunk);
+      this.#chunks.push(plain);
+      this.#have += plain.length;
+      if (this.#have >= this.#need) this.#split(Buffer.concat(this.#chunks));
       this.#wake();
     });
     socket.on('error', () => undefined);
@@ -84,6 +84,18 @@ export class RawMysqlClient {
       plain.push(length === 0 ? Buffer.from(body) : compression.decompressNow(body, length));
     }
     return Buffer.concat(plain);
+  }
+
+  #split(bytes: Buffer): void {
+    let at = 0;
+    for (;;) {
+      this.#need = bytes.length - at >= 4 ? 4 + bytes.readUIntLE(at, 3) : 4;
+      if (bytes.length - at < this.#need) break;
+      this.#packets.push({ sequence: bytes[at + 3]!, payload: bytes.subarray(at + 4, at + this.#need) });
+      at += this.#need;
+    }
+    this.#chunks = [bytes.subarray(at)];
+    this.#have = bytes.length - at;
   }
 
   /** @param from the address to connect from */

@@ -1,8 +1,8 @@
 import { COLUMN_FLAG, type ColumnDefinition, FIELD_TYPE } from '../../protocols/mysql/responses.ts';
-import { binaryOfText, binarySize, textOfBinary } from '../../protocols/mysql/values.ts';
+import { binaryOfText, binarySize, textOfBinary, type ValueType } from '../../protocols/mysql/values.ts';
 import { type Cell, compileCell, fixedCell, isAscii, type ValueForm } from './cells.ts';
 import type { ColumnPlan } from './column-plan.ts';
-import type { Masker, ValueKind } from './masker.ts';
+import type { ValueKind } from './masker.ts';
 
 /** The cell of a column of MySQL or MariaDB; `null` if its values stay as they are. */
 export function compileMysqlCell(plan: ColumnPlan, column: ColumnDefinition, isBinary: boolean): Cell | null {
@@ -61,23 +61,52 @@ function formOf(column: ColumnDefinition, isBinary: boolean): ValueForm {
   const kind = kindOf(column);
   if (kind === 'text' || kind === 'json' || kind === 'uuid') return textForm(column, kind);
   if (kind === 'bytes') return bytesForm(columnLength);
-  const largest = LARGEST_OF.get(type);
+  const digits = digitsBeforePoint(column);
   return {
     kind,
     holds: NUMBERS.has(type) ? 'number' : STRINGS.has(type) ? 'text' : 'nothing',
     isText: binarySize(type) === 0 || !isBinary,
     most: Number.POSITIVE_INFINITY,
-    largest: largest === undefined ? null : its.unsigned ? largest * 2n + 1n : largest,
+    largest: digits === null ? largestInteger(its) : largestDecimal(digits),
     read: (bytes) => (isBinary ? textOfBinary(its, bytes) : bytes.toString('latin1')),
     write(text) {
       // Year 0 is in no calendar of the drivers.
       if ((kind === 'date' || kind === 'timestamp') && text.startsWith('0000')) return null;
-      const binary = binaryOfText(its, text);
+      if (digits !== null && text.replace(/^-?0*|\..*$/g, '').length > digits) return null;
+      const fits = type === FIELD_TYPE.timestamp ? text.replace(/^1970-01-01/, FIRST_TIMESTAMP) : text;
+      const binary = binaryOfText(its, fits);
       if (isBinary) return binary;
-      return Buffer.from(type === FIELD_TYPE.year ? text.padStart(4, '0') : text, 'latin1');
+      return Buffer.from(fits, 'latin1');
     },
-    masked: (masker, isDerived) => (type === FIELD_TYPE.bit ? bits(masker, columnLength, isDerived) : null),
+    masked(masker, isDerived) {
+      if (masker.kind !== 'redact') return null;
+      if (type === FIELD_TYPE.bit) return fixedCell(Buffer.alloc(Math.ceil(columnLength / 8)), isDerived);
+      // 0 would be a year, but none that every driver makes a date of.
+      if (type === FIELD_TYPE.year)
+        return fixedCell(isBinary ? binaryOfText(its, '1970') : Buffer.from('1970'), isDerived);
+      return null;
+    },
   };
+}
+
+/** A TIMESTAMP begins at 1970-01-01 00:00:01 UTC: this is a day that has begun in every time zone. */
+const FIRST_TIMESTAMP = '1970-01-02';
+
+function largestInteger({ type, unsigned }: ValueType): bigint | null {
+  const largest = LARGEST_OF.get(type);
+  return largest === undefined ? null : unsigned ? largest * 2n + 1n : largest;
+}
+
+/** Digits a DECIMAL has before its point; `null` for other types. */
+function digitsBeforePoint({ type, flags, columnLength, decimals }: ColumnDefinition): number | null {
+  if (type !== FIELD_TYPE.newdecimal && type !== FIELD_TYPE.decimal) return null;
+  const signAndPoint = ((flags & COLUMN_FLAG.unsigned) === 0 ? 1 : 0) + (decimals > 0 ? 1 : 0);
+  return Math.max(0, columnLength - signAndPoint - decimals);
+}
+
+/** The largest pseudonym of a DECIMAL: of as many digits as it has, and no more than others have. */
+function largestDecimal(digits: number): bigint | null {
+  return digits > 14 ? null : 10n ** BigInt(digits) - 1n;
 }
 
 function kindOf({ type, flags, characterSet, extendedMetadata }: ColumnDefinition): ValueKind {
@@ -132,11 +161,6 @@ function bytesForm(columnLength: number): ValueForm {
       return bytes.length > columnLength ? bytes.subarray(0, columnLength) : bytes;
     },
   };
-}
-
-/** Nothing is made of bits but zeros. */
-function bits(masker: Masker, length: number, isDerived: boolean): Cell | null {
-  return masker.kind === 'redact' ? fixedCell(Buffer.alloc(Math.ceil(length / 8)), isDerived) : null;
 }
 
 /**

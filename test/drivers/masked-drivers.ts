@@ -7,16 +7,18 @@ import { buildProgram, type DriverTarget, MASKED_PROGRAMS, runProgram } from './
  * columns are masked.
  */
 export function declareMaskedDrivers(
+  protocol: DriverTarget['protocol'],
   target: () => Pick<DriverTarget, 'port' | 'user' | 'password' | 'database'>,
   tables: readonly string[],
 ): void {
   for (const program of MASKED_PROGRAMS) {
+    if (program.protocol !== protocol) continue;
     test(`${program.name} decodes every masked row`, async (t) => {
       const built = await buildProgram(program, null);
       if ('missing' in built) return t.skip(`NOT RUN: ${built.missing}`);
       const reports = await runProgram(
         built.command,
-        { name: 'sluice', protocol: 'postgres', encrypted: false, ca: '', ...target() },
+        { name: 'sluice', protocol, encrypted: false, ca: '', ...target() },
         { MASKED_TABLES: tables.join(' ') },
       );
       assert.deepEqual(

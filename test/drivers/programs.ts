@@ -203,12 +203,15 @@ export const PROGRAMS: readonly DriverProgram[] = [
 /** Programs that decode the rows of tables whose columns are masked; each table is a check. */
 export const MASKED_PROGRAMS: readonly DriverProgram[] = (
   [
-    ['node-postgres', () => node('masked.ts')],
-    ['psycopg 3', () => python('masked_checks.py')],
-    ['pgx', () => go('masked')],
-    ['pgjdbc', () => java('MaskedChecks')],
+    ['node-postgres', 'postgres', () => node('masked.ts')],
+    ['psycopg 3', 'postgres', () => python('masked_checks.py')],
+    ['pgx', 'postgres', () => go('masked')],
+    ['pgjdbc', 'postgres', () => java('MaskedChecks')],
+    ['mysql2', 'mysql', () => node('masked-mysql.ts')],
+    ['MySQL Connector/J', 'mysql', () => java('MaskedMysqlChecks', 'mysql')],
+    ['MariaDB Connector/J', 'mysql', () => java('MaskedMysqlChecks', 'mariadb')],
   ] as const
-).map(([name, build]) => ({ name, protocol: 'postgres', checks: [], build }));
+).map(([name, protocol, build]) => ({ name, protocol, checks: [], build }));
 
 /**
  * Runs a program to its end and reads its reports. Rejects if it fails to get through its checks.
