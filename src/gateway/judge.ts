@@ -193,11 +193,13 @@ export class Judge implements Keeper {
     let usesNames = false;
     let changesPortals = false;
     let changesLexing = false;
+    let needsText = false;
     for (const f of facts.statements) {
       statements.push(this.judgeStatement(text.slice(f.start, f.end), f, reading));
       usesNames ||= f.nameChange !== null || f.executes.length > 0 || f.fetches !== undefined;
       changesPortals ||= mayChangePortals(f);
       changesLexing ||= f.changesLexing;
+      needsText ||= f.textParameters !== undefined;
     }
     return {
       text,
@@ -205,7 +207,10 @@ export class Judge implements Keeper {
       isPrepared: false,
       statements,
       rules: this.#rulesInForce(),
-      passes: !usesNames && statements.every((s) => isStable(s) && !isRefused(s) && s.verdict.limits.length === 0),
+      passes:
+        !usesNames &&
+        !needsText &&
+        statements.every((s) => isStable(s) && !isRefused(s) && s.verdict.limits.length === 0),
       usesNames,
       changesPortals,
       changesLexing,

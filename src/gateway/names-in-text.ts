@@ -55,7 +55,7 @@ export function judgeWithNames(
     facts.executes.flatMap((name) => {
       const inner = depth > DEEPEST ? [] : factsOf(name);
       if (inner.length === 0) return opaqueText(0, `unknown prepared statement ${JSON.stringify(name)}`).statements;
-      return inner.flatMap((f) => [f, ...runBy(f, depth + 1)]);
+      return inner.flatMap((f) => [f, ...valuesUnknown(f), ...runBy(f, depth + 1)]);
     });
 
   return judgement.statements.map((statement) => {
@@ -79,6 +79,12 @@ function unsure(facts: StatementFacts): StatementFacts {
   const { uses: _uses, outputs: _outputs, ...rest } = facts;
   const [opaque] = opaqueText(0, 'names after a change of the search path').statements;
   return { ...rest, executes: [], effects: [...facts.effects, ...opaque!.effects] };
+}
+
+/** The values of EXECUTE ... USING are the server's. */
+function valuesUnknown({ textParameters }: StatementFacts): readonly StatementFacts[] {
+  if (textParameters === undefined) return [];
+  return opaqueText(0, 'a value that is compared with text may be a number').statements;
 }
 
 /** The facts of a statement with those of what it runs by name. What cannot be told of one cannot be told of all. */

@@ -56,7 +56,8 @@ export const PREDICATES: Readonly<Record<Predicate | 'present', string>> = {
   tautology:
     'There is one, and it keeps every or nearly every row: `1=1`, `id = id`, or only another table is constrained.',
   open: "Ranges, LIKE, inequalities, sub-selects: how many rows is anybody's guess.",
-  bounded: 'A column of the table equals, or is IN, constants or parameters.',
+  bounded:
+    'A column of the table equals, or is IN, constants or parameters (on MySQL not a column of text a number: that keeps all other texts).',
   keyed: 'Bounded on all columns of a unique key: at most one row per value.',
   present: 'Any of the above but `none`.',
 };

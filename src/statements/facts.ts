@@ -181,6 +181,11 @@ export interface StatementFacts {
   readonly uses?: readonly ColumnUse[];
   /** What the values given in it meet; absent if that cannot be told of any. */
   readonly given?: GivenValues;
+  /**
+   * MySQL: parameters, from 0, that name the rows of a write by a column of text; absent if there are none. A number in
+   * their place keeps every row whose text begins with no digit: then the predicates of the effects do not hold.
+   */
+  readonly textParameters?: readonly number[];
   /** Hash that is equal for statements that differ only in literals; 16 hex digits. `''` if unparsed. */
   readonly fingerprint: string;
   /** Start and end of this statement in the analysed text, in UTF-16 code units. */

@@ -13,13 +13,17 @@ export interface Binds {
   readonly json: string | null;
   /** For rules: as text, `null` for NULL. */
   readonly values: readonly (string | null)[];
+  /** The values that are no text, by their places; NULL is none. */
+  readonly notText: ReadonlySet<number>;
   /** False if a value is longer than what is kept of it. */
   readonly isComplete: boolean;
   /** What the client says of this execution by query attributes; `null` where it says nothing. */
   readonly claimed: ReadonlyMap<string, string> | null;
 }
 
-export const NO_BINDS: Binds = { json: null, values: [], isComplete: true, claimed: null };
+const NONE: ReadonlySet<number> = new Set();
+
+export const NO_BINDS: Binds = { json: null, values: [], notText: NONE, isComplete: true, claimed: null };
 
 /** Values that came in pieces. */
 export type LongValues = ReadonlyMap<number, { readonly pieces: readonly Buffer[]; readonly bytes: number }>;
@@ -36,7 +40,8 @@ export function bindsOf(parameters: readonly Parameter[], long: LongValues | nul
     isComplete = false;
     return { long: bytes };
   });
-  return { json: JSON.stringify(values), values: values.map(asText), isComplete, claimed: null };
+  const notText = notTextOf(values, parameters);
+  return { json: JSON.stringify(values), values: values.map(asText), notText, isComplete, claimed: null };
 }
 
 /** With what query attributes say. One that is NULL, or has no name, says nothing. */
@@ -53,7 +58,8 @@ export function withAttributes(binds: Binds, attributes: readonly Parameter[]): 
 export function bulkBindsOf({ types, rows }: ComStmtBulkExecute): readonly Binds[] {
   return rows.map((row): Binds => {
     const values = row.map((value, i) => (typeof value === 'string' ? { use: value } : binaryValue(types[i]!, value)));
-    return { json: JSON.stringify(values), values: values.map(asText), isComplete: true, claimed: null };
+    const notText = notTextOf(values, types);
+    return { json: JSON.stringify(values), values: values.map(asText), notText, isComplete: true, claimed: null };
   });
 }
 
@@ -62,6 +68,8 @@ export function togetherOf(all: readonly Binds[]): Binds {
   return {
     json: `[${all.map(({ json }) => json).join(',')}]`,
     values: all.flatMap(({ values }) => values),
+    // Asked of each execution by itself.
+    notText: NONE,
     isComplete: all.every(({ isComplete }) => isComplete),
     claimed: null,
   };
@@ -77,6 +85,25 @@ type Value = string | null | { readonly hex: string } | { readonly long: number 
 function asText(value: Value): string | null {
   if (value === null || typeof value === 'string') return value;
   return 'hex' in value ? value.hex : null;
+}
+
+/** Types of values that are compared with text as text. */
+const TEXTS: ReadonlySet<number> = new Set([
+  FIELD_TYPE.varchar,
+  FIELD_TYPE.varString,
+  FIELD_TYPE.string,
+  FIELD_TYPE.enum,
+  FIELD_TYPE.set,
+  FIELD_TYPE.tinyBlob,
+  FIELD_TYPE.mediumBlob,
+  FIELD_TYPE.longBlob,
+  FIELD_TYPE.blob,
+]);
+
+function notTextOf(values: readonly Value[], types: readonly ParameterType[]): ReadonlySet<number> {
+  const found = new Set<number>();
+  for (const [at, value] of values.entries()) if (value !== null && !TEXTS.has(types[at]!.type)) found.add(at);
+  return found.size === 0 ? NONE : found;
 }
 
 /** Types whose values are not the bytes of a text. */

@@ -925,6 +925,8 @@ export class MysqlSession extends Session implements PacketSink {
   #atMoment(judgement: Judgement, binds: Binds): readonly JudgedStatement[] {
     if (judgement.passes) return judgement.statements;
     const statements = this.#withNames(judgement, this.names.current);
+    if (statements.some(({ facts }) => facts.textParameters?.some((parameter) => binds.notText.has(parameter))))
+      return this.#opaque(judgement.text, 'a number is compared with text').statements;
     if (statements.every(isStable)) return statements;
     // What depends on values that are not all known cannot be decided.
     if (!binds.isComplete) return this.#opaque(judgement.text, 'a value that is too long to be judged').statements;
@@ -943,7 +945,8 @@ export class MysqlSession extends Session implements PacketSink {
     if (judgement.passes) return statements;
     for (const binds of executions) {
       statements = this.#atMoment(judgement, binds);
-      if (statements.every(isStable) || statements.some(isRefused)) break;
+      if (statements.some(isRefused)) break;
+      if (statements.every((one) => isStable(one) && one.facts.textParameters === undefined)) break;
     }
     return statements;
   }

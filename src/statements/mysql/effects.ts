@@ -53,7 +53,10 @@ export interface AnalysisContext {
 }
 
 /** What a statement does, besides its name and place. */
-export type Analysed = Pick<StatementFacts, 'effects' | 'executes' | 'nameChange' | 'changesLexing' | 'refuses'>;
+export type Analysed = Pick<
+  StatementFacts,
+  'effects' | 'executes' | 'nameChange' | 'changesLexing' | 'refuses' | 'textParameters'
+>;
 
 export function analyseStatement(statement: Statement, context: AnalysisContext): Analysed {
   const walk = new EffectWalk(context);
@@ -64,6 +67,7 @@ export function analyseStatement(statement: Statement, context: AnalysisContext)
     nameChange: walk.nameChange,
     changesLexing: walk.changesLexing,
     refuses: walk.refuses,
+    ...(walk.textParameters.size === 0 ? {} : { textParameters: [...walk.textParameters] }),
   };
 }
 
@@ -118,6 +122,7 @@ class EffectWalk {
   nameChange: StatementFacts['nameChange'] = null;
   changesLexing = false;
   refuses: string | null = null;
+  readonly textParameters = new Set<number>();
   readonly #context: AnalysisContext;
   readonly #effects = new Map<string, Effect>();
   readonly #cascaded = new Set<string>();
@@ -253,6 +258,7 @@ class EffectWalk {
         this.#add({ ...one, effect: 'read', predicate: one.predicate ?? 'none' });
       else if (one.effect !== 'lock') this.#add(one);
     }
+    for (const parameter of inner.textParameters) this.textParameters.add(parameter);
     this.changesLexing ||= inner.changesLexing;
   }
 
@@ -270,6 +276,9 @@ class EffectWalk {
     }
     // They count at PREPARE as well: a statement that may not run may not be prepared.
     for (const one of only.effects) this.#add({ ...one, via: one.effect === 'opaque' ? one.via : (one.via ?? via) });
+    // The values of USING are not known.
+    if (name === null && only.textParameters !== undefined)
+      this.#opaque('a value that is compared with text may be a number');
     this.changesLexing ||= only.changesLexing;
     this.refuses ??= only.refuses;
   }
@@ -641,7 +650,12 @@ class EffectWalk {
     const { where, tables } = write;
     this.#expressions([...conditionsIn(tables), ...write.further], inside);
     if (where !== null) this.#expression(where, inside);
-    return this.#proof([...(where === null ? [] : [where]), ...conditionsOf(tables)], frame);
+    const conditions = [...(where === null ? [] : [where]), ...conditionsOf(tables)];
+    return proofOf(conditions, {
+      frame,
+      isPure: (call) => classOf(call, this.#context) === 'pure',
+      comparesText: (parameter) => this.textParameters.add(parameter),
+    });
   }
 
   /** A write reads the columns of its conditions and values, and the other tables of its join. */

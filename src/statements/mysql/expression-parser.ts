@@ -201,7 +201,7 @@ export abstract class ExpressionParser {
         return { type: 'literal', kind: 'number', value: token.value };
       case 'parameter':
         tokens.next();
-        return { type: 'parameter' };
+        return { type: 'parameter', index: Number(token.value) };
       case 'variable':
         tokens.next();
         if (!tokens.takeOperator(':=')) return { type: 'variable', name: token.value.toLowerCase() };

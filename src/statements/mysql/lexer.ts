@@ -31,7 +31,7 @@ export type TokenType =
 
 export interface Token {
   readonly type: TokenType;
-  /** The name, the string's value, the operator; a number as written. */
+  /** The name, the string's value, the operator; a number as written; of a parameter, how many come before it in the text. */
   readonly value: string;
   /** A word in upper case; empty for everything else. */
   readonly keyword: string;
@@ -97,6 +97,7 @@ class Lexer {
   #kindsOfRows: Set<string> | null = null;
   /** The index of the first token of the statement. */
   #statement = 0;
+  #parameters = 0;
 
   constructor(text: string, server: MysqlServer, state: MysqlLexingState) {
     this.#text = text;
@@ -461,7 +462,8 @@ class Lexer {
   #parameter(): void {
     this.#at += 1;
     if (isNameCharacter(this.#code(0))) throw new Rejection('? before a name');
-    this.#push('parameter', '?', this.#at - 1);
+    this.#push('parameter', String(this.#parameters), this.#at - 1);
+    this.#parameters += 1;
   }
 
   #operator(): void {

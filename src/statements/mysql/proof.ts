@@ -20,6 +20,8 @@ export interface Proof {
 export interface ProofContext {
   readonly frame: Frame;
   readonly isPure: (call: Call) => boolean;
+  /** Told of a parameter that a column of text equals: that says little of the column if the value is a number. */
+  readonly comparesText?: (parameter: number) => void;
 }
 
 /** Longest chain of AND or OR that is looked through; a longer one only mentions tables. */
@@ -117,7 +119,10 @@ function equals(
   const source = sources[0];
   // Of several tables, only the server knows which one is bound; a table of a query further out is no target here.
   if (source === undefined || sources.length > 1 || !frame.sources.includes(source)) return null;
-  const type = source.relation === null ? undefined : columnsOf(source.relation).get(left.name.toLowerCase())?.type;
+  const column = source.relation === null ? undefined : columnsOf(source.relation).get(left.name.toLowerCase());
+  // It may be the same in every row.
+  if (column !== undefined && column.generated !== null) return null;
+  const type = column?.type;
   if (values.length === 0 || !values.every((value) => isNarrow(value, type, isNullSafe, context))) return null;
   const columns = new Set([left.name.toLowerCase()]);
   return withKeys({ bound: new Map([[source, columns]]), keyed: new Set(), mentions: new Set([source]) });
@@ -125,7 +130,10 @@ function equals(
 
 /** True if only few values of a column can equal this constant. @param type of the column; undefined if not known */
 function isNarrow(value: Expression, type: string | undefined, isNullSafe: boolean, context: ProofContext): boolean {
-  if (value.type === 'parameter') return true;
+  if (value.type === 'parameter') {
+    if (type !== undefined && isText(type)) context.comparesText?.(value.index);
+    return true;
+  }
   if (value.type !== 'literal') {
     // NULL for all that is known, and then <=> keeps all rows without a value.
     if (type === undefined || isNullSafe || !isConstant(value, context)) return false;

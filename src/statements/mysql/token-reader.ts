@@ -9,6 +9,13 @@ export class NotUnderstood extends Error {}
 /** Deepest nesting of what has no parentheses (NOT, CASE, BETWEEN ... AND, JOIN). */
 const MOST_DEPTH = 200;
 
+/** What a token is called that is not called by its value. */
+const NOT_NAMED: Readonly<Partial<Record<Token['type'], string>>> = {
+  end: 'the end',
+  string: 'a string',
+  parameter: 'a parameter',
+};
+
 /** Walks over the tokens of a text; what is expected and not there is a {@link NotUnderstood}. */
 export class TokenReader {
   readonly server: MysqlServer;
@@ -54,8 +61,7 @@ export class TokenReader {
 
   fail(expected: string): never {
     const token = this.peek();
-    const found = token.type === 'end' ? 'the end' : token.type === 'string' ? 'a string' : `"${token.value}"`;
-    throw new NotUnderstood(`expected ${expected}, found ${found}`);
+    throw new NotUnderstood(`expected ${expected}, found ${NOT_NAMED[token.type] ?? `"${token.value}"`}`);
   }
 
   isWord(...keywords: readonly string[]): boolean {

@@ -10,7 +10,7 @@ export interface Name {
 export type Expression =
   /** `bits` are text or a number, as their surroundings want them. */
   | { readonly type: 'literal'; readonly kind: 'text' | 'number' | 'bits' | 'null' | 'default'; readonly value: string }
-  | { readonly type: 'parameter' }
+  | { readonly type: 'parameter'; readonly index: number }
   | { readonly type: 'variable'; readonly name: string }
   | { readonly type: 'setting'; readonly name: string }
   | { readonly type: 'column'; readonly schema: string | null; readonly table: string | null; readonly name: string }
