@@ -205,7 +205,8 @@ for (const [kind, start] of [
         const nullable = columns.filter(({ flags }) => (flags & COLUMN_FLAG.notNull) === 0).map(({ name }) => name);
         assert.deepEqual(
           ['id', 'name', 'email', 'points'].filter((name) => nullable.includes(name)),
-          ['name', 'email', 'points'],
+          // In name a detector looks for cards, and puts a text in their place.
+          ['email', 'points'],
         );
       }
     });

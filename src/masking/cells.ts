@@ -31,6 +31,8 @@ export interface Cell {
   readonly fixed: Buffer | null | undefined;
   /** True if NULL becomes {@link fixed} as well. */
   readonly coversNull: boolean;
+  /** True if no value becomes NULL, though what it becomes depends on the value. */
+  readonly makesNoNulls?: boolean;
   /** By how many bytes at most a value of so many bytes grows. */
   growth(length: number): number;
   /**
@@ -85,6 +87,7 @@ function detectingCell({ detectors }: ColumnPlan, form: ValueForm): Cell | null 
   return {
     fixed: undefined,
     coversNull: false,
+    makesNoNulls: cells.every(({ cell }) => cell.fixed !== undefined && cell.fixed !== null),
     growth: (length) => cells.reduce((most, { cell }) => Math.max(most, growthOf(cell, length)), 0),
     write(bytes, from, to, out, at) {
       for (const { detector, cell } of cells) {

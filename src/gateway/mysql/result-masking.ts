@@ -117,9 +117,17 @@ function packetsIn(definitions: Definitions): Buffer[] {
   return packets;
 }
 
-/** The definitions with every column that is masked as one that may be NULL: masks make NULL of what they do not fit. */
+/**
+ * The definitions with every column that is masked as one that may be NULL: masks make NULL of what they do not fit. Where
+ * something is only looked for, and replaced by a text, the definition stays as the server has it.
+ */
 function withNulls(packets: readonly Buffer[], cells: readonly (Cell | null)[]): Definitions {
-  return Buffer.concat(packets.map((packet, i) => (cells[i] === null ? packet : mayBeNull(packet))));
+  return Buffer.concat(
+    packets.map((packet, i) => {
+      const cell = cells[i] ?? null;
+      return cell === null || cell.makesNoNulls === true ? packet : mayBeNull(packet);
+    }),
+  );
 }
 
 /** The fields at the end of a definition: flags are behind the character set, length and type, before decimals and filler. */
