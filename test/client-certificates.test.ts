@@ -190,11 +190,13 @@ describe('client certificates', { timeout: 300_000 }, () => {
 
   test('hold for whom a MySQL connection is handed over to', async () => {
     const { host, mysqlPort: port } = sluice;
-    const login = { host, port, user: 'plain', password: 'only this' };
-    const connection = await mysql.createConnection({ ...login, ssl: tlsOf(reports) });
-    await connection.changeUser({ user: 'reports', password: '' });
-    await connection.query('SELECT 1');
-    await assert.rejects(connection.changeUser({ user: 'careful', password: 'and this' }), /Access denied/);
+    for (const compress of [false, true]) {
+      const login = { host, port, user: 'plain', password: 'only this', compress };
+      const connection = await mysql.createConnection({ ...login, ssl: tlsOf(reports) });
+      await connection.changeUser({ user: 'reports', password: '' });
+      await connection.query('SELECT 1');
+      await assert.rejects(connection.changeUser({ user: 'careful', password: 'and this' }), /Access denied/);
+    }
     await sleep(30);
     assert.match(String(lastOf('auth.failed')?.reason), /not of the user/);
   });

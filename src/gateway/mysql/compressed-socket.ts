@@ -70,6 +70,11 @@ export class CompressedSocket extends Duplex {
     return new CompressedSocket(socket, compression, most) as unknown as Socket;
   }
 
+  /** What its bytes travel over. */
+  get inner(): Socket {
+    return this.#socket;
+  }
+
   get remoteAddress(): string | undefined {
     return this.#socket.remoteAddress;
   }

@@ -32,7 +32,7 @@ import { SCRAMBLE_BYTES } from '../../../protocols/mysql/scramble.ts';
 import { ProtocolViolation } from '../../../protocols/mysql/violation.ts';
 import { TOKEN_USER } from '../../config/config.ts';
 import type { Accounts } from '../../identity/accounts.ts';
-import { certified } from '../../identity/client-certificate.ts';
+import { type ClientCertificate, certified } from '../../identity/client-certificate.ts';
 import type { Authenticated } from '../../identity/identity.ts';
 import { TokenRefused, type TokenVerifier } from '../../identity/token-verifier.ts';
 import type { User } from '../../identity/users.ts';
@@ -125,6 +125,11 @@ export class LoginChannel {
   send(payload: Buffer): void {
     this.socket.write(encodePackets(payload, this.sequence));
     this.#count();
+  }
+
+  /** What the client has shown in its TLS handshake. */
+  get certificate(): ClientCertificate | null {
+    return certificateOf(this.socket instanceof CompressedSocket ? this.socket.inner : this.socket);
   }
 
   /** The packet that says no, as the next one. */
@@ -240,7 +245,7 @@ async function byPassword(
   scramble: Buffer,
 ): Promise<Proof> {
   const { authResponse, authPlugin } = said;
-  const known = certified(await services.accounts.find(user), certificateOf(channel.socket));
+  const known = certified(await services.accounts.find(user), channel.certificate);
   if (known.needs === 'nothing') {
     // What a client of this plugin waits for if it has given a password.
     if (authPlugin === CACHING_SHA2_PASSWORD && authResponse.length > 1) channel.send(encodeAuthMoreData(FAST_SUCCESS));
@@ -284,7 +289,7 @@ async function byToken(channel: LoginChannel, tokens: TokenVerifier, said: Said,
   const token = response.subarray(0, response.at(-1) === 0 ? -1 : undefined).toString();
   try {
     return {
-      authenticated: await tokens.verify(token, certificateOf(channel.socket)?.thumbprint ?? null),
+      authenticated: await tokens.verify(token, channel.certificate?.thumbprint ?? null),
       scramble: current,
     };
   } catch (error) {
