@@ -73,6 +73,13 @@ SET search_path = public
 ALTER TABLE people ADD COLUMN extra text
 CREATE INDEX ON people (name)
 ALTER TABLE people DROP COLUMN extra
+SELECT id, name FROM people p TABLESAMPLE SYSTEM (100)
+SELECT email FROM people ORDER BY id DESC FETCH FIRST 2 ROWS ONLY
+UPDATE people SET age = age + 1 WHERE id = 1 RETURNING id, age
+WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t WHERE n < 3) SELECT n, p.email FROM t JOIN people p ON p.id = t.n
+SELECT p.name, count(o.id), p.email FROM people p LEFT JOIN orders o ON o.person_id = p.id GROUP BY p.id
+REFRESH MATERIALIZED VIEW mat
+ANALYZE people
 
 -- shows nothing: whether it is masked or refused, no byte of a masked value comes
 SELECT email_low FROM people
@@ -243,6 +250,69 @@ CREATE RULE rr AS ON INSERT TO scratch DO ALSO SELECT email FROM people
 CREATE TRIGGER tt BEFORE INSERT ON scratch FOR EACH ROW EXECUTE FUNCTION trg()
 ALTER TABLE people ADD COLUMN x text GENERATED ALWAYS AS (email) STORED
 COPY (SELECT email, note FROM people) TO STDOUT (NULL 'canary1@secret.example')
+SELECT * FROM people p TABLESAMPLE SYSTEM (100)
+SELECT u FROM unnest((SELECT array_agg(email) FROM people)) u
+SELECT * FROM json_to_recordset((SELECT json_agg(people) FROM people)) x(email text)
+WITH t AS MATERIALIZED (TABLE people) SELECT t FROM t
+SELECT (ARRAY(SELECT people FROM people))[1]
+SELECT ((ARRAY(SELECT p FROM people p))[1]).email
+SELECT (x).email FROM (SELECT (ARRAY(SELECT p FROM people p))[1]) s(x)
+SELECT x FROM (SELECT (ARRAY(SELECT p FROM people p))[1]) s(x)
+SELECT jsonb_path_query_array(to_jsonb(p), '$.*') FROM people p
+SELECT * FROM people WHERE id=1 FOR UPDATE
+MERGE INTO people t USING notes n ON t.id=n.id WHEN MATCHED THEN UPDATE SET note='m' RETURNING *
+MERGE INTO people t USING notes n ON t.id=n.id WHEN MATCHED THEN UPDATE SET note='m' RETURNING upper(t.email), n.body
+INSERT INTO notes SELECT id+1000, note FROM people RETURNING body
+UPDATE notes SET body = p.email FROM people p WHERE p.id = notes.id RETURNING body
+SELECT concat(VARIADIC ARRAY[email, name]) FROM people
+SELECT max(email) FILTER (WHERE id > 1) OVER () FROM people
+SELECT * FROM people NATURAL FULL JOIN contacts
+SELECT coalesce(a.email, b.email) FROM people a FULL JOIN people b USING (id)
+SELECT email FROM people a FULL JOIN people b USING (email, id)
+SELECT (SELECT p.email FROM (SELECT people.email) p) FROM people
+SELECT s.* FROM people p CROSS JOIN LATERAL (VALUES (p.email), (p.name)) s(v)
+SELECT array_to_string(array(select email from people), ',')
+SELECT p.tags || ARRAY['x'] FROM people p
+SELECT 'x'::text || (p.card).number FROM people p
+UPDATE people SET note = 'k' WHERE id = 1 RETURNING WITH (OLD AS o, NEW AS n) o.email, n.email, o.*
+UPDATE people SET note = 'k' WHERE id = 1 RETURNING old, new
+UPDATE people SET note = 'k' WHERE id = 1 RETURNING upper(old.email), to_json(new)
+DELETE FROM notes USING people WHERE notes.id = people.id RETURNING people.email, notes.*
+SELECT JSON_ARRAYAGG(email) FROM people
+SELECT JSON_OBJECT('a': email) FROM people
+SELECT JSON_SERIALIZE(JSON_SCALAR(email)) FROM people
+SELECT * FROM people, JSON_TABLE(profile, '$' COLUMNS (n text PATH '$.card.number')) jt
+SELECT ROW(email).f1 FROM people
+SELECT (ROW(email, 1)).f1 FROM people
+SELECT (json_populate_record(NULL::people, to_json(people))).email FROM people
+SELECT r.email FROM people p, LATERAL json_populate_record(NULL::people, to_json(p)) r
+SELECT r.x FROM people p, LATERAL ROWS FROM (upper(p.email)) AS r(x)
+SELECT upper FROM people p, upper(p.email)
+SELECT email FROM (people) 
+SELECT p.email FROM (people p JOIN notes n ON p.id = n.id)
+SELECT q.email FROM (people p JOIN notes n ON p.id = n.id) q
+SELECT "email" FROM "people"
+SELECT PEOPLE.EMAIL FROM PEOPLE
+SELECT shop.public.people.email FROM shop.public.people
+SELECT email FROM ONLY (people)
+WITH RECURSIVE t(a) AS (VALUES ('x'::text) UNION ALL (SELECT email FROM people LIMIT 2)) SELECT * FROM t
+WITH a AS (SELECT email e FROM people), b AS (SELECT e x FROM a UNION ALL SELECT note FROM people) SELECT x FROM b
+SELECT * FROM (SELECT id, email FROM people ORDER BY id LIMIT 1) s
+SELECT xmlagg(xmlelement(name x, email)) FROM people
+SELECT cursor_to_xml('c', 1, true, true, '')
+SELECT lo_from_bytea(0, email::bytea) FROM people
+SELECT format('%1$s', p) FROM people p
+SELECT CASE WHEN id = 1 THEN email END FROM people
+SELECT CASE id WHEN 1 THEN salary ELSE 0 END FROM people
+SELECT tableoid::regclass, ctid, email FROM people
+SELECT email FROM people GROUP BY email
+SELECT array_agg(DISTINCT email) FROM people
+SELECT string_agg(email, ',' ORDER BY id) FROM people
+SELECT lead(email, 1, 'none') OVER (PARTITION BY name ORDER BY id) FROM people
+CREATE TEMP VIEW tv AS SELECT email AS e2 FROM people
+CREATE MATERIALIZED VIEW mv AS SELECT email AS e2 FROM people
+REFRESH MATERIALIZED VIEW mat
+ANALYZE VERBOSE people
 
 -- shows nothing: in one session, one after the other
 SET search_path = s2

@@ -206,6 +206,9 @@ export function merge(walk: EffectWalk, body: TreeNode, outer: Place): Shape {
   // Rows of the source that match nothing are read as well; what the join says is all there is about them.
   const restricted: Level = { ...level, conditions: [{ proof: joined, restricts: null }, ...level.conditions] };
   for (const source of level.relations) readOf(walk, source, restricted);
+  // RETURNING * lists the columns of the source before those of the target.
+  const { columns } = level.scope;
+  level.scope.columns = [...columns.filter((source) => source !== target), target];
   return returning(walk, body, target, widest, level);
 }
 

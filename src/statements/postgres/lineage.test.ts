@@ -132,6 +132,14 @@ const OUTPUTS: readonly (readonly [string, ...string[]])[] = [
     'pin = plain members.pin',
     'name = plain members.name',
   ],
+  [
+    'MERGE INTO loans l USING pins p ON p.pin = l.member WHEN MATCHED THEN DELETE RETURNING *, l.due',
+    'pin = plain members.pin pins.pin',
+    'book = plain loans.book',
+    'member = plain loans.member',
+    'due = plain loans.due',
+    'due = plain loans.due',
+  ],
   ['DELETE FROM loans RETURNING *', 'book = plain loans.book', 'member = plain loans.member', 'due = plain loans.due'],
   [
     'INSERT INTO staff.members VALUES (1, 2) RETURNING *',
