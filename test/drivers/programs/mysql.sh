@@ -13,6 +13,8 @@ case "$2 $MYSQL_SSL_MODE" in
 esac
 program="$1/$2"
 kind=$2
+# MySQL's client takes its own commands, such as `status`, only where it is told so.
+[ "$kind" = mariadb ] || options+=(--loose-commands)
 # Without column names.
 client() { "$program" "${options[@]}" -N "$MYSQL_DATABASE" "$@"; }
 
