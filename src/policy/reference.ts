@@ -175,6 +175,25 @@ detectors:
     with: redact
 \`\`\`
 
+## Packs
+
+\`rules/\` has rule files to start from, each with its tests beside it. Name them under \`rules:\`, or copy them and change them. All of
+them can be in force together, in any order; of the two for what agents may do one is enough.
+
+| pack | for | what it does |
+|---|---|---|
+| \`agents-read-only\` | agents, \`default: deny\` | allows reading, and what drivers and tools do at login and ask of the catalogue; nothing is changed or locked |
+| \`agents-guarded-writes\` | agents, \`default: deny\` | the same, and adding rows, and changing or removing rows that the statement names by \`=\` or \`IN\`; 10,000 in an hour |
+| \`mysql-agents\` | agents on MySQL and MariaDB, beside one of the two | what drivers and ORMs set at login there, and a limit to what the server shows of itself |
+| \`destructive\` | everybody, for \`default: allow\` | refuses writes without WHERE, TRUNCATE, DROP, privileges, other roles, switching protection off, files and programs of the server, what cannot be read |
+| \`exfiltration\` | everybody | refuses every way out of the database but the connection, and reading password hashes, others' statements and paths |
+| \`pii\` | everybody but the group \`pii-readers\` | masks columns by their usual names, and looks for cards, accounts and keys in all others. To copy from |
+
+What agents' packs allow was tried with Django's \`inspectdb\`, Rails' schema dump, SQLAlchemy, Drizzle, Kysely, TypeORM, Sequelize, Knex
+and JDBC's \`DatabaseMetaData\` on PostgreSQL, MariaDB and MySQL, with the queries of Prisma's \`db pull\` on PostgreSQL, and with
+those of psql, pg_dump and DBeaver as they stand in their sources. Tools that ask MySQL about a schema do so by the name
+they have connected to: name a MySQL connection as its database.
+
 ## What this version does not do yet
 
 * Nobody can approve yet: a statement that is held is refused.
