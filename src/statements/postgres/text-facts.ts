@@ -1,5 +1,5 @@
 import { type ColumnName, type GivenValues, opaqueText, type StatementFacts, type TextFacts } from '../facts.ts';
-import { isTooMuch, STEPS_PER_CHARACTER, TooComplex, WorkBudget } from '../work-budget.ts';
+import { isTooMuch, MOST_LINEAGE, STEPS_PER_CHARACTER, TooComplex, WorkBudget } from '../work-budget.ts';
 import { withoutCommentsInStrings } from './continued-strings.ts';
 import { type AnalysedStatement, analyseStatement } from './effects.ts';
 import { withoutLikeRows } from './literal-rows.ts';
@@ -72,7 +72,7 @@ export function analyseText(namesBefore: Names, whole: string, steps: number): A
 /** What the literals and parameters of a statement meet. Places are in bytes: of a text with others than ASCII nothing is told. */
 function givenIn(text: string, { facts, met }: AnalysedStatement): GivenValues | undefined {
   const own = text.slice(facts.start, facts.end);
-  if (met.size === 0 || /[^\0-\x7f]/.test(text)) return undefined;
+  if (met.size === 0 || met.size > MOST_LINEAGE || /[^\0-\x7f]/.test(text)) return undefined;
   const literals = literalsInText(own);
   const parameters: (readonly ColumnName[] | null)[] = [];
   // What looks like a parameter in a comment or a name only makes less of it known.
