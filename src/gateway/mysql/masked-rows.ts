@@ -398,7 +398,8 @@ class LargeRow {
       this.#keptBytes += size;
       at += size;
     }
-    while (at < end || (isBinary && this.#field < cells.length && this.#isNull())) {
+    // NULL has no bytes in a binary row.
+    while (at < end || (isBinary && this.#left === 0 && this.#field < cells.length && this.#isNull())) {
       if (this.#field >= cells.length) throw new ProtocolViolation('a row has bytes after its last field');
       const next = this.#begin(bytes, at, end);
       if (next < 0) {

@@ -21,7 +21,8 @@ export function literalsInText(text: string, modes: MysqlModes | null): LiteralI
     if (token === '/*') {
       const close = text.indexOf('*/', start + 2);
       TOKEN.lastIndex = close < 0 ? text.length : close + 2;
-    } else if (last === "'" || last === '"') {
+    } else if (/^(?:--|#|`)/.test(token)) continue;
+    else if (last === "'" || last === '"') {
       const { end, value } = stringIn(text, start + token.length, last, modes?.noBackslashEscapes === true);
       TOKEN.lastIndex = end;
       if (last === '"' && modes?.ansiQuotes === true) continue;
