@@ -34,6 +34,23 @@ class Sink {
 
 const CHUNK = Buffer.from('0123456789');
 
+test('what is small is one write, from however many buffers it is', () => {
+  const outbox = new Outbox();
+  const sink = new Sink();
+  outbox.add(CHUNK, 0, 3);
+  outbox.addMessage(Buffer.from('rewritten'));
+  outbox.add(CHUNK, 5, 10);
+  assert.equal(outbox.writeTo(sink.socket), true);
+  assert.deepEqual(sink.writes.map(String), ['012rewritten56789']);
+  assert.equal(outbox.isEmpty, true);
+  const big = Buffer.alloc(8192);
+  outbox.addMessage(big);
+  outbox.addMessage(CHUNK);
+  outbox.writeTo(sink.socket);
+  assert.equal(sink.writes[1], big);
+  assert.equal(sink.corked, 0);
+});
+
 test('ranges that touch each other are one write of the bytes as they lie', () => {
   const outbox = new Outbox();
   outbox.add(CHUNK, 0, 3);

@@ -1,5 +1,8 @@
 import type { Socket } from 'node:net';
 
+/** Below, what is staged is put together before it is written, bytes. */
+const SMALL = 4096;
+
 /**
  * Bytes staged for one socket, in order. Ranges of one chunk that touch each other are one write, so that what is
  * allowed as a whole leaves as it came.
@@ -78,6 +81,10 @@ export class Outbox {
     this.#seal();
     const parts = this.#done;
     this.#done = [];
+    let bytes = 0;
+    for (let i = 0; i < parts.length; i++) bytes += parts[i]!.length;
+    // Copying little costs less than what Node does for a write of several parts.
+    if (bytes < SMALL) return socket.write(parts.length === 1 ? parts[0]! : Buffer.concat(parts, bytes));
     socket.cork();
     let room = true;
     for (let i = 0; i < parts.length; i++) room = socket.write(parts[i]!);
