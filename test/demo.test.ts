@@ -185,6 +185,10 @@ test('the demo does what it prints, and Ctrl-C leaves neither process nor file',
     await tryApproval(output, url('agent'));
     await tryAgents(output);
 
+    // What `sluice reload` sends; a closed terminal sends it as well, and takes no line any more.
+    demo.child.kill('SIGHUP');
+    await demo.says('The rules were read again.');
+
     assert.ok(leftovers(demo.child.pid).length >= 2);
     demo.child.kill('SIGINT');
     assert.deepEqual(await once(demo.child, 'exit'), [0, null]);
