@@ -82,7 +82,7 @@ function unsure(facts: StatementFacts): StatementFacts {
 }
 
 /** The values of EXECUTE ... USING are the server's. */
-function valuesUnknown({ textParameters }: StatementFacts): readonly StatementFacts[] {
+export function valuesUnknown({ textParameters }: StatementFacts): readonly StatementFacts[] {
   if (textParameters === undefined) return [];
   return opaqueText(0, 'a value that is compared with text may be a number').statements;
 }

@@ -1,5 +1,5 @@
 import { Catalogue } from '../catalog/catalogue.ts';
-import { together } from '../gateway/names-in-text.ts';
+import { together, valuesUnknown } from '../gateway/names-in-text.ts';
 import { loadKnownNames, loadMysqlFunctions } from '../policy/known-names.ts';
 import type { CatalogueData } from '../statements/catalogue.ts';
 import { opaqueText, type StatementFacts, type TextFacts } from '../statements/facts.ts';
@@ -110,7 +110,7 @@ function runBy(name: string, prepared: ReadonlyMap<string, StatementFacts>, dept
   if (facts === undefined || depth > DEEPEST) {
     return opaqueText(0, `unknown prepared statement ${JSON.stringify(name)}`).statements;
   }
-  return [facts, ...facts.executes.flatMap((inner) => runBy(inner, prepared, depth + 1))];
+  return [facts, ...valuesUnknown(facts), ...facts.executes.flatMap((inner) => runBy(inner, prepared, depth + 1))];
 }
 
 /** A session nobody has changed, in the database a snapshot is of. */
