@@ -48,14 +48,23 @@ const CONTENDERS: readonly { readonly name: string; readonly label: string; read
     start: (server, directory) => startSluice(server, directory, []),
   },
   {
+    name: 'sluice-masks',
+    label: 'Sluice, + masks',
+    start: (server, directory) => startSluice(server, directory, ['../rules/destructive.yaml', 'mysql-masks.yaml']),
+  },
+  {
     name: 'sluice-rules',
     label: 'Sluice, + shipped rules',
-    start: (server, directory) => startSluice(server, directory, ['destructive.yaml']),
+    start: (server, directory) => startSluice(server, directory, ['../rules/destructive.yaml']),
   },
 ];
 
 /** All that was measured, by contender. */
 type Samples = ReadonlyMap<string, Partial<Record<Measure, number[]>>>;
+
+const JUDGED = 'sluice-rules';
+/** The same with masks. */
+const MASKS = 'sluice-masks';
 
 /** What docs/performance.md promises, of the contender with rules. */
 const BUDGETS: readonly {
@@ -82,6 +91,20 @@ const BUDGETS: readonly {
     unit: 'x',
     value: beside('bulk', 'relay', ratio),
   },
+  {
+    title: 'CPU per query with a masked column',
+    bound: 'at most',
+    limit: 1.4,
+    unit: 'x',
+    value: beside('cpu', 'relay', ratio, MASKS),
+  },
+  {
+    title: 'Bulk throughput, three columns masked',
+    bound: 'at least',
+    limit: 0.6,
+    unit: 'x',
+    value: beside('bulk', 'relay', ratio, MASKS),
+  },
   { title: 'Latency added, p50', bound: 'at most', limit: 60, unit: 'us', value: beside('p50', 'relay', difference) },
   { title: 'Latency added, p99', bound: 'at most', limit: 200, unit: 'us', value: beside('p99', 'relay', difference) },
   {
@@ -105,7 +128,6 @@ const BUDGETS: readonly {
     },
   },
 ];
-const JUDGED = 'sluice-rules';
 /** By how much the gate lets a budget be missed. */
 const SLACK = 0.15;
 
@@ -200,7 +222,7 @@ async function startSluice(
     listen: { mysql: `127.0.0.1:${port}` },
     connections: [{ name: database, protocol: 'mysql', upstream, default: 'allow' }],
     identity: { without_tls: 'loopback', users: [{ name: user, kind: 'agent', groups: ['bench'], mysql: verifier }] },
-    rules: rules.map((file) => path.join(import.meta.dirname, '../rules', file)),
+    rules: rules.map((file) => path.join(import.meta.dirname, file)),
     recording: { directory: path.join(directory, 'journal') },
     limits: { sessions: MOST_SESSIONS },
   };
@@ -225,9 +247,9 @@ function own(measure: Measure): (samples: Samples) => number | null {
 }
 
 /** Beside another contender, round by round. */
-function beside(measure: Measure, other: string, combine: (value: number, reference: number) => number) {
+function beside(measure: Measure, other: string, combine: (value: number, reference: number) => number, name = JUDGED) {
   return (samples: Samples): number | null =>
-    pairedSpread(samples.get(JUDGED)?.[measure] ?? [], samples.get(other)?.[measure] ?? [], combine)?.median ?? null;
+    pairedSpread(samples.get(name)?.[measure] ?? [], samples.get(other)?.[measure] ?? [], combine)?.median ?? null;
 }
 
 function report(samples: Samples, server: MysqlFamilyServer, gate: boolean): number {

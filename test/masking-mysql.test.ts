@@ -18,7 +18,7 @@ import { type Sluice, startSluice } from './sluice.ts';
 
 const SCHEMA = `
   CREATE TABLE people (
-    id INT PRIMARY KEY, name VARCHAR(200) NOT NULL, email VARCHAR(60) NOT NULL UNIQUE, card VARCHAR(19), ssn CHAR(11),
+    id INT PRIMARY KEY, name VARCHAR(200) NOT NULL, email VARCHAR(60) NOT NULL UNIQUE, Card VARCHAR(19), ssn CHAR(11),
     salary DECIMAL(10, 2), born DATE, seen DATETIME(3), stamp TIMESTAMP NULL, at TIME, y YEAR, score DOUBLE, ratio FLOAT,
     points BIGINT NOT NULL, small TINYINT UNSIGNED, flags BIT(9), raw VARBINARY(40), big LONGTEXT,
     mood ENUM('fine', 'sad'), tags SET('a', 'b'), place GEOMETRY, profile JSON);
@@ -39,7 +39,7 @@ rules:
   - { id: everything, match: {}, action: allow }
 masks:
   - { id: email, columns: people.email, with: { email: keep-domain }, match: { identities: { subjects: [bot, clerk] } } }
-  - { id: card, columns: people.card, with: { partial: { last: 4 } }, match: { identities: { subjects: [bot, clerk] } } }
+  - { id: card, columns: people.cArd, with: { partial: { last: 4 } }, match: { identities: { subjects: [bot, clerk] } } }
   - { id: redacted, columns: [people.ssn, people.salary, people.born, people.seen, people.stamp, people.at, people.y, people.score, people.ratio, people.points, people.small, people.flags, people.raw, people.big, people.mood, people.tags, people.place], with: redact, match: { identities: { subjects: [bot, clerk] } } }
   - { id: profile, columns: "people.profile:$.card.number", with: redact, match: { identities: { subjects: [bot, clerk] } } }
 detectors:
@@ -176,7 +176,7 @@ for (const [kind, start] of [
             id: '1',
             name: 'Name 1',
             email: '****@secret.example',
-            card: '****1111',
+            Card: '****1111',
             ssn: '[redacted]',
             salary: '0',
           },
@@ -428,7 +428,7 @@ for (const [kind, start] of [
         const [rows] = await (run === 'query' ? driver.query(sql) : driver.execute(sql));
         const {
           email,
-          card,
+          Card: card,
           salary,
           y,
           score,

@@ -13,6 +13,19 @@ export function compileColumnPattern(pattern: string): ColumnPattern {
   return { table: compileObjectPattern(pattern.slice(0, dot)), column: compileGlob(pattern.slice(dot + 1)) };
 }
 
+/**
+ * The same for masks and detectors: the column may be written in any case, as MySQL takes it. In PostgreSQL that covers columns
+ * whose names differ in case only.
+ */
+export function compileMaskedColumn(pattern: string): ColumnPattern {
+  const dot = pattern.lastIndexOf('.');
+  const { matches, matchesAll } = compileGlob(pattern.slice(dot + 1).toLowerCase());
+  return {
+    table: compileObjectPattern(pattern.slice(0, dot)),
+    column: { matches: (text) => matches(text.toLowerCase()), matchesAll },
+  };
+}
+
 /** Where some columns are meant and it is not known which. */
 const SOME = '*';
 

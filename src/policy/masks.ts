@@ -11,7 +11,7 @@ import {
 } from '../statements/facts.ts';
 import { TELLS_NO_STORED_VALUES } from '../statements/postgres/functions.ts';
 import { DEFAULT_APPROVAL } from './approval.ts';
-import { areColumns, type ColumnPattern, compileColumnPattern, isNamed, mayBeColumn } from './column-pattern.ts';
+import { areColumns, type ColumnPattern, compileMaskedColumn, isNamed, mayBeColumn } from './column-pattern.ts';
 import type { CompiledRule } from './compiled-rule.ts';
 import { type CompiledCondition, compileWhen, compileWho, type DecidableFacts, type Subject } from './condition.ts';
 import type { Moment } from './moment.ts';
@@ -90,7 +90,7 @@ export function compileMask(source: MaskSource, shadow: boolean, keys: MaskKeys)
     shadow,
     columns: source.columns.map((text) => {
       const [column = '', path] = text.split(':');
-      return { pattern: compileColumnPattern(column), path: path === undefined ? null : parseJsonPath(path) };
+      return { pattern: compileMaskedColumn(column), path: path === undefined ? null : parseJsonPath(path) };
     }),
     masker: compileMasker(source.with, keys),
     derived: source.derived ?? 'redact',
@@ -105,7 +105,7 @@ export function compileDetector(source: DetectorSource, shadow: boolean, keys: M
     id: source.id,
     shadow,
     detector: new Detector(source.find ?? [], (source.patterns ?? []).map(compilePattern)),
-    columns: source.columns.map((text) => compileColumnPattern(text === '*' ? '*.*' : text)),
+    columns: source.columns.map((text) => compileMaskedColumn(text === '*' ? '*.*' : text)),
     masker: compileMasker(source.with, keys),
     ...applies(source),
   };
