@@ -95,7 +95,6 @@ export class LongTexts<Context> {
       workerData: this.#workerData,
       resourceLimits: { stackSizeMb: STACK_MEGABYTES, maxOldGenerationSizeMb: HEAP_MEGABYTES },
     });
-    worker.unref();
     this.#worker = worker;
     this.#ready = false;
     this.#sent = new Set();
@@ -113,6 +112,8 @@ export class LongTexts<Context> {
     worker.on('exit', () => {
       if (worker === this.#worker) this.#fail();
     });
+    // Listeners hold it again.
+    worker.unref();
   }
 
   #next(): void {
