@@ -90,15 +90,19 @@ function seenIn(plan: PlanNode, askedAs = parentOf): Seen {
   const aliases = new Map<string, string>();
   const relations = new Set<string>();
   const nodes: PlanNode[] = [];
+  /** Of two relations with one alias, the columns of neither can be told. */
+  const named = (alias: string, relation: string): void => {
+    const other = aliases.get(alias);
+    aliases.set(alias, other === undefined || (other !== '' && askedAs(other) === askedAs(relation)) ? relation : '');
+  };
   const collect = (node: PlanNode): void => {
     nodes.push(node);
     if (node['Relation Name'] !== undefined) {
       const relation = `${node.Schema}.${node['Relation Name']}`;
-      aliases.set(node.Alias!, relation);
-      relations.add(relation);
+      named(node.Alias!, relation);
       // Children are scanned as parts_1, parts_2; further up in the plan their columns are those of parts.
       const parent = node.Alias!.replace(/_\d+$/, '');
-      if (!aliases.has(parent)) aliases.set(parent, askedAs(relation));
+      if (parent !== node.Alias) named(parent, askedAs(relation));
     }
     for (const inner of node.Plans ?? []) collect(inner);
   };
@@ -106,7 +110,7 @@ function seenIn(plan: PlanNode, askedAs = parentOf): Seen {
   const columnsIn = (text: string): string[] =>
     [...text.replace(/'[^']*'/g, '').matchAll(/\b([a-z_]\w*)\.([a-z_]\w*)/g)].flatMap(([, alias, column]) => {
       const relation = aliases.get(alias!);
-      return relation === undefined ? [] : [`${relation}.${column}`];
+      return relation === undefined || relation === '' ? [] : [`${relation}.${column}`];
     });
   const compared = nodes.flatMap((node) => COMPARING.flatMap((key) => [node[key] ?? []].flat().map(String)));
   return {
