@@ -4,23 +4,26 @@ export interface MessageSink {
 }
 
 /** What is allocated at a time for rewritten rows, bytes; at least what one row needs. */
-const ROOM = 64 * 1024;
-/** For the first row: most results have one. */
-const FIRST_ROOM = 2 * 1024;
+const MOST_ROOM = 64 * 1024;
+/** For the first row, as most results have one; each time after that it is so many times as much. */
+const FIRST_ROOM = 512;
+const MORE = 8;
+/** What belongs to nothing yet. */
+const NO_ROOM = Buffer.alloc(0);
 
 /** Room for rewritten messages: one allocation for many of them. What was written is never written again. */
 export class RewriteBuffer {
-  bytes = Buffer.alloc(0);
+  bytes: Buffer = NO_ROOM;
   at = 0;
-  #isFirst = true;
+  #next = FIRST_ROOM;
 
   /** Makes sure that so many bytes can be written at `at`. */
   reserve(size: number): void {
     if (this.bytes.length - this.at >= size) return;
-    const room = Math.max(size, this.#isFirst ? FIRST_ROOM : ROOM);
-    this.bytes = this.#isFirst ? Buffer.allocUnsafe(room) : Buffer.allocUnsafeSlow(room);
+    const room = Math.max(size, this.#next);
+    this.bytes = this.#next < MOST_ROOM ? Buffer.allocUnsafe(room) : Buffer.allocUnsafeSlow(room);
     this.at = 0;
-    this.#isFirst = false;
+    this.#next = Math.min(this.#next * MORE, MOST_ROOM);
   }
 }
 
