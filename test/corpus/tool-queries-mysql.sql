@@ -6,7 +6,7 @@ SET NAMES utf8mb4;
 SET NAMES 'utf8mb4' COLLATE 'utf8mb4_general_ci';
 SET autocommit=0;
 SET time_zone = '+00:00';
-SET character_set_results = NULL;
+SET character_set_results = utf8mb4;
 SET sql_mode='STRICT_TRANS_TABLES';
 SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;
 SET SESSION TRANSACTION READ ONLY;
