@@ -184,7 +184,7 @@ them can be in force together, in any order; of the two for what agents may do o
 |---|---|---|
 | \`agents-read-only\` | agents, \`default: deny\` | allows reading, and what drivers and tools do at login and ask of the catalogue; nothing is changed or locked |
 | \`agents-guarded-writes\` | agents, \`default: deny\` | the same, and adding rows, and changing or removing rows that the statement names by \`=\` or \`IN\`; 10,000 in an hour |
-| \`mysql-agents\` | agents on MySQL and MariaDB, beside one of the two | what drivers and ORMs set at login there, and a limit to what the server shows of itself |
+| \`mysql-agents\` | agents on MySQL and MariaDB, beside one of the two | what drivers and ORMs set at login there, and a limit to what the server shows of itself. MySQL Connector/J needs \`characterSetResults=utf8mb4\` in its URL: without it, it asks for results in the character sets of their columns, which detectors cannot read |
 | \`destructive\` | everybody, for \`default: allow\` | refuses writes without WHERE, TRUNCATE, DROP, privileges, other roles, switching protection off, files and programs of the server, what cannot be read |
 | \`exfiltration\` | everybody | refuses every way out of the database but the connection, and reading password hashes, others' statements and paths |
 | \`pii\` | everybody but the group \`pii-readers\` | masks columns by their usual names, and looks for cards, accounts and keys in all others. To copy from |
