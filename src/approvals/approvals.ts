@@ -196,24 +196,7 @@ export class Approvals {
   async list(states: readonly RequestState[], most: number): Promise<readonly ApprovalRequest[]> {
     let query = this.#services.store.selectFrom('approval_requests').selectAll().orderBy('id', 'desc').limit(most);
     if (states.length > 0) query = query.where('state', 'in', states);
-    const rows = await query.execute();
-    if (rows.length === 0) return [];
-    const votes = await this.#services.store
-      .selectFrom('approval_votes')
-      .selectAll()
-      .where(
-        'request',
-        'in',
-        rows.map(({ id }) => id),
-      )
-      .orderBy('at')
-      .execute();
-    return rows.map((row) =>
-      requestOf(
-        row,
-        votes.filter(({ request }) => request === row.id),
-      ),
-    );
+    return withVotes(this.#services.store, await query.execute());
   }
 
   /**
@@ -261,13 +244,9 @@ export class Approvals {
   }
 
   async #changedSince(time: number): Promise<readonly ApprovalRequest[]> {
-    const rows = await this.#services.store
-      .selectFrom('approval_requests')
-      .select('id')
-      .where('changed_at', '>=', time)
-      .orderBy('id')
-      .execute();
-    return Promise.all(rows.map(({ id }) => this.request(id)));
+    const { store } = this.#services;
+    const changed = store.selectFrom('approval_requests').selectAll().where('changed_at', '>=', time).orderBy('id');
+    return withVotes(store, await changed.execute());
   }
 
   /** Hands over the right to vote until a time. */
@@ -324,15 +303,16 @@ export class Approvals {
         )
         .orderBy('id', 'desc')
         .execute();
-      for (const row of rows) {
-        const request = await readRequest(transaction, row.id);
+      const bound = new Set(rows.filter((row) => row.binding === binding).map(({ id }) => id));
+      for (const request of await withVotes(transaction, rows)) {
+        const isSame = bound.has(request.id);
         if (request.state !== 'approved') {
-          if (row.binding !== binding) continue;
+          if (!isSame) continue;
           if (request.state === 'pending') return request;
           // A no stands for as long as a vote was asked for: sending it again asks nobody again.
           return { kind: 'rejected' as const, request: request.id, reason: request.reason ?? '' };
         }
-        if (!reaches(request, question, row.binding === binding)) continue;
+        if (!reaches(request, question, isSame)) continue;
         const gone = request.votes.find((vote) => this.#services.ended(vote) !== null);
         if (gone !== undefined) {
           const reason = `The approval of ${gone.subject} does not count any more.`;
@@ -521,15 +501,30 @@ async function setState(
 }
 
 async function readRequest(connection: Connection, id: number): Promise<ApprovalRequest> {
-  const row = await connection.selectFrom('approval_requests').selectAll().where('id', '=', id).executeTakeFirst();
-  if (row === undefined) throw new VoteRefused(`There is no request ${id}.`);
+  const rows = await connection.selectFrom('approval_requests').selectAll().where('id', '=', id).execute();
+  const [request] = await withVotes(connection, rows);
+  if (request === undefined) throw new VoteRefused(`There is no request ${id}.`);
+  return request;
+}
+
+async function withVotes(
+  connection: Connection,
+  rows: readonly ApprovalRequestsTable[],
+): Promise<readonly ApprovalRequest[]> {
+  if (rows.length === 0) return [];
+  const ids = rows.map(({ id }) => id);
   const votes = await connection
     .selectFrom('approval_votes')
     .selectAll()
-    .where('request', '=', id)
+    .where('request', 'in', ids)
     .orderBy('at')
     .execute();
-  return requestOf(row, votes);
+  return rows.map((row) =>
+    requestOf(
+      row,
+      votes.filter(({ request }) => request === row.id),
+    ),
+  );
 }
 
 function requestOf(row: ApprovalRequestsTable, votes: readonly ApprovalVotesTable[]): ApprovalRequest {

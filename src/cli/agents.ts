@@ -1,6 +1,6 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
-import { parseDuration } from '../config/quantity.ts';
+import { type Command, Option } from 'commander';
 import { ApiClient, type ApiOptions, withApiOptions } from './api-client.ts';
+import { durationOption } from './duration-option.ts';
 import { printable, seconds, styled, table } from './terminal.ts';
 
 interface Grant {
@@ -65,7 +65,7 @@ export function addAgentsCommand(program: Command): void {
     .addOption(new Option('--kind <kind>', 'only these').choices(['agent', 'service', 'human', 'all']))
     .option('--stale', 'only those that look as if nobody needs them any more')
     .option('--over-privileged', 'only those that may do what they do not')
-    .option('--unused-for <duration>', 'how long ago a use still counts; 30d if left out', durationOption)
+    .option('--unused-for <duration>', 'how long ago a use still counts; 30d if left out', durationOption('12h or 30d'))
     .option('--json', 'print JSON')
     .action(async (options: ListOptions) => {
       const client = await ApiClient.open(options);
@@ -75,7 +75,7 @@ export function addAgentsCommand(program: Command): void {
   withApiOptions(agents.command('show'))
     .description('Shows one: what it may do, and what it did.')
     .argument('<agent>', 'its name, or its id')
-    .option('--unused-for <duration>', 'how long ago a use still counts; 30d if left out', durationOption)
+    .option('--unused-for <duration>', 'how long ago a use still counts; 30d if left out', durationOption('12h or 30d'))
     .option('--json', 'print JSON')
     .action(async (agent: string, options: ListOptions) => {
       const client = await ApiClient.open(options);
@@ -109,12 +109,6 @@ function queryOf({ kind, unusedFor, stale, overPrivileged }: ListOptions): URLSe
     ...(stale && { stale: 'true' }),
     ...(overPrivileged && { over_privileged: 'true' }),
   });
-}
-
-function durationOption(text: string): number {
-  const duration = parseDuration(text);
-  if (duration === null) throw new InvalidArgumentError('It must be a duration such as 12h or 30d.');
-  return duration;
 }
 
 function listText(agents: readonly Agent[]): string {

@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { parseDuration } from '../config/quantity.ts';
 import { ApiClient, type ApiOptions, withApiOptions } from './api-client.ts';
+import { durationOption } from './duration-option.ts';
 import { printable, seconds, styled, table, trimmed } from './terminal.ts';
 
 /** A request as the API has it. */
@@ -111,7 +111,7 @@ export function addApprovalsCommand(program: Command): void {
   withApiOptions(approvals.command('delegate'))
     .description('Hands your vote over to another approver.')
     .argument('<name>', 'who votes in your place')
-    .requiredOption('--for <duration>', 'how long, such as 8h or 14d', durationOption)
+    .requiredOption('--for <duration>', 'how long, such as 8h or 14d', durationOption('8h or 14d'))
     .option('--issuer <url>', 'the provider that vouches for them; left out for users of sluice.yaml', '')
     .action(async (to: string, options: ApiOptions & { for: number; issuer: string }) => {
       const client = await ApiClient.open(options);
@@ -134,12 +134,6 @@ export function addApprovalsCommand(program: Command): void {
 function requestOption(text: string): number {
   if (!/^[1-9]\d{0,14}$/.test(text)) throw new InvalidArgumentError('It must be the number of a request.');
   return Number(text);
-}
-
-function durationOption(text: string): number {
-  const duration = parseDuration(text);
-  if (duration === null) throw new InvalidArgumentError('It must be a duration such as 8h or 14d.');
-  return duration;
 }
 
 function listText(requests: readonly Request[]): string {

@@ -1,7 +1,6 @@
 import { dirname, resolve } from 'node:path';
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { readConfigFile } from '../config/load.ts';
-import { parseDuration } from '../config/quantity.ts';
 import type { JournalProblem } from '../recording/read-records.ts';
 import {
   listSessions,
@@ -11,6 +10,7 @@ import {
   type StatementEntry,
 } from '../recording/sessions.ts';
 import { ApiClient, type ApiOptions, withApiOptions } from './api-client.ts';
+import { durationOption } from './duration-option.ts';
 import { CommandFailure, EXIT } from './failure.ts';
 import { printable, seconds, styled, table, trimmed } from './terminal.ts';
 
@@ -35,7 +35,7 @@ export function addSessionsCommand(program: Command): void {
     .description('Lists sessions, oldest first.')
     .option('-c, --config <file>', 'configuration file, for the journal directory', 'sluice.yaml')
     .option('--journal <directory>', 'journal directory; no configuration file is read')
-    .option('--since <duration>', 'only those with a record in the last 30m, 1h, 7d', sinceOption)
+    .option('--since <duration>', 'only those with a record in the last 30m, 1h, 7d', durationOption('30m, 1h or 7d'))
     .option('--identity <name>', 'only those of this identity')
     .option('--connection <name>', 'only those to this connection')
     .option('--active', 'only those whose end is not recorded')
@@ -81,12 +81,6 @@ export function addSessionsCommand(program: Command): void {
         here ? `Session ${session} is ended.` : `Session ${session} is not at this node; the others are told.`,
       );
     });
-}
-
-function sinceOption(text: string): number {
-  const duration = parseDuration(text);
-  if (duration === null) throw new InvalidArgumentError('It must be a duration such as 30m, 1h or 7d.');
-  return duration;
 }
 
 async function fromJournal<T>(options: JournalOptions, read: (directory: string) => Promise<T>): Promise<T> {

@@ -182,7 +182,7 @@ export abstract class Session implements TurnMember, UpstreamReader {
     } catch (error) {
       this.clientFailed(error);
     }
-    this.#join();
+    this.joinTurn();
   }
 
   /** Stops before the message in hand until the server has answered what decides about it. */
@@ -303,7 +303,7 @@ export abstract class Session implements TurnMember, UpstreamReader {
     if (this.#notice === null || !this.upstreamAtBoundary) return;
     this.toClient.addMessage(this.#notice);
     this.#notice = null;
-    this.#join();
+    this.joinTurn();
   }
 
   /** True while a statement waits for a person. */
@@ -363,10 +363,6 @@ export abstract class Session implements TurnMember, UpstreamReader {
 
   /** Has what is staged sent at the end of this turn. */
   protected joinTurn(): void {
-    this.#join();
-  }
-
-  #join(): void {
     if (this.#inTurn) return;
     this.#inTurn = true;
     this.services.turn.join(this);
@@ -507,12 +503,12 @@ export abstract class Session implements TurnMember, UpstreamReader {
       return;
     }
     this.#clientGone = true;
-    this.#join();
+    this.joinTurn();
   }
 
   clientClosed(reason: string): void {
     this.end(reason);
-    this.#join();
+    this.joinTurn();
   }
 
   upstreamClosed(reason: string): void {
@@ -521,7 +517,7 @@ export abstract class Session implements TurnMember, UpstreamReader {
       this.fatal('08006', `The upstream of connection "${this.start.connection.name}" closed the connection.`, reason);
     } else {
       this.end(this.#clientGone ? 'client closed' : reason);
-      this.#join();
+      this.joinTurn();
     }
   }
 
@@ -591,14 +587,14 @@ export abstract class Session implements TurnMember, UpstreamReader {
     }
     if (this.upstreamAtBoundary) this.toClient.addMessage(this.encodeFatal(code, message));
     this.end(reason);
-    this.#join();
+    this.joinTurn();
   }
 
   /** Ends the session without its client. @returns what the client has sent that nobody has read */
   leaveClient(reason: string): Buffer {
     this.#clientLeft = true;
     this.end(reason);
-    this.#join();
+    this.joinTurn();
     return this.#rest?.subarray(this.#restAt) ?? Buffer.alloc(0);
   }
 

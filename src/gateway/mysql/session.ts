@@ -31,25 +31,15 @@ import { ProtocolViolation } from '../../../protocols/mysql/violation.ts';
 import type { Granted } from '../../approvals/approvals.ts';
 import type { Preview, Question } from '../../approvals/request.ts';
 import type { SessionPins } from '../../policy/session-rules.ts';
-import type { HoldVerdict } from '../../policy/verdict.ts';
 import type { Redaction } from '../../recording/redaction.ts';
 import { type NameChange, opaqueText, type StatementFacts } from '../../statements/facts.ts';
 import type { MysqlServer } from '../../statements/mysql/server.ts';
 import { withValues, wordsOf } from '../../statements/mysql/words.ts';
-import { claimsInComment, withoutClaims } from '../claims.ts';
-import {
-  describeEffect,
-  isDenied,
-  isHeld,
-  isRefused,
-  isRefusedAlways,
-  isStable,
-  type JudgedStatement,
-  type Judgement,
-} from '../judge.ts';
+import { isDenied, isRefused, isRefusedAlways, isStable, type JudgedStatement, type Judgement } from '../judge.ts';
 import { momentOf } from '../moment.ts';
 import { judgeWithNames } from '../names-in-text.ts';
 import { previewOf } from '../preview.ts';
+import { questionAbout } from '../question.ts';
 import { overApproved, type Refusal, refusalOf, unmaskable, unsupportedCommand, withheldMessages } from '../refusal.ts';
 import { RowTooLarge } from '../rewrite-buffer.ts';
 import { mayChangeSchema } from '../schema-changes.ts';
@@ -252,11 +242,11 @@ export class MysqlSession extends Session implements PacketSink {
     return error instanceof ProtocolViolation;
   }
 
-  /** ER_CLIENT_INTERACTION_TIMEOUT: what a client finds instead of an answer when the server has ended the connection. */
   protected encodeWaiting(): null {
     return null;
   }
 
+  /** ER_CLIENT_INTERACTION_TIMEOUT: what a client finds instead of an answer when the server has ended the connection. */
   protected get identityEnded(): string {
     return '57P05';
   }
@@ -521,17 +511,12 @@ export class MysqlSession extends Session implements PacketSink {
   }
 
   /** What becomes of statements at this execution; `null` if they just pass, `'wait'` if something has to be waited for. */
-  #decide(
-    judgement: Judgement,
-    statements: readonly JudgedStatement[],
-    binds: Binds,
-    otherRefusal = this.#otherRefusal(statements, binds),
-  ): Decided | 'wait' | null {
+  #decide(judgement: Judgement, statements: readonly JudgedStatement[], binds: Binds): Decided | 'wait' | null {
     const passes = judgement.passes && this.services.journal.failure === null;
     if (passes && this.#guard === null) return null;
     const decided = passes
       ? null
-      : this.decide(statements, otherRefusal, (held) =>
+      : this.decide(statements, this.#otherRefusal(statements, binds), (held) =>
           binds.isComplete
             ? this.#questionAbout(judgement, statements, held, binds)
             : 'a value is too long to be shown',
@@ -566,39 +551,20 @@ export class MysqlSession extends Session implements PacketSink {
     held: JudgedStatement,
     binds: Binds,
   ): Question {
-    const { identity, connection, claimed } = this.start;
-    const verdict = held.verdict as HoldVerdict;
-    // What runs by a name is what the name stands for now.
-    const named = statements.flatMap(({ facts }) =>
-      facts.executes.map((name) => this.#named.get(name)?.judgement.text ?? ''),
-    );
-    const { database } = this.#reading;
-    return {
-      binding: {
-        issuer: identity.issuer ?? '',
-        subject: identity.subject,
-        connection: connection.name,
-        database: database ?? '',
-        role: this.#role ?? '',
-        path: judgement.reading?.names.searchPath ?? [],
-        reading: JSON.stringify(this.#reading.modes),
-        rules: judgement.rules.version,
-        statement: [withoutClaims(judgement.text), ...named].join('\n-- runs: '),
-        binds: binds.json,
-      },
-      identity,
-      session: this.id,
-      kind: held.facts.kind,
-      fingerprint: held.facts.fingerprint,
-      rule: verdict.rule,
-      message: verdict.message,
-      effects: statements.flatMap(({ facts }) => facts.effects.map(describeEffect)),
-      approvals: statements.flatMap((one) => (isHeld(one) ? (one.verdict as HoldVerdict).approvals : [])),
-      claimed: Object.fromEntries([...claimed, ...(claimsInComment(judgement.text) ?? []), ...(binds.claimed ?? [])]),
+    return questionAbout(this.start, judgement, statements, held, {
+      named: statements.flatMap(({ facts }) =>
+        facts.executes.map((name) => this.#named.get(name)?.judgement.text ?? ''),
+      ),
+      database: this.#reading.database ?? '',
+      role: this.#role ?? '',
+      path: judgement.reading?.names.searchPath ?? [],
+      reading: JSON.stringify(this.#reading.modes),
+      binds: binds.json,
+      claimed: binds.claimed,
       inTransaction: this.#response.isInTransaction,
       preview: this.#previewOf(judgement, statements, binds),
       isGuarded: isGuarded(statements),
-    };
+    });
   }
 
   /** An error does not end a transaction, here or at the server: answering is all there is to a refusal. */

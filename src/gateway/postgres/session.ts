@@ -27,14 +27,11 @@ import { hasCodec, textOfBinary } from '../../../protocols/postgres/values.ts';
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import type { Preview, Question } from '../../approvals/request.ts';
 import { REDACTED } from '../../masking/masker.ts';
-import type { HoldVerdict } from '../../policy/verdict.ts';
 import type { Redaction } from '../../recording/redaction.ts';
 import { opaqueText, type StatementFacts } from '../../statements/facts.ts';
 import { isUnsafeEncoding } from '../../statements/postgres/encodings.ts';
 import { withValues, wordsOf } from '../../statements/postgres/words.ts';
-import { claimsInComment, withoutClaims } from '../claims.ts';
 import {
-  describeEffect,
   isDenied,
   isHeld,
   isRefused,
@@ -46,6 +43,7 @@ import {
 import { momentOf } from '../moment.ts';
 import { judgeWithNames, type NamedStatement } from '../names-in-text.ts';
 import { previewOf } from '../preview.ts';
+import { questionAbout } from '../question.ts';
 import { overApproved, type Refusal, refusalOf, unmaskable } from '../refusal.ts';
 import { mayChangeSchema } from '../schema-changes.ts';
 import type { SessionServices, SessionStart } from '../services.ts';
@@ -588,39 +586,21 @@ export class PostgresSession extends Session implements FrameSink {
     held: JudgedStatement,
     portal: Portal | null,
   ): Question {
-    const { identity, connection, claimed } = this.start;
-    const verdict = held.verdict as HoldVerdict;
-    // What runs by a name is what the name stands for now.
-    const named = statements.flatMap(({ facts }) => [
-      ...facts.executes.map((name) => this.#preparedNamed(nameInText(name))?.judgement.text ?? ''),
-      ...(facts.fetches === undefined ? [] : [this.#cursorNamed(nameInText(facts.fetches))?.judgement.text ?? '']),
-    ]);
-    return {
-      binding: {
-        issuer: identity.issuer ?? '',
-        subject: identity.subject,
-        connection: connection.name,
-        database: connection.upstream.database,
-        role: this.#role,
-        path: this.names.current.searchPath,
-        reading: JSON.stringify(this.#reading.lexing(this.#pipeline.ended)),
-        rules: judgement.rules.version,
-        statement: [withoutClaims(judgement.text), ...named].join('\n-- runs: '),
-        binds: portal === null ? null : typedBinds(portal),
-      },
-      identity,
-      session: this.id,
-      kind: held.facts.kind,
-      fingerprint: held.facts.fingerprint,
-      rule: verdict.rule,
-      message: verdict.message,
-      effects: statements.flatMap(({ facts }) => facts.effects.map(describeEffect)),
-      approvals: statements.flatMap((one) => (isHeld(one) ? (one.verdict as HoldVerdict).approvals : [])),
-      claimed: Object.fromEntries([...claimed, ...(claimsInComment(judgement.text) ?? [])]),
+    return questionAbout(this.start, judgement, statements, held, {
+      named: statements.flatMap(({ facts }) => [
+        ...facts.executes.map((name) => this.#preparedNamed(nameInText(name))?.judgement.text ?? ''),
+        ...(facts.fetches === undefined ? [] : [this.#cursorNamed(nameInText(facts.fetches))?.judgement.text ?? '']),
+      ]),
+      database: this.start.connection.upstream.database,
+      role: this.#role,
+      path: this.names.current.searchPath,
+      reading: JSON.stringify(this.#reading.lexing(this.#pipeline.ended)),
+      binds: portal === null ? null : typedBinds(portal),
+      claimed: null,
       inTransaction: this.#pipeline.isInTransaction,
       preview: this.#previewOf(judgement, statements, portal),
       isGuarded: isGuarded(statements, portal === null),
-    };
+    });
   }
 
   #previewOf(judgement: Judgement, statements: readonly JudgedStatement[], portal: Portal | null): Preview {

@@ -1,0 +1,53 @@
+import type { Binding, Question } from '../approvals/request.ts';
+import type { HoldVerdict } from '../policy/verdict.ts';
+import { claimsInComment, withoutClaims } from './claims.ts';
+import { describeEffect, isHeld, type JudgedStatement, type Judgement } from './judge.ts';
+import type { SessionStart } from './services.ts';
+
+/** What only the dialect knows of a statement that people are asked about. */
+export interface AsDialectKnows
+  extends Pick<Binding, 'database' | 'role' | 'path' | 'reading' | 'binds'>,
+    Pick<Question, 'inTransaction' | 'preview' | 'isGuarded'> {
+  /** Texts that its statements run by name: they run what the name stands for now. */
+  readonly named: readonly string[];
+  /** What the client says of this execution besides its text; `null` where it says nothing. */
+  readonly claimed: ReadonlyMap<string, string> | null;
+}
+
+/** What people are asked about statements that a rule holds. @param held the first of them that is held */
+export function questionAbout(
+  { id, identity, connection, claimed }: SessionStart,
+  judgement: Judgement,
+  statements: readonly JudgedStatement[],
+  held: JudgedStatement,
+  known: AsDialectKnows,
+): Question {
+  const verdict = held.verdict as HoldVerdict;
+  const { database, role, path, reading, binds, inTransaction, preview, isGuarded } = known;
+  return {
+    binding: {
+      issuer: identity.issuer ?? '',
+      subject: identity.subject,
+      connection: connection.name,
+      database,
+      role,
+      path,
+      reading,
+      rules: judgement.rules.version,
+      statement: [withoutClaims(judgement.text), ...known.named].join('\n-- runs: '),
+      binds,
+    },
+    identity,
+    session: id,
+    kind: held.facts.kind,
+    fingerprint: held.facts.fingerprint,
+    rule: verdict.rule,
+    message: verdict.message,
+    effects: statements.flatMap(({ facts }) => facts.effects.map(describeEffect)),
+    approvals: statements.flatMap((one) => (isHeld(one) ? (one.verdict as HoldVerdict).approvals : [])),
+    claimed: Object.fromEntries([...claimed, ...(claimsInComment(judgement.text) ?? []), ...(known.claimed ?? [])]),
+    inTransaction,
+    preview,
+    isGuarded,
+  };
+}
