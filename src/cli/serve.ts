@@ -12,10 +12,13 @@ export function addServeCommand(program: Command): void {
     .option('--shadow', 'refuse and mask nothing; record what rules and defaults would have done')
     .action(async (options: { config: string; shadow?: true }) => {
       const serving = await Serving.start(options.config, options.shadow);
+      process.on('SIGHUP', () => void serving.reload('signal'));
+      const stopped = signalledToStop(serving);
+      // Only now: a signal that came before its handler would kill the process.
+      serving.announce();
       // Node writes what it compiled when it ends well; this process may be killed, and the next would have to do it again.
       module.flushCompileCache();
-      process.on('SIGHUP', () => void serving.reload('signal'));
-      await signalledToStop(serving);
+      await stopped;
     });
 }
 

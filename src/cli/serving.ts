@@ -40,6 +40,8 @@ export class Serving {
   readonly #identities: Identities;
   /** What to end, in the order it was started. */
   readonly #ending: (() => void | Promise<void>)[];
+  /** Where clients of each protocol and of the API connect. */
+  #addresses: Readonly<Record<string, string>> = {};
   #rules: RulesInForce;
   #rulesFailure: string | null = null;
   /** Whose certificates are shown now. */
@@ -144,20 +146,18 @@ export class Serving {
       const ports = await gateway.listen();
       const api =
         config.listen.api === null ? null : await serving.#startApi(config.listen.api, ports, analyzer, mysqlAnalyzers);
-      log.info(
-        {
-          ...addressesOf(config, ports),
-          ...(api !== null && { api }),
-          rules: rules.set.ids.length,
-          rulesVersion: rules.set.version,
-        },
-        'listening',
-      );
+      serving.#addresses = { ...addressesOf(config, ports), ...(api !== null && { api }) };
       return serving;
     } catch (error) {
       await endAll(ending);
       throw error;
     }
+  }
+
+  /** Logs where it listens: whoever started this process waits for that, and may then send it signals. */
+  announce(): void {
+    const { set } = this.#rules;
+    this.log.info({ ...this.#addresses, rules: set.ids.length, rulesVersion: set.version }, 'listening');
   }
 
   /**
