@@ -3,7 +3,7 @@
  * absolute. The file's own shape is in `schema.ts`, reading it in `load.ts`.
  */
 
-import type { Redaction } from '../recording/redaction.ts';
+import type { Redaction } from './redaction.ts';
 
 /** Where to listen or connect. `host` is a name or an address without brackets; `port` 0 lets the system choose. */
 export interface Address {

@@ -4,10 +4,10 @@ import { z } from 'zod';
 import { parseCachingSha2Verifier } from '../../protocols/mysql/caching-sha2-password.ts';
 import { parseNativeVerifier } from '../../protocols/mysql/native-password.ts';
 import { parseScramVerifier } from '../../protocols/postgres/scram.ts';
-import { REDACTIONS } from '../recording/redaction.ts';
 import { isHost, isLoopback, parseAddress } from './address.ts';
 import { BEARER_USER, TOKEN_USER } from './config.ts';
 import { parseDuration, parseSize } from './quantity.ts';
+import { REDACTIONS } from './redaction.ts';
 
 const address = z
   .string()

@@ -1,8 +1,8 @@
 import type { ConnectionConfig } from '../config/config.ts';
+import type { Redaction } from '../config/redaction.ts';
 import type { Identity } from '../identity/identity.ts';
 import type { Moment, RuleSet, Subject } from '../policy/decide.ts';
 import type { Verdict } from '../policy/verdict.ts';
-import type { Redaction } from '../recording/redaction.ts';
 import type { NameContext } from '../statements/catalogue.ts';
 import { type Effect, type LexingState, opaqueText, type StatementFacts, type TextFacts } from '../statements/facts.ts';
 import { type LiteralInText, withoutLiterals } from '../statements/literals.ts';

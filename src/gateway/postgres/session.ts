@@ -26,8 +26,8 @@ import {
 import { hasCodec, textOfBinary } from '../../../protocols/postgres/values.ts';
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import type { Preview, Question } from '../../approvals/request.ts';
+import type { Redaction } from '../../config/redaction.ts';
 import { REDACTED } from '../../masking/masker.ts';
-import type { Redaction } from '../../recording/redaction.ts';
 import { opaqueText, type StatementFacts } from '../../statements/facts.ts';
 import { isUnsafeEncoding } from '../../statements/postgres/encodings.ts';
 import { withValues, wordsOf } from '../../statements/postgres/words.ts';
