@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { Verdict } from '../policy/verdict.ts';
 import type { Effect } from '../statements/facts.ts';
 import { Activities } from './activities.ts';
+import { SessionClaims } from './claims.ts';
 import type { JudgedStatement } from './judge.ts';
 import type { SessionStart } from './services.ts';
 
@@ -13,7 +14,7 @@ function startOf(claimed: Record<string, string>, credential?: string): SessionS
     identity: IDENTITY,
     connection: { name: 'shop', protocol: 'postgres' },
     credential: credential === undefined ? undefined : { id: credential, connections: null, by: 'x' },
-    claimed: new Map(Object.entries(claimed)),
+    claims: new SessionClaims(Object.entries(claimed)),
   } as unknown as SessionStart;
 }
 

@@ -1,6 +1,7 @@
 import type { Activity as Report, Use } from '../identity/inventory.ts';
 import type { Verdict } from '../policy/verdict.ts';
 import type { Effect } from '../statements/facts.ts';
+import type { Claims } from './claims.ts';
 import type { JudgedStatement } from './judge.ts';
 import type { SessionStart } from './services.ts';
 
@@ -80,7 +81,7 @@ export class Activity {
   /** What was done since the last call, `null` for nothing. */
   take(): Report | null {
     if (!this.#isNew && this.#statements.size === 0) return null;
-    const { identity, connection, credential, claimed } = this.#start;
+    const { identity, connection, credential, claims } = this.#start;
     const uses = new Map<string, Use>();
     const count = (aspect: Use['aspect'], name: string, n: number) => {
       const short = name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME)}...` : name;
@@ -89,7 +90,7 @@ export class Activity {
       if (known !== undefined) known.count += n;
       else if (uses.size < MOST_USES) uses.set(key, { aspect, name: short, count: n });
     };
-    if (this.#isNew) count('client', clientOf(claimed) ?? `${connection.protocol} without a name`, 1);
+    if (this.#isNew) count('client', clientOf(claims.all) ?? `${connection.protocol} without a name`, 1);
     let allowed = 0;
     let held = 0;
     let denied = 0;
@@ -119,7 +120,7 @@ export class Activity {
 }
 
 /** What a client calls itself: drivers for MySQL have a name of their own, those for PostgreSQL an application's. */
-function clientOf(claimed: ReadonlyMap<string, string>): string | null {
+function clientOf(claimed: Claims): string | null {
   return claimed.get('_client_name') || claimed.get('application_name') || null;
 }
 

@@ -103,6 +103,14 @@ export interface UpstreamLink {
   readBy(reader: UpstreamReader): void;
 }
 
+/** What the record of a session's start says besides who is in it. */
+export interface Begun {
+  /** What the server calls the connection by: its process id or thread id. */
+  readonly pid: number;
+  /** What the client set at its start; `null` where its protocol has no such thing. */
+  readonly parameters: ReadonlyMap<string, string> | null;
+}
+
 /** What an entrance needs of the gateway. */
 export interface Inside {
   readonly services: SessionServices;
@@ -120,10 +128,9 @@ export interface Inside {
   /**
    * Records that the session has begun, and joins the sockets by it.
    *
-   * @param record further fields of the record, as JSON text
    * @param greet sends what tells the client that it is in
    */
-  begin(arrival: Arrival, session: Session, upstream: UpstreamLink, record: string, greet: () => void): void;
+  begin(arrival: Arrival, session: Session, upstream: UpstreamLink, begun: Begun, greet: () => void): void;
   /** Ends a session and keeps its client, who logs in anew. @param reason for the record of its end */
   again(session: Session, reason: string, enter: (arrival: Arrival) => Promise<void>): void;
 }

@@ -13,7 +13,15 @@ import type { RuleSet } from '../policy/decide.ts';
 import type { SessionPins } from '../policy/session-rules.ts';
 import type { Journal } from '../recording/journal.ts';
 import { Activities } from './activities.ts';
-import { Arrival, type Entrance, type Inside, NotLetIn, type Reason, type UpstreamLink } from './entrance.ts';
+import {
+  Arrival,
+  type Begun,
+  type Entrance,
+  type Inside,
+  NotLetIn,
+  type Reason,
+  type UpstreamLink,
+} from './entrance.ts';
 import { type Analyzer, Judge } from './judge.ts';
 import { JudgementRoom } from './judgement-room.ts';
 import type { MysqlAnalyzers } from './mysql/analyzers.ts';
@@ -182,7 +190,7 @@ export class Gateway implements Inside {
   /** The sessions that are open now. */
   sessions(): LiveSession[] {
     return [...this.#sessions.keys()].map((session) => {
-      const { id, identity, connection, credential, address, tls, claimed, startedAt, expiresAt } = session.start;
+      const { id, identity, connection, credential, address, tls, claims, startedAt, expiresAt } = session.start;
       return {
         id,
         identity,
@@ -190,7 +198,7 @@ export class Gateway implements Inside {
         credential: credential?.id ?? null,
         address,
         tls,
-        application: claimed.get('application_name') ?? null,
+        application: claims.all.get('application_name') ?? null,
         startedAt,
         expiresAt,
         statements: session.statements,
@@ -411,14 +419,18 @@ export class Gateway implements Inside {
     return null;
   }
 
-  begin(arrival: Arrival, session: Session, upstream: UpstreamLink, record: string, greet: () => void): void {
+  begin(arrival: Arrival, session: Session, upstream: UpstreamLink, begun: Begun, greet: () => void): void {
     const { journal, turn, counters } = this.services;
-    const { id, identity, expiresAt, credential, connection, tls } = session.start;
+    const { id, identity, expiresAt, credential, connection, tls, claims } = session.start;
+    const { host, port, database } = connection.upstream;
+    const { pid, parameters } = begun;
     const by = credential === undefined ? '' : `"credential":${JSON.stringify(credential.id)},`;
     const ends = expiresAt === null ? '' : `"expires":"${new Date(expiresAt).toISOString()}",`;
+    const set = parameters === null ? '' : `,"parameters":${JSON.stringify(Object.fromEntries(parameters))}`;
     journal.append(
       `"session.start","session":"${id}","identity":${JSON.stringify(identity)},"connection":${JSON.stringify(connection.name)},` +
-        `${by}${ends}"client":{"address":${JSON.stringify(arrival.from)},"tls":${tls}},${record}`,
+        `"protocol":"${connection.protocol}",${by}${ends}"client":{"address":${JSON.stringify(arrival.from)},"tls":${tls}},` +
+        `"upstream":${JSON.stringify({ host, port, database, pid })},"claimed":${JSON.stringify(Object.fromEntries(claims.all))}${set}`,
       true,
     );
     turn.wake();

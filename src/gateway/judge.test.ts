@@ -172,7 +172,8 @@ test('a statement that runs another by name is judged by the effects of both', (
   const facts = judgement.statements[0]!.facts;
   assert.equal(judgement.statements[0]?.verdict.action, 'allow');
   assert.equal(
-    judge.judgeStatement('execute x', { ...facts, effects: [effect('delete', 'orders')] }, STANDARD).verdict.action,
+    judge.judgeStatement('execute x', { ...facts, effects: [effect('delete', 'orders')] }, STANDARD, null).verdict
+      .action,
     'deny',
   );
 });

@@ -9,6 +9,7 @@ import { type LiteralInText, withoutLiterals } from '../statements/literals.ts';
 import { literalsInText as literalsInMysqlText } from '../statements/mysql/literals-in-text.ts';
 import type { MysqlModes } from '../statements/mysql/server.ts';
 import { literalsInText as literalsInPostgresText } from '../statements/postgres/literals-in-text.ts';
+import { type Claims, claimsInComment } from './claims.ts';
 import { JudgementRoom, type Keeper } from './judgement-room.ts';
 
 /** How a session's text is read, in the terms of its dialect. States that are the same are one object. */
@@ -29,6 +30,8 @@ export interface JudgedStatement {
   readonly verdict: Verdict;
   /** True if what the server says about it may quote masked values. */
   readonly withholdsMessages: boolean;
+  /** What comments in its text claim, for the record; `null` where they claim nothing. */
+  readonly claimed: Claims | null;
   /** The record's fields `text` to `rules`, as JSON text. */
   readonly record: string;
 }
@@ -45,6 +48,8 @@ interface Decided {
 export interface Judgement {
   readonly text: string;
   readonly reading: Reading | null;
+  /** What comments in the text claim of its statements; `null` where they claim nothing. */
+  readonly claimed: Claims | null;
   /** True if the statement is the one that the text, a PREPARE or DECLARE, makes ready. */
   readonly isPrepared: boolean;
   readonly statements: readonly JudgedStatement[];
@@ -190,12 +195,13 @@ export class Judge implements Keeper {
   /** @param reading how the text was read; `null` if the facts are not from the text */
   judgeFacts(text: string, facts: TextFacts, reading: Reading | null): Judgement {
     const statements: JudgedStatement[] = [];
+    const claimed = claimsInComment(text);
     let usesNames = false;
     let changesPortals = false;
     let changesLexing = false;
     let needsText = false;
     for (const f of facts.statements) {
-      statements.push(this.judgeStatement(text.slice(f.start, f.end), f, reading));
+      statements.push(this.judgeStatement(text.slice(f.start, f.end), f, reading, claimed));
       usesNames ||= f.nameChange !== null || f.executes.length > 0 || f.fetches !== undefined;
       changesPortals ||= mayChangePortals(f);
       changesLexing ||= f.changesLexing;
@@ -204,6 +210,7 @@ export class Judge implements Keeper {
     return {
       text,
       reading,
+      claimed,
       isPrepared: false,
       statements,
       rules: this.#rulesInForce(),
@@ -218,7 +225,12 @@ export class Judge implements Keeper {
     };
   }
 
-  judgeStatement(text: string, facts: StatementFacts, reading: Reading | null): JudgedStatement {
+  judgeStatement(
+    text: string,
+    facts: StatementFacts,
+    reading: Reading | null,
+    claimed: Claims | null,
+  ): JudgedStatement {
     const { effects } = facts;
     this.#rulesInForce();
     let decided = this.#byEffects.get(effects);
@@ -228,16 +240,16 @@ export class Judge implements Keeper {
     }
     const { verdict, withholdsMessages } = decided;
     const record = this.#recordWithText(text, reading, facts, decided);
-    return { text, facts, reading, verdict, withholdsMessages, record };
+    return { text, facts, reading, verdict, withholdsMessages, claimed, record };
   }
 
   /** The statement as it is judged at one execution. */
   atMoment(statement: JudgedStatement, moment: Moment): JudgedStatement {
     if (statement.verdict.stable) return statement;
-    const { text, facts, reading } = statement;
+    const { text, facts, reading, claimed } = statement;
     const { verdict, withholdsMessages, record } = this.#decide(facts, moment);
     const withText = this.#recordWithText(text, reading, facts, { verdict, record });
-    return { text, facts, reading, verdict, withholdsMessages, record: withText };
+    return { text, facts, reading, verdict, withholdsMessages, claimed, record: withText };
   }
 
   #decide(facts: StatementFacts, moment: Moment | null): Decided {

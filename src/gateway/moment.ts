@@ -1,5 +1,6 @@
 import type { Moment } from '../policy/moment.ts';
-import { claimsInComment } from './claims.ts';
+import { type Claims, claimsTogether } from './claims.ts';
+import type { Judgement } from './judge.ts';
 import type { SessionStart } from './services.ts';
 
 /** What the dialect knows of the moment of an execution. */
@@ -10,17 +11,16 @@ export interface MomentOfSession {
   /** Settings of the session, by names in any case. */
   readonly settings: ReadonlyMap<string, string>;
   /** What the client says of this execution besides its text; `null` where the protocol has no room for that. */
-  readonly claimed: ReadonlyMap<string, string> | null;
+  readonly claimed: Claims | null;
 }
 
 /** The moment at which a text is executed, for verdicts that depend on it. */
-export function momentOf(start: SessionStart, text: string, session: MomentOfSession): Moment {
-  const { id, address, tls, claimed } = start;
-  const ofStatement = [...(claimsInComment(text) ?? []), ...(session.claimed ?? [])];
+export function momentOf(start: SessionStart, judgement: Judgement, session: MomentOfSession): Moment {
+  const { id, address, tls, claims } = start;
   const settings = new Map([...session.settings].map(([name, value]) => [name.toLowerCase(), value]));
   return {
     now: Date.now(),
-    claimed: ofStatement.length === 0 ? claimed : new Map([...claimed, ...ofStatement]),
+    claimed: claimsTogether(claims.all, judgement.claimed, session.claimed) ?? claims.all,
     binds: session.binds,
     session: { id, address, tls, inTransaction: session.inTransaction, settings },
     estimate: null,

@@ -65,7 +65,9 @@ export function judgeWithNames(
     pathChangedWithin ||= inner.some(changesSearchPath);
     pathChanged ||= pathChangedWithin || changesSearchPath(facts);
     const isAsRead = inner.length === 0 && facts === statement.facts;
-    const judged = isAsRead ? statement : judge.judgeStatement(text, together(facts, inner), reading);
+    const judged = isAsRead
+      ? statement
+      : judge.judgeStatement(text, together(facts, inner), reading, statement.claimed);
     const change = facts.nameChange;
     if (change?.op === 'prepare') defined.set(change.name, [change.inner]);
     else if (change?.op === 'declare') declared.set(change.name, [change.inner]);

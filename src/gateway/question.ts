@@ -1,6 +1,6 @@
 import type { Binding, Question } from '../approvals/request.ts';
 import type { HoldVerdict } from '../policy/verdict.ts';
-import { claimsInComment, withoutClaims } from './claims.ts';
+import { type Claims, claimsTogether, withoutClaims } from './claims.ts';
 import { describeEffect, isHeld, type JudgedStatement, type Judgement } from './judge.ts';
 import type { SessionStart } from './services.ts';
 
@@ -11,12 +11,12 @@ export interface AsDialectKnows
   /** Texts that its statements run by name: they run what the name stands for now. */
   readonly named: readonly string[];
   /** What the client says of this execution besides its text; `null` where it says nothing. */
-  readonly claimed: ReadonlyMap<string, string> | null;
+  readonly claimed: Claims | null;
 }
 
 /** What people are asked about statements that a rule holds. @param held the first of them that is held */
 export function questionAbout(
-  { id, identity, connection, claimed }: SessionStart,
+  { id, identity, connection, claims }: SessionStart,
   judgement: Judgement,
   statements: readonly JudgedStatement[],
   held: JudgedStatement,
@@ -45,7 +45,7 @@ export function questionAbout(
     message: verdict.message,
     effects: statements.flatMap(({ facts }) => facts.effects.map(describeEffect)),
     approvals: statements.flatMap((one) => (isHeld(one) ? (one.verdict as HoldVerdict).approvals : [])),
-    claimed: Object.fromEntries([...claimed, ...(claimsInComment(judgement.text) ?? []), ...(known.claimed ?? [])]),
+    claimed: Object.fromEntries(claimsTogether(claims.all, judgement.claimed, known.claimed) ?? []),
     inTransaction,
     preview,
     isGuarded,

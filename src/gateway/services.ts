@@ -5,6 +5,7 @@ import type { CredentialUse, Identity } from '../identity/identity.ts';
 import type { Budgets } from '../policy/budgets.ts';
 import type { Journal } from '../recording/journal.ts';
 import type { Activities } from './activities.ts';
+import type { SessionClaims } from './claims.ts';
 import type { Judge } from './judge.ts';
 import type { NamesInForce } from './names-in-force.ts';
 import type { Session } from './session.ts';
@@ -71,6 +72,6 @@ export interface SessionStart {
   /** Where the client connects from, without port. */
   readonly address: string;
   readonly tls: boolean;
-  /** What the client said about itself at its start. */
-  readonly claimed: ReadonlyMap<string, string>;
+  /** What the client says about itself and all its statements. */
+  readonly claims: SessionClaims;
 }

@@ -1,6 +1,9 @@
 import type { Meter } from '../policy/budgets.ts';
 import type { Journal } from '../recording/journal.ts';
+import type { Redaction } from '../recording/redaction.ts';
+import { traceparentOf } from '../recording/traceparent.ts';
 import type { Activity } from './activities.ts';
+import { type Claims, claimsTogether, type SessionClaims } from './claims.ts';
 import type { JudgedStatement } from './judge.ts';
 import type { Refusal } from './refusal.ts';
 import type { SessionServices, SessionStart } from './services.ts';
@@ -58,9 +61,6 @@ export type OutcomeStatus = 'ok' | 'error' | 'skipped' | 'lost';
 /** The message that brought a statement. */
 export type Via = 'query' | 'parse' | 'execute' | 'fetch' | 'function call' | 'command';
 
-/** What a client says of one execution: names and values, not verified. */
-type Claims = ReadonlyMap<string, string> | null;
-
 /** Writes the records of one session's statements. */
 export class StatementRecorder {
   readonly #journal: Journal;
@@ -70,6 +70,8 @@ export class StatementRecorder {
   readonly #session: string;
   readonly #startedAt: number;
   readonly #activity: Activity;
+  readonly #claims: SessionClaims;
+  readonly #redact: Redaction;
   /** Statements recorded so far. */
   statements = 0;
 
@@ -78,6 +80,8 @@ export class StatementRecorder {
     this.#journal = services.journal;
     this.#id = start.id;
     this.#startedAt = services.now();
+    this.#claims = start.claims;
+    this.#redact = start.judge.redact;
     this.#activity = services.activities.begin(start);
     this.#session =
       `"session":"${start.id}","identity":${JSON.stringify(start.identity)},` +
@@ -95,7 +99,7 @@ export class StatementRecorder {
     statements: readonly JudgedStatement[],
     binds: string | null,
     request: number | null = null,
-    claimed: Claims = null,
+    claimed: Claims | null = null,
   ): Execution {
     for (let i = 0; i < statements.length; i++) {
       this.#attempt(via, statements[i]!, binds, request, claimed);
@@ -111,7 +115,7 @@ export class StatementRecorder {
     statements: readonly JudgedStatement[],
     binds: string | null,
     refusal: Refusal,
-    claimed: Claims = null,
+    claimed: Claims | null = null,
   ): void {
     const { counters } = this.#services;
     counters.refused += statements.length;
@@ -130,7 +134,10 @@ export class StatementRecorder {
 
   /** A text that is made ready under a name, and that nothing has executed yet. */
   prepared(statements: readonly JudgedStatement[]): void {
-    for (const { record } of statements) this.#journal.append(`"statement.prepare",${this.#session},${record}`, false);
+    for (let i = 0; i < statements.length; i++) {
+      const claimed = this.#claimedOf(statements[i]!, null);
+      this.#journal.append(`"statement.prepare",${this.#session},${statements[i]!.record}${claimed}`, false);
+    }
   }
 
   /** How the next statement of an execution ended. @param fields further ones of the record, as JSON text with a leading comma */
@@ -161,13 +168,46 @@ export class StatementRecorder {
     this.#services.turn.wake();
   }
 
-  #attempt(via: Via, statement: JudgedStatement, binds: string | null, request: number | null, claimed: Claims): void {
+  #attempt(
+    via: Via,
+    statement: JudgedStatement,
+    binds: string | null,
+    request: number | null,
+    claimed: Claims | null,
+  ): void {
     this.statements++;
     let fields = `"statement.attempt",${this.#session},"statement":${this.statements},"via":"${via}",${statement.record}`;
     if (request !== null) fields += `,"approval":${request}`;
-    if (claimed !== null) fields += `,"claimed":${JSON.stringify(Object.fromEntries(claimed))}`;
+    fields += this.#claimedOf(statement, claimed);
     this.#journal.append(binds === null ? fields : `${fields},"binds":${binds}`, false);
   }
+
+  /**
+   * The record's field `claimed`, with a leading comma; empty where nothing is claimed. What a detector finds in a claim is not
+   * for the record; it is looked for wherever the record of the text is.
+   */
+  #claimedOf({ claimed: inText, verdict }: JudgedStatement, claimed: Claims | null): string {
+    const claims = claimsTogether(this.#claims.ofStatements, inText, claimed);
+    if (claims === null) return '';
+    const { masks } = verdict;
+    if (this.#redact === 'none' || masks === null || !masks.detects) return `,"claimed":${recorded(claims)}`;
+    // A trace's numbers are drawn by lot: some of them look like one of a card.
+    const isHidden = (value: string) => masks.finds(value) && traceparentOf(value) === null;
+    if (![...claims.values()].some(isHidden)) return `,"claimed":${recorded(claims)}`;
+    return `,"claimed":${recorded(new Map([...claims].map(([name, value]) => [name, isHidden(value) ? '?' : value])))}`;
+  }
+}
+
+/** Claims as JSON text. One object of claims is recorded with many statements. */
+const RECORDED = new WeakMap<Claims, string>();
+
+function recorded(claims: Claims): string {
+  let text = RECORDED.get(claims);
+  if (text === undefined) {
+    text = JSON.stringify(Object.fromEntries(claims));
+    RECORDED.set(claims, text);
+  }
+  return text;
 }
 
 /** `.001`, `.002`, ...; without zeros at the end. */

@@ -7,6 +7,7 @@ import type { Address, Config, ConnectionConfig, TlsConfig } from '../../config/
 import type { Accounts } from '../../identity/accounts.ts';
 import type { TokenVerifier } from '../../identity/token-verifier.ts';
 import { readServer } from '../../statements/mysql/server.ts';
+import { SessionClaims } from '../claims.ts';
 import { ClientTls } from '../client-tls.ts';
 import { type Arrival, type Entrance, type Inside, NotLetIn, type Reason } from '../entrance.ts';
 import type { Session } from '../session.ts';
@@ -240,8 +241,8 @@ export class MysqlEntrance implements Entrance {
         }
       }
       const program = client.attributes.get('program_name');
-      const claimed = new Map(client.attributes);
-      if (program !== undefined) claimed.set('application_name', program);
+      const claims = new SessionClaims(client.attributes);
+      if (program !== undefined) claims.set('application_name', program);
       const { compression } = client;
       const socket =
         compression === null || channel.socket instanceof CompressedSocket
@@ -264,7 +265,7 @@ export class MysqlEntrance implements Entrance {
           kill: () => kill(connection.name, connection.upstream, 'CONNECTION', handshake.threadId),
           address: channel.socket.remoteAddress ?? '',
           tls: channel.isSecure,
-          claimed,
+          claims,
         },
         {
           capabilities,
@@ -277,10 +278,7 @@ export class MysqlEntrance implements Entrance {
           changeUser: (payload, sequence) => this.#changeUser(session, client, threadId, payload, sequence),
         },
       );
-      const record =
-        `"upstream":{"pid":${handshake.threadId}},"claimed":${JSON.stringify({ application_name: program ?? null })},` +
-        `"parameters":${JSON.stringify(Object.fromEntries(client.attributes))}`;
-      inside.begin(arrival, session, upstream, record, () => {
+      inside.begin(arrival, session, upstream, { pid: handshake.threadId, parameters: null }, () => {
         this.#byId.set(threadId, { session, threadId: handshake.threadId });
         this.#ids.set(session, threadId);
         channel.send(okPacket(capabilities));

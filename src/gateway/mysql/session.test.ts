@@ -15,6 +15,7 @@ import { RuleSet } from '../../policy/decide.ts';
 import type { Journal } from '../../recording/journal.ts';
 import type { Effect, StatementFacts, TextFacts } from '../../statements/facts.ts';
 import { Activities } from '../activities.ts';
+import { SessionClaims } from '../claims.ts';
 import { Judge } from '../judge.ts';
 import { Counters } from '../services.ts';
 import { Turn } from '../turn.ts';
@@ -150,7 +151,7 @@ function startSession() {
       kill: async () => undefined,
       address: '127.0.0.1',
       tls: false,
-      claimed: new Map(),
+      claims: new SessionClaims(),
     },
     {
       capabilities: CAPABILITIES,

@@ -896,7 +896,7 @@ export class MysqlSession extends Session implements PacketSink {
     if (statements.every(isStable)) return statements;
     // What depends on values that are not all known cannot be decided.
     if (!binds.isComplete) return this.#opaque(judgement.text, 'a value that is too long to be judged').statements;
-    const moment = momentOf(this.start, judgement.text, {
+    const moment = momentOf(this.start, judgement, {
       binds: binds.values,
       claimed: binds.claimed,
       inTransaction: this.#response.isInTransaction,

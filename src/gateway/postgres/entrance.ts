@@ -12,6 +12,7 @@ import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import type { Address, Config, ConnectionConfig, TlsConfig, UpstreamConfig } from '../../config/config.ts';
 import type { Accounts } from '../../identity/accounts.ts';
 import type { TokenVerifier } from '../../identity/token-verifier.ts';
+import { SessionClaims } from '../claims.ts';
 import { ClientTls } from '../client-tls.ts';
 import { endSocket } from '../end-socket.ts';
 import { type Arrival, type Entrance, type Inside, NotLetIn, type Reason } from '../entrance.ts';
@@ -109,7 +110,7 @@ export class PostgresEntrance implements Entrance {
     );
     if (upstream === null) return;
     const application = client.parameters.get('application_name');
-    const claimed = new Map(application === undefined ? [] : [['application_name', application]]);
+    const claims = new SessionClaims(application === undefined ? [] : [['application_name', application]]);
     const cancel = () => cancelUpstream(connection.upstream, upstream.processId, upstream.secretKey);
     const session = new PostgresSession(
       inside.services,
@@ -129,15 +130,15 @@ export class PostgresEntrance implements Entrance {
         kill: cancel,
         address: client.socket.remoteAddress ?? '',
         tls: client.tls,
-        claimed,
+        claims,
       },
       this.#shared(upstream.parameters),
       upstream.roleAndPath,
     );
-    const record =
-      `"upstream":{"pid":${upstream.processId}},"claimed":${JSON.stringify({ application_name: application ?? null })},` +
-      `"parameters":${JSON.stringify(Object.fromEntries(client.parameters))}`;
-    inside.begin(arrival, session, upstream, record, () => this.#greet(session, client, upstream));
+    const { parameters } = client;
+    inside.begin(arrival, session, upstream, { pid: upstream.processId, parameters }, () =>
+      this.#greet(session, client, upstream),
+    );
   }
 
   /** Tells the client that it is in, and with which key it can cancel. */

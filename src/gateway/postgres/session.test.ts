@@ -31,6 +31,7 @@ import { RuleSet } from '../../policy/decide.ts';
 import type { Journal } from '../../recording/journal.ts';
 import type { Effect, NameChange, StatementFacts, TextFacts } from '../../statements/facts.ts';
 import { Activities } from '../activities.ts';
+import { SessionClaims } from '../claims.ts';
 import { Judge } from '../judge.ts';
 import type { NamesInForce } from '../names-in-force.ts';
 import { Counters } from '../services.ts';
@@ -180,7 +181,7 @@ function startSession(ruleId = 'no-delete', Session = PostgresSession) {
       kill: async () => undefined,
       address: '127.0.0.1',
       tls: false,
-      claimed: new Map(),
+      claims: new SessionClaims(),
     },
     new Map(),
     { role: 'app', path: [] },

@@ -542,7 +542,7 @@ export class PostgresSession extends Session implements FrameSink {
   #atMoment(judgement: Judgement, portal: Portal | null): readonly JudgedStatement[] {
     const statements = this.#withNames(judgement);
     if (statements.every(isStable)) return statements;
-    const moment = momentOf(this.start, judgement.text, {
+    const moment = momentOf(this.start, judgement, {
       binds: portal === null ? [] : bindsAsText(portal.bytes, portal.start, portal.end),
       inTransaction: this.#pipeline.isInTransaction,
       settings: this.#reading.settings,
@@ -1108,6 +1108,7 @@ export class PostgresSession extends Session implements FrameSink {
   #parameterStatus(body: Buffer): void {
     const { name, value } = decodeParameterStatus(body);
     this.#reading.report(name, value);
+    if (name === 'application_name') this.start.claims.set(name, value);
     if (name === 'client_encoding' && isUnsafeEncoding(value)) {
       this.fatal('22023', `client_encoding ${value} cannot be used through Sluice.`, 'unsafe client_encoding');
     }
