@@ -1,6 +1,6 @@
+import type { Redaction } from '../config/redaction.ts';
 import type { Meter } from '../policy/budgets.ts';
 import type { Journal } from '../recording/journal.ts';
-import type { Redaction } from '../recording/redaction.ts';
 import { traceparentOf } from '../recording/traceparent.ts';
 import type { Activity } from './activities.ts';
 import { type Claims, claimsTogether, type SessionClaims } from './claims.ts';
