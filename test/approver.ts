@@ -18,6 +18,7 @@ export class Approver {
       store,
       ended: () => null,
       preview: null,
+      announce: null,
       failed: (what, error) => assert.fail(`${what}: ${error.message}`),
     });
   }

@@ -46,6 +46,7 @@ export async function testServices(changes: Partial<ApiServices> = {}): Promise<
     store,
     ended: () => null,
     preview: null,
+    announce: null,
     failed: (what, error) => {
       throw new Error(`${what}: ${error.message}`);
     },

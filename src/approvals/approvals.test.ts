@@ -3,60 +3,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
-import type { Identity } from '../identity/identity.ts';
-import type { Approval } from '../policy/verdict.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { type ApprovalEvent, Approvals, type Ruling } from './approvals.ts';
 import type { Question } from './request.ts';
+import { APPROVAL, person, question, TICKET_ONLY } from './test-requests.ts';
 import type { Voter } from './voting.ts';
-
-const APPROVAL: Approval = {
-  rule: 'r',
-  stages: [{ groups: ['dba'], subjects: [], count: 1 }],
-  withinMs: 60_000,
-  waitMs: 10_000,
-  grant: 'once',
-  grantForMs: null,
-  tolerancePercent: 0,
-};
-const BOT: Identity = { subject: 'bot', kind: 'agent', groups: [], owner: 'olga' };
-const TICKET_ONLY = { ...APPROVAL, waitMs: 0 };
-
-function question(change: Partial<Question> = {}, binding: Partial<Question['binding']> = {}): Question {
-  return {
-    binding: {
-      issuer: '',
-      subject: 'bot',
-      connection: 'shop',
-      database: 'shop',
-      role: 'app',
-      path: ['public'],
-      reading: '',
-      rules: 'v1',
-      statement: 'DELETE FROM orders',
-      binds: null,
-      ...binding,
-    },
-    identity: BOT,
-    session: 's1',
-    kind: 'DELETE',
-    fingerprint: 'f1',
-    rule: 'r',
-    message: 'DELETE on orders needs approval.',
-    effects: ['delete public.orders (none)'],
-    approvals: [APPROVAL],
-    claimed: {},
-    inTransaction: false,
-    isGuarded: true,
-    preview: { statement: null, counting: null, target: null, sqlMode: '' },
-    ...change,
-  };
-}
-
-function person(subject: string, groups: readonly string[] = ['dba'], more: Partial<Voter> = {}): Voter {
-  const identity: Identity = { subject, kind: 'human', groups };
-  return { identity, isApprover: false, mayBreakGlass: false, inPlaceOf: [], ...more };
-}
 
 const directory = mkdtempSync(join(tmpdir(), 'sluice-approvals-'));
 let store: Store;
@@ -86,6 +37,7 @@ function open(): Approvals {
     store,
     ended: ({ subject }) => (ended.has(subject) ? 'locked' : null),
     preview: null,
+    announce: null,
     failed: (what, error) => assert.fail(`${what}: ${error.stack}`),
   });
   opened.events.on('change', (event) => events.push(event));
@@ -314,6 +266,7 @@ test('a store that fails lets nothing run', async () => {
     store: gone,
     ended: () => null,
     preview: null,
+    announce: null,
     failed: (what) => failures.push(what),
   });
   await gone.destroy();

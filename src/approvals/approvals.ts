@@ -61,6 +61,8 @@ export interface ApprovalServices {
   readonly ended: (identity: Pick<Identity, 'issuer' | 'subject'>) => string | null;
   /** Finds out what the statement would do; `null` where it cannot. */
   readonly preview: ((question: Question) => Promise<Impact>) | null;
+  /** Notes down who is to be told of an event, in the step that makes it; `null` where nobody is. */
+  readonly announce: ((transaction: Transaction<Tables>, event: ApprovalEvent) => Promise<void>) | null;
   readonly failed: (what: string, error: Error) => void;
 }
 
@@ -90,6 +92,19 @@ export class Approvals {
     clearInterval(this.#looking);
     clearInterval(this.#sweeping);
     while (this.#pending.size > 0) await Promise.all(this.#pending);
+  }
+
+  /** What changes, and who is to be told of it, is one step: neither is there without the other. */
+  async #change<T>(work: (transaction: Transaction<Tables>, events: ApprovalEvent[]) => Promise<T>): Promise<T> {
+    const { store, announce } = this.#services;
+    const events: ApprovalEvent[] = [];
+    const done = await store.transaction().execute(async (transaction) => {
+      const result = await work(transaction, events);
+      if (announce !== null) for (const event of events) await announce(transaction, event);
+      return result;
+    });
+    for (const event of events) this.events.emit('change', event);
+    return done;
   }
 
   #tracked<T>(work: Promise<T>): Promise<T> {
@@ -147,7 +162,7 @@ export class Approvals {
     { reason, channel }: Pick<Vote, 'reason' | 'channel'>,
   ): Promise<ApprovalRequest> {
     const at = Date.now();
-    const { request, vote } = await this.#services.store.transaction().execute(async (transaction) => {
+    const request = await this.#change(async (transaction, events) => {
       const before = await readRequest(transaction, id);
       const refused =
         decision === 'break-glass' ? whyNotBreakGlass(before, voter, reason, at) : whyNotVote(before, voter, at);
@@ -160,10 +175,11 @@ export class Approvals {
       // The time of a grant for statements of one shape begins with the approval.
       const until = result === 'approved' && before.grantForMs !== null ? at + before.grantForMs : null;
       if (result !== 'pending') await setState(transaction, id, ['pending'], result, reason || null, until);
-      return { request: await readRequest(transaction, id), vote: cast };
+      const after = await readRequest(transaction, id);
+      events.push({ event: 'voted', request: after, vote: cast });
+      if (after.state !== 'pending') events.push({ event: 'decided', request: after });
+      return after;
     });
-    this.events.emit('change', { event: 'voted', request, vote });
-    if (request.state !== 'pending') this.events.emit('change', { event: 'decided', request });
     this.#wake(id);
     return request;
   }
@@ -289,7 +305,8 @@ export class Approvals {
     const now = Date.now();
     const binding = hashOfBinding(question.binding);
     const shape = hashOfShape(question);
-    const found = await this.#services.store.transaction().execute(async (transaction) => {
+    let asked = null as ApprovalRequest | null;
+    const found = await this.#change(async (transaction, events) => {
       const rows = await transaction
         .selectFrom('approval_requests')
         .selectAll()
@@ -317,23 +334,20 @@ export class Approvals {
         if (gone !== undefined) {
           const reason = `The approval of ${gone.subject} does not count any more.`;
           await setState(transaction, request.id, ['approved'], 'expired', reason);
+          events.push({ event: 'decided', request: await readRequest(transaction, request.id) });
           return { kind: 'expired' as const, request: request.id, reason };
         }
         if (request.grant === 'once' && !(await setState(transaction, request.id, ['approved'], 'used', null)))
           continue;
+        const collected = await readRequest(transaction, request.id);
+        events.push({ event: 'collected', request: collected, session: question.session });
         return { kind: 'granted' as const, request: request.id, rows: mostRows(request) };
       }
-      return insertRequest(transaction, question, { binding, shape, now });
+      asked = await insertRequest(transaction, question, { binding, shape, now });
+      events.push({ event: 'requested', request: asked });
+      return asked;
     });
-    if ('kind' in found) {
-      const request = await this.request(found.request);
-      if (found.kind === 'granted') {
-        this.events.emit('change', { event: 'collected', request, session: question.session });
-      } else if (found.kind === 'expired') this.events.emit('change', { event: 'decided', request });
-    } else if (found.createdAt === now && found.question.session === question.session) {
-      this.events.emit('change', { event: 'requested', request: found });
-      void this.#tracked(this.#estimate(found));
-    }
+    if (asked !== null) void this.#tracked(this.#estimate(asked));
     return found;
   }
 
@@ -342,12 +356,14 @@ export class Approvals {
     if (this.#services.preview === null) return;
     try {
       const impact = await this.#services.preview(question);
-      await this.#services.store
-        .updateTable('approval_requests')
-        .set({ impact: JSON.stringify(impact), changed_at: Date.now() })
-        .where('id', '=', id)
-        .execute();
-      this.events.emit('change', { event: 'estimated', request: await this.request(id) });
+      await this.#change(async (transaction, events) => {
+        await transaction
+          .updateTable('approval_requests')
+          .set({ impact: JSON.stringify(impact), changed_at: Date.now() })
+          .where('id', '=', id)
+          .execute();
+        events.push({ event: 'estimated', request: await readRequest(transaction, id) });
+      });
     } catch (error) {
       this.#services.failed(`what request ${id} would do could not be found out`, error as Error);
     }
@@ -356,11 +372,16 @@ export class Approvals {
   async #withdraw(id: number): Promise<void> {
     // Another session of the same identity may wait for it as well.
     if ((this.#waiting.get(id)?.size ?? 0) > 0) return;
-    const { store } = this.#services;
-    const reason = 'The client cancelled the statement or went away.';
-    if (await setState(store, id, ['pending'], 'withdrawn', reason)) {
-      this.events.emit('change', { event: 'decided', request: await this.request(id) });
-    }
+    await this.#close(id, ['pending'], 'withdrawn', 'The client cancelled the statement or went away.');
+  }
+
+  /** @returns false if it was in none of the states before */
+  #close(id: number, from: readonly RequestState[], state: RequestState, reason: string | null): Promise<boolean> {
+    return this.#change(async (transaction, events) => {
+      if (!(await setState(transaction, id, from, state, reason))) return false;
+      events.push({ event: 'decided', request: await readRequest(transaction, id) });
+      return true;
+    });
   }
 
   /** Resolves when the request may have changed, at `until`, or when there is no need to wait any more. */
@@ -413,9 +434,7 @@ export class Approvals {
         .execute();
       for (const { id, state } of late) {
         const reason = state === 'pending' ? 'Nobody decided in time.' : null;
-        if (!(await setState(this.#services.store, id, ['pending', 'approved'], 'expired', reason))) continue;
-        this.events.emit('change', { event: 'decided', request: await this.request(id) });
-        this.#wake(id);
+        if (await this.#close(id, ['pending', 'approved'], 'expired', reason)) this.#wake(id);
       }
     } catch (error) {
       this.#services.failed('requests whose time is over could not be closed', error as Error);
@@ -471,6 +490,7 @@ async function insertRequest(
       reviewed_by: null,
       reviewed_at: null,
       review: null,
+      events: 0,
     })
     .execute();
   return readRequest(transaction, id);
@@ -478,7 +498,7 @@ async function insertRequest(
 
 /** @returns false if it was in none of the states before */
 async function setState(
-  connection: Connection,
+  connection: Transaction<Tables>,
   id: number,
   from: readonly RequestState[],
   state: RequestState,

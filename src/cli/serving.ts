@@ -110,6 +110,7 @@ export class Serving {
           const { impactOf } = await import('../approvals/impact-preview.ts');
           return impactOf(question, { protocol: connection.protocol, ...connection.upstream });
         },
+        announce: null,
         failed: (what, error) => log.error({ reason: error.message }, what),
       });
       ending.push(() => approvals.close());

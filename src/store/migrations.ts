@@ -6,6 +6,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-identities': { up: createIdentities },
   '0002-approvals': { up: createApprovals },
   '0003-saml': { up: createSaml },
+  '0200-approval-channels': { up: createApprovalChannels },
 };
 
 /** The same for SQLite and PostgreSQL: text, bigint, and nothing that only one of them has. */
@@ -176,5 +177,54 @@ async function createSaml({ schema }: Kysely<unknown>): Promise<void> {
     .addColumn('code_expires_at', 'bigint')
     .addColumn('login_expires_at', 'bigint')
     .addColumn('redeemed_at', 'bigint')
+    .execute();
+}
+
+async function createApprovalChannels({ schema }: Kysely<unknown>): Promise<void> {
+  await schema
+    .alterTable('approval_requests')
+    .addColumn('events', 'bigint', (column) => column.notNull().defaultTo(0))
+    .execute();
+  await schema
+    .createTable('approval_deliveries')
+    .addColumn('id', 'text', (column) => column.primaryKey())
+    .addColumn('channel', 'text', (column) => column.notNull())
+    .addColumn('request', 'bigint', (column) => column.notNull())
+    .addColumn('number', 'bigint', (column) => column.notNull())
+    .addColumn('event', 'text', (column) => column.notNull())
+    .addColumn('payload', 'text', (column) => column.notNull())
+    .addColumn('state', 'text', (column) => column.notNull())
+    .addColumn('attempts', 'bigint', (column) => column.notNull())
+    .addColumn('due_at', 'bigint', (column) => column.notNull())
+    .addColumn('created_at', 'bigint', (column) => column.notNull())
+    .addColumn('ended_at', 'bigint')
+    .addColumn('failure', 'text')
+    .addUniqueConstraint('approval_deliveries_order', ['channel', 'request', 'number'])
+    .execute();
+  await schema
+    .createIndex('approval_deliveries_due')
+    .on('approval_deliveries')
+    .columns(['state', 'channel', 'due_at'])
+    .execute();
+  await schema
+    .createTable('slack_messages')
+    .addColumn('channel', 'text', (column) => column.notNull())
+    .addColumn('request', 'bigint', (column) => column.notNull())
+    .addColumn('conversation', 'text', (column) => column.notNull())
+    .addColumn('ts', 'text', (column) => column.notNull())
+    .addPrimaryKeyConstraint('slack_messages_key', ['channel', 'request'])
+    .execute();
+  await schema
+    .createTable('slack_interactions')
+    .addColumn('id', 'text', (column) => column.primaryKey())
+    .addColumn('at', 'bigint', (column) => column.notNull())
+    .execute();
+  await schema
+    .createTable('last_logins')
+    .addColumn('identity', 'text', (column) => column.primaryKey())
+    .addColumn('issuer', 'text', (column) => column.notNull())
+    .addColumn('subject', 'text', (column) => column.notNull())
+    .addColumn('groups', 'text', (column) => column.notNull())
+    .addColumn('at', 'bigint', (column) => column.notNull())
     .execute();
 }

@@ -146,6 +146,8 @@ export interface ApprovalRequestsTable {
   readonly reviewed_by: string | null;
   readonly reviewed_at: number | null;
   readonly review: string | null;
+  /** How many events of it channels have been told of. */
+  readonly events: number;
 }
 
 /** One a person and request. */
@@ -172,7 +174,58 @@ export interface ApprovalDelegationsTable {
   readonly until: number;
 }
 
+/** What a channel is to be told, written in the transaction that makes it so; see src/approvals/deliveries.ts. */
+export interface ApprovalDeliveriesTable {
+  /** Goes with it each time it is sent: by it a receiver knows what it has already. */
+  readonly id: string;
+  /** Name of the channel. */
+  readonly channel: string;
+  readonly request: number;
+  /** The how-manieth event of the request, from 1: they are sent in this order. */
+  readonly number: number;
+  readonly event: string;
+  readonly payload: string;
+  /** `pending`, `delivered` or `dead`. */
+  readonly state: string;
+  readonly attempts: number;
+  /** When it is sent next; while it is being sent, when another node may. */
+  readonly due_at: number;
+  readonly created_at: number;
+  readonly ended_at: number | null;
+  /** Why the last attempt failed. */
+  readonly failure: string | null;
+}
+
+/** The message in Slack that stands for a request, so that it can be changed. */
+export interface SlackMessagesTable {
+  readonly channel: string;
+  readonly request: number;
+  /** Slack's id of the conversation it is in. */
+  readonly conversation: string;
+  readonly ts: string;
+}
+
+/** What has come from Slack lately: nothing of it counts twice. */
+export interface SlackInteractionsTable {
+  /** SHA-256 of its body, hexadecimal. */
+  readonly id: string;
+  readonly at: number;
+}
+
+/** When people last proved at the HTTP API who they are, and the groups that their provider vouched for then. */
+export interface LastLoginsTable {
+  readonly identity: string;
+  readonly issuer: string;
+  readonly subject: string;
+  readonly groups: string;
+  readonly at: number;
+}
+
 export interface Tables {
+  readonly approval_deliveries: ApprovalDeliveriesTable;
+  readonly slack_messages: SlackMessagesTable;
+  readonly slack_interactions: SlackInteractionsTable;
+  readonly last_logins: LastLoginsTable;
   readonly approval_requests: ApprovalRequestsTable;
   readonly approval_votes: ApprovalVotesTable;
   readonly approval_delegations: ApprovalDelegationsTable;

@@ -1,0 +1,76 @@
+import type { ApprovalEvent } from './approvals.ts';
+
+/** What channels call the events of requests. */
+export const NOTICES = [
+  'approval.requested',
+  'approval.estimated',
+  'approval.voted',
+  'approval.break_glass',
+  'approval.decided',
+  'approval.expired',
+  'approval.withdrawn',
+  'approval.collected',
+] as const;
+
+export type Notice = (typeof NOTICES)[number];
+
+export function noticeOf(event: ApprovalEvent): Notice {
+  if (event.event === 'voted') {
+    return event.vote.decision === 'break-glass' ? 'approval.break_glass' : 'approval.voted';
+  }
+  const { state } = event.request;
+  if (event.event === 'decided' && (state === 'expired' || state === 'withdrawn')) return `approval.${state}`;
+  return `approval.${event.event}`;
+}
+
+/** One event on its way to one channel. */
+export interface Delivery {
+  readonly id: string;
+  readonly request: number;
+  /** The how-manieth event of the request, from 1. */
+  readonly number: number;
+  readonly event: Notice;
+  /** What the channel made of it when it happened. */
+  readonly payload: string;
+}
+
+/** Where people, or programs, are told of requests. */
+export interface Channel {
+  readonly name: string;
+  /**
+   * What is kept of an event until it is sent; `null` if the channel is not told of it.
+   * @param number the how-manieth event of the request, from 1
+   */
+  payloadOf(event: ApprovalEvent, number: number): string | null;
+  /**
+   * Tells it once.
+   * @returns the number of the newest event of the request that the channel knows of now
+   * @throws DeliveryFailed, or anything else, if it may not know
+   */
+  deliver(delivery: Delivery, signal: AbortSignal): Promise<number>;
+}
+
+/** The receiver did not take it. The message is seen by operators: there is no secret in it. */
+export class DeliveryFailed extends Error {
+  override readonly name = 'DeliveryFailed';
+  /** How long the receiver asks to be left alone, milliseconds; `null` if it does not say. */
+  readonly retryAfterMs: number | null;
+  /** True if there is no use in sending it again. */
+  readonly isFinal: boolean;
+
+  constructor(message: string, { retryAfterMs = null, isFinal = false }: Partial<DeliveryFailedMore> = {}) {
+    super(message);
+    this.retryAfterMs = retryAfterMs;
+    this.isFinal = isFinal;
+  }
+}
+
+type DeliveryFailedMore = Pick<DeliveryFailed, 'retryAfterMs' | 'isFinal'>;
+
+/** Reads a Retry-After header (RFC 9110, 10.2.3): seconds, or a date. @returns milliseconds from now, `null` if it is neither */
+export function retryAfterMs(header: string | null, now: number): number | null {
+  if (header === null) return null;
+  if (/^\d{1,9}$/.test(header)) return Number(header) * 1000;
+  const at = Date.parse(header);
+  return Number.isNaN(at) ? null : Math.max(at - now, 0);
+}

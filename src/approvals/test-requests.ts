@@ -1,0 +1,54 @@
+/** Requests and people for tests. */
+
+import type { Identity } from '../identity/identity.ts';
+import type { Approval } from '../policy/verdict.ts';
+import type { Question } from './request.ts';
+import type { Voter } from './voting.ts';
+
+export const APPROVAL: Approval = {
+  rule: 'r',
+  stages: [{ groups: ['dba'], subjects: [], count: 1 }],
+  withinMs: 60_000,
+  waitMs: 10_000,
+  grant: 'once',
+  grantForMs: null,
+  tolerancePercent: 0,
+};
+const BOT: Identity = { subject: 'bot', kind: 'agent', groups: [], owner: 'olga' };
+export const TICKET_ONLY: Approval = { ...APPROVAL, waitMs: 0 };
+
+export function question(change: Partial<Question> = {}, binding: Partial<Question['binding']> = {}): Question {
+  return {
+    binding: {
+      issuer: '',
+      subject: 'bot',
+      connection: 'shop',
+      database: 'shop',
+      role: 'app',
+      path: ['public'],
+      reading: '',
+      rules: 'v1',
+      statement: 'DELETE FROM orders',
+      binds: null,
+      ...binding,
+    },
+    identity: BOT,
+    session: 's1',
+    kind: 'DELETE',
+    fingerprint: 'f1',
+    rule: 'r',
+    message: 'DELETE on orders needs approval.',
+    effects: ['delete public.orders (none)'],
+    approvals: [APPROVAL],
+    claimed: {},
+    inTransaction: false,
+    isGuarded: true,
+    preview: { statement: null, counting: null, target: null, sqlMode: '' },
+    ...change,
+  };
+}
+
+export function person(subject: string, groups: readonly string[] = ['dba'], more: Partial<Voter> = {}): Voter {
+  const identity: Identity = { subject, kind: 'human', groups };
+  return { identity, isApprover: false, mayBreakGlass: false, inPlaceOf: [], ...more };
+}

@@ -1,0 +1,135 @@
+import { signWebhook, type WebhookSecret } from '../../protocols/webhooks/standard-webhooks.ts';
+import type { ApprovalEvent } from './approvals.ts';
+import { type Channel, type Delivery, DeliveryFailed, type Notice, noticeOf, retryAfterMs } from './channel.ts';
+import type { ApprovalRequest, Vote } from './request.ts';
+import { missingIn } from './voting.ts';
+
+/** Counted up when something of the payload goes or means something else; what is added does not count. */
+const PAYLOAD_VERSION = 1;
+
+export interface WebhookChannelConfig {
+  readonly name: string;
+  readonly url: string;
+  readonly secrets: readonly [WebhookSecret, ...WebhookSecret[]];
+  /** Which events it is told of. */
+  readonly events: readonly Notice[];
+  /** Names of connections whose requests it is told of; `null` for all. */
+  readonly connections: readonly string[] | null;
+  /** With statements, their values, and what clients say of themselves. */
+  readonly statements: boolean;
+}
+
+/** Posts events to a program, signed as https://www.standardwebhooks.com has it. */
+export class WebhookChannel implements Channel {
+  readonly name: string;
+  readonly #config: WebhookChannelConfig;
+  readonly #approvalsUrl: string | null;
+
+  /** @param approvalsUrl where people find requests, without a slash at its end; `null` where nowhere */
+  constructor(config: WebhookChannelConfig, approvalsUrl: string | null) {
+    this.name = config.name;
+    this.#config = config;
+    this.#approvalsUrl = approvalsUrl;
+  }
+
+  payloadOf(event: ApprovalEvent, number: number): string | null {
+    const { events, connections, statements } = this.#config;
+    const type = noticeOf(event);
+    const { connection } = event.request.question.binding;
+    if (!events.includes(type) || connections?.includes(connection) === false) return null;
+    const link = this.#approvalsUrl && `${this.#approvalsUrl}/approvals/${event.request.id}`;
+    return JSON.stringify({
+      type,
+      timestamp: isoTime(Date.now()),
+      version: PAYLOAD_VERSION,
+      data: {
+        number,
+        ...aboutRequest(event.request, statements),
+        link,
+        ...(event.event === 'voted' && { vote: aboutVote(event.vote) }),
+        ...(event.event === 'collected' && { collected_by: event.session }),
+      },
+    });
+  }
+
+  async deliver({ id, number, payload }: Delivery, signal: AbortSignal): Promise<number> {
+    const { secrets, url } = this.#config;
+    let response: Response;
+    try {
+      response = await fetch(url, {
+        method: 'POST',
+        headers: {
+          'content-type': 'application/json',
+          'user-agent': 'Sluice',
+          ...signWebhook(secrets, { id, at: Date.now(), body: payload }),
+        },
+        body: payload,
+        // What was meant for one receiver is for no other.
+        redirect: 'manual',
+        signal,
+      });
+      await response.body?.cancel();
+    } catch (error) {
+      throw signal.aborted ? signal.reason : new DeliveryFailed(causeOf(error as Error));
+    }
+    if (response.ok) return number;
+    throw new DeliveryFailed(`HTTP ${response.status}`, {
+      retryAfterMs: retryAfterMs(response.headers.get('retry-after'), Date.now()),
+      // Gone: the receiver wants no more of it.
+      isFinal: response.status === 410,
+    });
+  }
+}
+
+/** `ECONNREFUSED`, not "fetch failed". */
+export function causeOf(error: Error): string {
+  const cause = error.cause as (Error & { readonly code?: string }) | undefined;
+  return cause?.code ?? cause?.message ?? error.message;
+}
+
+function aboutRequest(request: ApprovalRequest, withStatement: boolean): object {
+  const { question, impact } = request;
+  const { identity, binding } = question;
+  return {
+    request: request.id,
+    state: request.state,
+    reason: request.reason,
+    identity: {
+      subject: identity.subject,
+      kind: identity.kind,
+      ...(identity.issuer !== undefined && { issuer: identity.issuer }),
+      ...(identity.owner !== undefined && { owner: identity.owner }),
+    },
+    session: question.session,
+    connection: binding.connection,
+    database: binding.database,
+    role: binding.role,
+    kind: question.kind,
+    fingerprint: question.fingerprint,
+    ...(withStatement && { statement: binding.statement, binds: binding.binds, claimed: question.claimed }),
+    effects: question.effects,
+    rule: question.rule,
+    message: question.message,
+    in_transaction: question.inTransaction,
+    stages: request.stages.map((stage) => ({ ...stage, missing: missingIn(stage, request.votes) })),
+    grant: request.grant,
+    votes: request.votes.map(aboutVote),
+    impact: impact && {
+      rows: impact.rows,
+      estimated_rows: impact.estimatedRows,
+      cascades: impact.cascades,
+      triggers: impact.triggers,
+    },
+    created: isoTime(request.createdAt),
+    expires: isoTime(request.expiresAt),
+    decided: request.decidedAt === null ? null : isoTime(request.decidedAt),
+  };
+}
+
+function aboutVote({ subject, issuer, onBehalfOf, decision, reason, channel, at }: Vote): object {
+  return { subject, issuer, on_behalf_of: onBehalfOf, decision, reason, channel, at: isoTime(at) };
+}
+
+function isoTime(ms: number): string {
+  return new Date(ms).toISOString();
+}
