@@ -3,6 +3,7 @@ import { Counter, Gauge, type OpenMetricsContentType, type PrometheusContentType
 import type { CatalogueStatus } from '../catalog/keeper.ts';
 import type { Counters } from '../gateway/services.ts';
 import type { Journal } from '../recording/journal.ts';
+import type { RecordingStatus } from '../recording/recording-thread.ts';
 
 /**
  * Where the values come from. The data path counts in plain numbers; they are read when a scrape asks, so that a
@@ -19,6 +20,8 @@ export interface MetricSources {
   rules(): { readonly version: string; readonly reloadFailed: boolean };
   /** Why the store could not be asked, or written to, at the last try; `null` if it could. */
   storeFailure(): string | null;
+  /** How the thread that follows the journal is; `null` where there is none. */
+  recording(): RecordingStatus | null;
 }
 
 /** Everything /metrics has, in the Prometheus text format and in OpenMetrics. */
@@ -35,6 +38,7 @@ export class Metrics {
       addGatewayMetrics(registry, sources);
       addCatalogueMetrics(registry, sources);
       addJournalMetrics(registry, sources);
+      addFollowerMetrics(registry, sources);
       addStoreMetrics(registry, sources);
       addProcessMetrics(registry, this.#eventLoop);
     }
@@ -142,6 +146,69 @@ function addJournalMetrics(registry: AnyRegistry, { journal }: MetricSources): v
   ]);
 }
 
+function addFollowerMetrics(registry: AnyRegistry, { recording }: MetricSources): void {
+  const each = (value: (follower: RecordingStatus['followers'][number]) => number) => (): Sample[] =>
+    (recording()?.followers ?? []).map((follower) => [{ follower: follower.name }, value(follower)]);
+  gauge(
+    registry,
+    'sluice_follower_lag_records',
+    'Records that the index or an exporter has not taken yet.',
+    each(({ lag }) => lag.records),
+  );
+  gauge(
+    registry,
+    'sluice_follower_lag_bytes',
+    'How many bytes these are.',
+    each(({ lag }) => lag.bytes),
+  );
+  gauge(
+    registry,
+    'sluice_follower_lag_seconds',
+    'How long the oldest of these has waited.',
+    each(({ lag }) => lag.seconds),
+  );
+  gauge(
+    registry,
+    'sluice_follower_failing',
+    '1 if the last try to deliver records failed.',
+    each(({ failure }) => (failure === null ? 0 : 1)),
+  );
+  counter(
+    registry,
+    'sluice_follower_failures_total',
+    'Tries to deliver records that failed.',
+    each(({ failures }) => failures),
+  );
+  counter(
+    registry,
+    'sluice_follower_records_total',
+    'Records taken.',
+    each(({ taken }) => taken.records),
+  );
+  counter(
+    registry,
+    'sluice_follower_bytes_total',
+    'Bytes of records taken.',
+    each(({ taken }) => taken.bytes),
+  );
+  const thread = (value: (status: RecordingStatus) => number) => (): Sample[] => {
+    const status = recording();
+    return status === null ? [] : [[{}, value(status)]];
+  };
+  gauge(
+    registry,
+    'sluice_recording_thread_running',
+    '0 while the thread of index and exporters is dead; it is begun again.',
+    thread(({ failure }) => (failure === null ? 1 : 0)),
+  );
+  counter(
+    registry,
+    'sluice_recording_thread_restarts_total',
+    'How often it was begun again.',
+    thread(({ restarts }) => restarts),
+  );
+}
+
 function addProcessMetrics(registry: AnyRegistry, eventLoop: EventLoopDelay): void {
   // Since the last scrape in either format. What is measured includes the timer's own interval.
   const lag = (nanoseconds: number) => Math.max(0, nanoseconds / 1e9 - LAG_RESOLUTION_MS / 1000);
@@ -197,4 +264,4 @@ function counter(registry: AnyRegistry, name: string, help: string, read: () => 
   });
 }
 
-const LABELS = ['verdict', 'rule', 'result', 'version', 'quantile', 'connection'];
+const LABELS = ['verdict', 'rule', 'result', 'version', 'quantile', 'connection', 'follower'];

@@ -2,6 +2,7 @@ import { connect } from 'node:net';
 import type { CatalogueStatus } from '../catalog/keeper.ts';
 import type { Config, ConnectionConfig, UpstreamConfig } from '../config/config.ts';
 import { askServer } from '../gateway/mysql/upstream.ts';
+import type { RecordingStatus } from '../recording/recording-thread.ts';
 
 /** One thing that must be in order for statements to be served. */
 export interface ReadinessCheck {
@@ -11,9 +12,20 @@ export interface ReadinessCheck {
   readonly reason: string | null;
 }
 
+/** How far something that follows the journal is behind it. Statements are served all the same. */
+export interface FollowerReadiness {
+  readonly follower: string;
+  readonly lagRecords: number;
+  readonly lagBytes: number;
+  readonly lagSeconds: number;
+  /** Why the last try to deliver failed; `null` if it did not. */
+  readonly reason: string | null;
+}
+
 export interface Readiness {
   readonly ready: boolean;
   readonly checks: readonly ReadinessCheck[];
+  readonly followers: readonly FollowerReadiness[];
 }
 
 /** What the checks look at, each asked anew every time. */
@@ -28,6 +40,8 @@ export interface ReadinessSources {
   catalogues(): ReadonlyMap<string, CatalogueStatus>;
   /** True once no new sessions are taken. */
   draining(): boolean;
+  /** How the thread that follows the journal is; `null` where there is none. */
+  recording(): RecordingStatus | null;
 }
 
 /** How long an upstream's answer is believed: probes come from several places, and each opens a connection. */
@@ -54,8 +68,20 @@ export class ReadinessProbe {
       ...[...sources.catalogues()].map(([name, { stale }]) => check(`catalogue ${name}`, stale)),
       ...(await Promise.all(this.#upstreams.map((upstream) => upstream.run()))),
     ];
-    return { ready: checks.every(({ ok }) => ok), checks };
+    return { ready: checks.every(({ ok }) => ok), checks, followers: followersOf(sources.recording()) };
   }
+}
+
+function followersOf(recording: RecordingStatus | null): FollowerReadiness[] {
+  if (recording === null) return [];
+  const dead = recording.failure === null ? null : `the recording thread died: ${recording.failure}`;
+  return recording.followers.map(({ name, lag, failure }) => ({
+    follower: name,
+    lagRecords: lag.records,
+    lagBytes: lag.bytes,
+    lagSeconds: lag.seconds,
+    reason: dead ?? failure?.message ?? null,
+  }));
 }
 
 function check(name: string, reason: string | null): ReadinessCheck {

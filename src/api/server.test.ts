@@ -4,6 +4,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { afterEach, beforeEach, test } from 'node:test';
 import type { ConnectionConfig } from '../config/config.ts';
 import { Counters } from '../gateway/services.ts';
+import type { RecordingStatus } from '../recording/recording-thread.ts';
 import { createApi } from './api.ts';
 import { Metrics } from './metrics.ts';
 import { ReadinessProbe } from './readiness.ts';
@@ -24,6 +25,21 @@ const failures: {
   draining: false,
 };
 const catalogues = () => new Map([['orders', { version: 'v', age: 2500, stale: failures.catalogue }]]);
+const recording = (): RecordingStatus => ({
+  failure: null,
+  restarts: 1,
+  followers: [
+    {
+      name: 'siem',
+      position: { segment: 1, offset: 200, seq: 8 },
+      pendingSince: 0,
+      taken: { records: 8, bytes: 200 },
+      failures: 3,
+      failure: { message: 'the receiver answers 503', since: 0, attempts: 3 },
+      lag: { records: 4, bytes: 120, seconds: 1.5 },
+    },
+  ],
+});
 const counters = new Counters();
 const journal = { counters: { records: 12, bytes: 3400, failures: 1, lost: 0 }, failure: null };
 let upstream: ReturnType<typeof createServer>;
@@ -43,6 +59,7 @@ beforeEach(async () => {
     catalogues,
     rules: () => ({ version: 'abc', reloadFailed: false }),
     storeFailure: () => failures.store,
+    recording,
   });
   const probe = new ReadinessProbe([connectionTo((upstream.address() as AddressInfo).port)], {
     journalFailure: () => failures.journal,
@@ -50,6 +67,7 @@ beforeEach(async () => {
     storeFailure: () => failures.store,
     catalogues,
     draining: () => failures.draining,
+    recording,
   });
   services = await testServices();
   api = await startServer(
@@ -90,6 +108,10 @@ test('a process that runs is alive, and ready if journal, rules and upstreams ar
       ok: true,
       reason: null,
     })),
+    // Of what follows the journal it tells as well; statements are served all the same.
+    followers: [
+      { follower: 'siem', lagRecords: 4, lagBytes: 120, lagSeconds: 1.5, reason: 'the receiver answers 503' },
+    ],
   });
 });
 
@@ -136,6 +158,14 @@ test('metrics follow the plain counters of the data path, and a second scrape do
   assert.match(type, /^text\/plain/);
   for (const line of [
     'sluice_sessions 3',
+    'sluice_follower_lag_records{follower="siem"} 4',
+    'sluice_follower_lag_bytes{follower="siem"} 120',
+    'sluice_follower_lag_seconds{follower="siem"} 1.5',
+    'sluice_follower_failing{follower="siem"} 1',
+    'sluice_follower_failures_total{follower="siem"} 3',
+    'sluice_follower_records_total{follower="siem"} 8',
+    'sluice_recording_thread_running 1',
+    'sluice_recording_thread_restarts_total 1',
     'sluice_sessions_started_total 7',
     'sluice_statements_total{verdict="allow"} 40',
     'sluice_statements_total{verdict="deny"} 2',

@@ -21,6 +21,7 @@ import { ruleChanges } from '../policy/changes.ts';
 import { RuleSet } from '../policy/decide.ts';
 import { maskKeys } from '../policy/masks.ts';
 import { Journal } from '../recording/journal.ts';
+import type { RecordingThread } from '../recording/recording-thread.ts';
 import { PostgresAnalyzer } from '../statements/postgres/analyzer.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
@@ -37,6 +38,8 @@ export class Serving {
   readonly #shadow: boolean;
   readonly #gateway: Gateway;
   readonly #journal: Journal;
+  /** `null` where nothing follows the journal. */
+  readonly #recording: RecordingThread | null;
   readonly #identities: Identities;
   /** What to end, in the order it was started. */
   readonly #ending: (() => void | Promise<void>)[];
@@ -56,6 +59,7 @@ export class Serving {
     shadow: boolean,
     rules: RulesInForce,
     journal: Journal,
+    recording: RecordingThread | null,
     identities: Identities,
     gateway: Gateway,
     ending: (() => void | Promise<void>)[],
@@ -65,6 +69,7 @@ export class Serving {
     this.#shadow = shadow;
     this.#rules = rules;
     this.#journal = journal;
+    this.#recording = recording;
     this.#identities = identities;
     this.#tls = config.tls;
     this.#gateway = gateway;
@@ -97,6 +102,8 @@ export class Serving {
         `"rules.loaded","version":"${rules.set.version}","by":"start"${shadow ? ',"mode":"shadow"' : ''}`,
         true,
       );
+      const recording = await recordingThread(config, journal, log);
+      ending.push(() => recording?.end());
       const store = await openStore(config.store);
       ending.push(() => store.destroy());
       const access = await Access.open(store);
@@ -135,7 +142,7 @@ export class Serving {
       ending.push(() => gateway.end());
       await inventory.enlist([...users].map(({ authenticated }) => authenticated.identity));
       const identities = { users, approvals, tokens, access, credentials, logins: new Logins(store), inventory, store };
-      const serving = new Serving(config, log, shadow, rules, journal, identities, gateway, ending);
+      const serving = new Serving(config, log, shadow, rules, journal, recording, identities, gateway, ending);
       approvals.events.on('change', (event) => {
         const record = recordOf(event);
         if (record === null) return;
@@ -252,6 +259,7 @@ export class Serving {
       catalogues: () => gateway.catalogues(),
       rules: () => ({ version: this.#rules.set.version, reloadFailed: this.#rulesFailure !== null }),
       storeFailure,
+      recording: () => this.#recording?.status() ?? null,
     });
     this.#ending.push(() => metrics.close());
     const probe = new ReadinessProbe(this.#config.connections, {
@@ -260,6 +268,7 @@ export class Serving {
       storeFailure,
       catalogues: () => gateway.catalogues(),
       draining: () => gateway.status().draining,
+      recording: () => this.#recording?.status() ?? null,
     });
     const { tls } = this.#config;
     const createApi = () => this.#createApi(ports);
@@ -320,6 +329,13 @@ async function tokenVerifier({ oidc }: Config, users: Users): Promise<TokenVerif
   if (oidc.length === 0) return null;
   const { OidcTokens } = await import('../identity/oidc-tokens.ts');
   return new OidcTokens(oidc, (name) => users.find(name) !== null);
+}
+
+/** Begun only where something follows the journal. */
+async function recordingThread({ recording }: Config, journal: Journal, log: Log): Promise<RecordingThread | null> {
+  if (recording.export.length === 0) return null;
+  const { RecordingThread } = await import('../recording/recording-thread.ts');
+  return new RecordingThread(journal, recording.export, log);
 }
 
 /** Loaded only where people log in by it. */

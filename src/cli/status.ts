@@ -11,7 +11,9 @@ const DEADLINE_MS = 10_000;
 export function addStatusCommand(program: Command): void {
   program
     .command('status')
-    .description('Asks a running Sluice whether it is ready: journal, rules, upstreams.')
+    .description(
+      'Asks a running Sluice whether it is ready: journal, rules, upstreams; and how far exporters are behind.',
+    )
     .option('-c, --config <file>', 'configuration file, for the address of the API', 'sluice.yaml')
     .option('--api <host:port>', 'address of the API; no configuration file is read')
     .option('--json', 'print JSON')
@@ -26,10 +28,23 @@ export function addStatusCommand(program: Command): void {
           printable(reason ?? ''),
         ]);
         console.log(table(['CHECK', 'STATE', 'REASON'], rows));
+        if (readiness.followers.length > 0) console.log(`\n${followersText(readiness.followers)}\n`);
         console.log(readiness.ready ? styled('green', 'ready') : styled('red', 'not ready'));
       }
       if (!readiness.ready) process.exitCode = EXIT.problem;
     });
+}
+
+function followersText(followers: Readiness['followers']): string {
+  const rows = followers.map(({ follower, lagRecords, lagBytes, lagSeconds, reason }) => [
+    printable(follower),
+    reason === null ? 'ok' : 'FAILING',
+    String(lagRecords),
+    String(lagBytes),
+    `${lagSeconds.toFixed(1)}s`,
+    printable(reason ?? ''),
+  ]);
+  return table(['FOLLOWS THE JOURNAL', 'STATE', 'RECORDS BEHIND', 'BYTES', 'FOR', 'REASON'], rows);
 }
 
 async function configuredApi(config: string): Promise<string> {
@@ -54,10 +69,11 @@ async function ask(api: string): Promise<Readiness> {
 }
 
 function isReadiness(body: unknown): body is Readiness {
-  const { ready, checks } = (body ?? {}) as Partial<Readiness>;
+  const { ready, checks, followers } = (body ?? {}) as Partial<Readiness>;
   return (
     typeof ready === 'boolean' &&
     Array.isArray(checks) &&
+    Array.isArray(followers) &&
     checks.every(
       ({ check, ok, reason }) =>
         typeof check === 'string' && typeof ok === 'boolean' && (reason === null || typeof reason === 'string'),

@@ -121,6 +121,24 @@ export interface TlsConfig {
   readonly clientCa: string | null;
 }
 
+interface AnyExporter {
+  /** Unique among the exporters. */
+  readonly name: string;
+}
+
+export interface JsonlExporter extends AnyExporter {
+  readonly to: 'jsonl';
+  /** Absolute path; `null` for standard output. */
+  readonly file: string | null;
+  readonly format: ExportFormat;
+}
+
+/** What records are written as. */
+export type ExportFormat = 'sluice';
+
+/** Where records are brought to. */
+export type ExporterConfig = JsonlExporter;
+
 export interface Limits {
   /** Most sessions at once; further ones are refused. */
   readonly sessions: number;
@@ -161,7 +179,11 @@ export interface Config {
   readonly withoutTls: 'loopback' | null;
   /** Rule files, absolute paths, in the order of the file. */
   readonly rules: readonly string[];
-  readonly recording: { readonly directory: string; readonly redact: Redaction };
+  readonly recording: {
+    readonly directory: string;
+    readonly redact: Redaction;
+    readonly export: readonly ExporterConfig[];
+  };
   readonly store: StoreConfig;
   readonly limits: Limits;
   readonly log: { readonly level: LogLevel };

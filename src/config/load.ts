@@ -3,7 +3,16 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
 import { formatAddress, isLoopback } from './address.ts';
-import type { Config, ConnectionConfig, OidcConfig, SamlConfig, StoreConfig, TlsConfig } from './config.ts';
+import type {
+  Config,
+  ConnectionConfig,
+  ExporterConfig,
+  OidcConfig,
+  SamlConfig,
+  StoreConfig,
+  TlsConfig,
+} from './config.ts';
+import type { ExportFileConfig } from './export-schema.ts';
 import { outlineAt, overrideVariables } from './outline.ts';
 import { configSchema, type FileConfig } from './schema.ts';
 import { resolveSecret } from './secrets.ts';
@@ -175,6 +184,7 @@ async function resolveReferences(
     value.identity.saml === undefined
       ? null
       : await attempt(at('identity', 'saml'), () => samlOf(value.identity.saml!, directory));
+  const exporters = value.recording.export.map((exporter) => exporterOf(exporter, directory));
   const { postgres = null, mysql = null, api = null } = value.listen;
   const taken = new Map<string, string>();
   for (const [name, address] of Object.entries({ postgres, mysql, api })) {
@@ -201,7 +211,11 @@ async function resolveReferences(
     longestCredentialMs: value.identity.credentials.longest,
     withoutTls: value.identity.without_tls ?? null,
     rules: value.rules.map((rule) => resolve(directory, rule)),
-    recording: { directory: resolve(directory, value.recording.directory), redact: value.recording.redact },
+    recording: {
+      directory: resolve(directory, value.recording.directory),
+      redact: value.recording.redact,
+      export: exporters,
+    },
     limits: {
       sessions: value.limits.sessions,
       logins: value.limits.logins,
@@ -214,6 +228,14 @@ async function resolveReferences(
     file,
     warnings: warningsAbout(value),
   };
+}
+
+function exporterOf(exporter: ExportFileConfig, directory: string): ExporterConfig {
+  const { name = exporter.to } = exporter;
+  switch (exporter.to) {
+    case 'jsonl':
+      return { ...exporter, name, file: exporter.file === undefined ? null : resolve(directory, exporter.file) };
+  }
 }
 
 const sqliteStore = (file: string): StoreConfig => ({ kind: 'sqlite', file });

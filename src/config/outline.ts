@@ -9,6 +9,8 @@ export interface Outline {
   readonly properties?: Readonly<Record<string, Outline>>;
   readonly required?: readonly string[];
   readonly items?: Outline;
+  /** One of several shapes, told apart by the constant that one of their keys has. */
+  readonly oneOf?: readonly Outline[];
   readonly enum?: readonly string[];
   readonly const?: string;
   readonly default?: unknown;
@@ -18,13 +20,21 @@ export interface Outline {
 
 export const configOutline = z.toJSONSchema(configSchema, { io: 'input' }) as Outline;
 
-/** The outline of what is at a path of keys and indexes, `null` if there is no such thing. */
+/**
+ * The outline of what is at a path of keys and indexes, `null` if there is no such thing. Of something that has one of several
+ * shapes it has the keys of all.
+ */
 export function outlineAt(path: readonly PropertyKey[]): Outline | null {
   let outline: Outline | undefined = configOutline;
   for (const step of path) {
-    outline = typeof step === 'number' ? outline?.items : outline?.properties?.[String(step)];
+    outline = typeof step === 'number' ? merged(outline?.items) : outline?.properties?.[String(step)];
   }
   return outline ?? null;
+}
+
+function merged(outline: Outline | undefined): Outline | undefined {
+  if (outline?.oneOf === undefined) return outline;
+  return { ...outline, properties: Object.assign({}, ...outline.oneOf.map(({ properties }) => properties)) };
 }
 
 /** The `SLUICE_*` variable of every single value that is not in a list, and the path of keys it stands for. */

@@ -53,8 +53,29 @@ function section(key: string, outline: Outline, required: boolean): string {
   const rows = keyRows(key, outline);
   const heading = `### \`${key}\`\n\n${outline.description ?? ''}${required ? ' Required.' : ''}\n`;
   if (rows.length === 0) return `${heading}\nType: ${typeName(outline)}. Default: ${defaultText(outline, required)}.\n`;
-  return `${heading}\n| key | type | default | meaning |\n|---|---|---|---|\n${rows.join('\n')}\n`;
+  return [heading, tableOf(rows), ...shapes(key, outline)].join('\n');
 }
+
+function tableOf(rows: readonly string[]): string {
+  return `| key | type | default | meaning |\n|---|---|---|---|\n${rows.join('\n')}\n`;
+}
+
+/** A table for each shape that the items of a list below `path` can have, named by the key that tells them apart. */
+function shapes(path: string, outline: Outline): string[] {
+  const { properties, prefix } = fieldsOf(path, outline);
+  const below = Object.entries(properties).flatMap(([key, inner]) => shapes(`${prefix}.${key}`, inner));
+  const own = (outline.items?.oneOf ?? []).map((shape) => {
+    const [key, { const: value, description }] = Object.entries(shape.properties ?? {}).find(
+      ([, { const: only }]) => only !== undefined,
+    )!;
+    const rows = keyRows(`${path}[]`, shape).slice(1);
+    return `#### \`${path}\`: \`${key}: ${value}\`\n\n${description}\n\n${tableOf(rows)}`;
+  });
+  return [...own, ...below];
+}
+
+/** Keys whose values are references to secrets. */
+const SECRETS = new Set(['password', 'secret', 'token', 'secret_access_key']);
 
 /** One table row for every single value below an object or list. */
 function keyRows(path: string, outline: Outline): string[] {
@@ -64,8 +85,9 @@ function keyRows(path: string, outline: Outline): string[] {
     const isRequired = required.includes(key);
     const deeper = keyRows(name, inner);
     // A reference to a secret is one value to the reader.
-    if (deeper.length > 0 && key !== 'password') return deeper;
-    const type = key === 'password' ? 'secret' : typeName(inner);
+    const isSecret = SECRETS.has(key);
+    if (deeper.length > 0 && !isSecret) return deeper;
+    const type = isSecret ? 'secret' : typeName(inner);
     return [`| \`${name}\` | ${type} | ${defaultText(inner, isRequired)} | ${inner.description ?? ''} |`];
   });
 }
@@ -80,6 +102,7 @@ function typeName(outline: Outline): string {
   if (outline.enum !== undefined) return outline.enum.map((value) => `\`${value}\``).join(', ');
   if (outline.const !== undefined) return `\`${outline.const}\``;
   if (outline.title !== undefined) return outline.title;
+  if (outline.items?.oneOf !== undefined) return 'list, see below';
   if (outline.type === 'array') return `list of ${typeName(outline.items ?? {})}s`;
   return outline.type === 'integer' ? 'whole number' : 'text';
 }

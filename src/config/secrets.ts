@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import type { SecretReference } from './schema.ts';
+import type { SecretReference } from './schema-values.ts';
 
 const COMMAND_DEADLINE_MS = 10_000;
 const LONGEST_SECRET_BYTES = 64 * 1024;

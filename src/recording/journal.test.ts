@@ -393,7 +393,7 @@ test('the journal is read back as it was written, over segments and restarts', a
   });
   assert.deepEqual(seen, [1, 2, 3]);
   assert.equal(problems.length, 1);
-  assert.equal(readdirSync(directory).length, 2);
+  assert.equal(segments(directory).length, 2);
 });
 
 /** What a process has in its lock, read from one that holds it. */

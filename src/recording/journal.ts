@@ -32,6 +32,9 @@ import { join } from 'node:path';
 
 /** A segment is closed and the next one begun when it is larger than this many bytes. */
 const SEGMENT_BYTES = 128 * 1024 * 1024;
+/** The file beside the segments that has the node's name in it. */
+const NODE = 'journal.node';
+const NODE_NAME = /^[0-9a-f-]{36}$/;
 const SEGMENT_NAME = /^journal-\d{8}T\d{9}Z-(\d+)\.jsonl$/;
 
 export class JournalError extends Error {
@@ -57,8 +60,19 @@ const MOST_BYTES = 3;
 /** How many outcomes wait in memory while the journal cannot be written; later ones are counted as lost. */
 const MOST_KEPT = 100_000;
 
+/** How far the journal is written: what lies before it stays as it is. */
+export interface JournalHead {
+  readonly segment: number;
+  /** Of that segment, all of them whole lines. */
+  readonly bytes: number;
+  /** Of the last record. */
+  readonly seq: number;
+}
+
 export class Journal {
   readonly directory: string;
+  /** Whose journal it is: with `seq` it names a record among those of all nodes. */
+  readonly node: string;
   readonly counters: JournalCounters = { records: 0, bytes: 0, failures: 0, lost: 0 };
   /** Why the last write failed; `null` while records can be written. */
   failure: string | null = null;
@@ -81,8 +95,12 @@ export class Journal {
   #second = 0;
   #secondText = '';
 
-  private constructor(directory: string, fd: number, segment: number, seq: number) {
+  /** Asked to be called at the next write. */
+  #awaiting: (() => void)[] = [];
+
+  private constructor(directory: string, node: string, fd: number, segment: number, seq: number) {
     this.directory = directory;
+    this.node = node;
     this.#fd = fd;
     this.#segment = segment;
     this.#seq = seq;
@@ -105,14 +123,23 @@ export class Journal {
         cut += tail.cut;
       }
       const segment = (old.at(-1)?.number ?? 0) + 1;
-      const journal = new Journal(directory, openSegment(directory, segment), segment, seq);
+      const journal = new Journal(directory, nodeOf(directory), openSegment(directory, segment), segment, seq);
       if (cut > 0) journal.append(`"journal.gap","reason":"torn line","bytes":${cut}`, true);
-      journal.append(`"journal.open","segment":${segment},"pid":${process.pid}`, true);
+      journal.append(`"journal.open","segment":${segment},"pid":${process.pid},"node":"${journal.node}"`, true);
       if (!journal.flush()) throw new Error(journal.failure ?? 'cannot write');
       return journal;
     } catch (error) {
       throw new JournalError(`cannot open the journal in ${directory}: ${(error as Error).message}`);
     }
+  }
+
+  get head(): JournalHead {
+    return { segment: this.#segment, bytes: this.#size, seq: this.#seq };
+  }
+
+  /** Calls `callback` once, after the next write that adds records; it must be quick. */
+  onGrowth(callback: () => void): void {
+    this.#awaiting.push(callback);
   }
 
   /** True if records wait for {@link flush}. */
@@ -176,6 +203,7 @@ export class Journal {
     this.#pending.length = 0;
     this.#keep.length = 0;
     if (this.#size > SEGMENT_BYTES) this.#rotate();
+    if (this.#awaiting.length > 0) for (const grown of this.#awaiting.splice(0)) grown();
     return true;
   }
 
@@ -325,6 +353,18 @@ function ifThere<T>(look: () => T): T | null {
     if (code === 'ENOENT' || code === 'ESRCH') return null;
     throw error;
   }
+}
+
+/** The node's name, made once and kept beside the journal. */
+function nodeOf(directory: string): string {
+  const path = join(directory, NODE);
+  const known = ifThere(() => readFileSync(path, 'utf8').trim());
+  if (known !== null && NODE_NAME.test(known)) return known;
+  const node = randomUUID();
+  const aside = `${path}.${node}`;
+  writeFileSync(aside, `${node}\n`, { mode: 0o600, flush: true });
+  renameSync(aside, path);
+  return node;
 }
 
 function openSegment(directory: string, number: number): number {

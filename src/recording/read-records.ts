@@ -105,7 +105,7 @@ function readFrom(file: string, offset: number): Buffer {
 }
 
 /** The record of a line, or what is wrong with it. */
-function parseRecord(line: string): JournalRecord | string {
+export function parseRecord(line: string): JournalRecord | string {
   let fields: unknown;
   try {
     fields = JSON.parse(line);

@@ -1,0 +1,210 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
+import type { JournalHead } from './journal.ts';
+import { type JournalPosition, type RecordBatch, readBatch } from './record-batch.ts';
+
+/** Takes every record of a journal, in order: the index, an exporter. */
+export interface Consumer {
+  /** Shows in metrics, status and log. */
+  readonly name: string;
+  /** Where it goes on; `null`: at the oldest record there is. Asked at the start, and again after every failure. */
+  begin(): Promise<JournalPosition | null>;
+  /**
+   * Resolves once the records, and that it has them (`batch.end`), are kept for good. If it rejects, the same batch comes
+   * again later; after a restart records may come again that it has taken already. It ends early if `signal` is aborted.
+   */
+  take(batch: RecordBatch, signal: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Why records could not be taken. The message is for operators and has no secret in it. */
+export class DeliveryError extends Error {
+  override readonly name = 'DeliveryError';
+  /** How long the receiver asked to be left alone, milliseconds; `null` if it did not say. */
+  readonly retryAfterMs: number | null;
+
+  constructor(message: string, retryAfterMs: number | null = null) {
+    super(message);
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/** How a follower is, as plain data. Times are milliseconds since the epoch. */
+export interface FollowerStatus {
+  readonly name: string;
+  /** `null` before it has taken anything, as far as it knows. */
+  readonly position: JournalPosition | null;
+  /** When the oldest record was written that it has in hand and has not taken; `null` if it has none in hand. */
+  readonly pendingSince: number | null;
+  /** Since this process began to follow. */
+  readonly taken: { readonly records: number; readonly bytes: number };
+  readonly failures: number;
+  /** `null` while the last try went well. */
+  readonly failure: { readonly message: string; readonly since: number; readonly attempts: number } | null;
+}
+
+export interface FollowedJournal {
+  readonly directory: string;
+  readonly node: string;
+  /** How far it is written, as far as is known here. */
+  head(): JournalHead;
+}
+
+/** What a follower tells while it works. */
+export interface FollowerEvents {
+  /** It has read everything before the head. */
+  level(): void;
+  /** Its status is another. */
+  changed(): void;
+  log(level: 'info' | 'warn' | 'error', fields: object, message: string): void;
+}
+
+const FIRST_RETRY_MS = 500;
+const LONGEST_RETRY_MS = 30_000;
+/** What a receiver asks for is bounded as well: it may be wrong. */
+const LONGEST_ASKED_MS = 15 * 60_000;
+
+/** How long to wait after so many failures in a row: doubled each time, up to a limit, and never the same for two. */
+export function retryDelay(attempts: number, error: unknown): number {
+  const asked = error instanceof DeliveryError ? error.retryAfterMs : null;
+  const bound = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(attempts - 1, 16));
+  const own = bound / 2 + (Math.random() * bound) / 2;
+  return asked === null ? own : Math.max(own, Math.min(asked, LONGEST_ASKED_MS));
+}
+
+/**
+ * Brings a consumer the records of a journal, batch by batch: at least once, in order, at the consumer's pace. One batch
+ * is in memory at a time, for as long as it takes.
+ */
+export class Follower {
+  readonly #consumer: Consumer;
+  readonly #journal: FollowedJournal;
+  readonly #events: FollowerEvents;
+  readonly #abort = new AbortController();
+  #position: JournalPosition | null = null;
+  #batch: RecordBatch | null = null;
+  #records = 0;
+  #bytes = 0;
+  #failures = 0;
+  #failure: FollowerStatus['failure'] = null;
+  /** True once it is to end as soon as it is level. */
+  #ending = false;
+  #grown: (() => void) | null = null;
+  readonly #ended: Promise<void>;
+
+  /** Begins at once. */
+  constructor(consumer: Consumer, journal: FollowedJournal, events: FollowerEvents) {
+    this.#consumer = consumer;
+    this.#journal = journal;
+    this.#events = events;
+    this.#ended = this.#run();
+  }
+
+  get status(): FollowerStatus {
+    return {
+      name: this.#consumer.name,
+      position: this.#position,
+      pendingSince: this.#batch?.at ?? null,
+      taken: { records: this.#records, bytes: this.#bytes },
+      failures: this.#failures,
+      failure: this.#failure,
+    };
+  }
+
+  /** The head has moved. */
+  wake(): void {
+    this.#grown?.();
+  }
+
+  /** Ends once everything before the head is taken, or `limitMs` are over, or at once if it cannot deliver anyway. */
+  async end(limitMs: number): Promise<void> {
+    this.#ending = true;
+    this.wake();
+    const limit = setTimeout(() => this.#abort.abort(), this.#failure === null ? limitMs : 0);
+    await this.#ended;
+    clearTimeout(limit);
+    await this.#consumer.close();
+  }
+
+  async #run(): Promise<void> {
+    let begun = false;
+    while (!this.#abort.signal.aborted) {
+      try {
+        if (!begun) this.#goOnAt(await this.#consumer.begin());
+        begun = true;
+        this.#batch ??= await this.#next();
+        if (this.#batch !== null) await this.#deliver(this.#batch);
+        else if (this.#ending) return;
+        else await this.#growth();
+      } catch (error) {
+        if (this.#abort.signal.aborted) return;
+        this.#fail(error as Error);
+        begun = false;
+        if (this.#ending) return;
+        await delay(retryDelay(this.#failure!.attempts, error), null, { signal: this.#abort.signal }).catch(() => null);
+      }
+    }
+  }
+
+  /** A receiver may know a batch again by what is in it, so that one stays as it is where it can. */
+  #goOnAt(position: JournalPosition | null): void {
+    if (!isDeepStrictEqual(position, this.#position)) this.#batch = null;
+    this.#position = position;
+  }
+
+  async #next(): Promise<RecordBatch | null> {
+    const { directory, node } = this.#journal;
+    const batch = await readBatch(directory, node, this.#position, this.#journal.head());
+    const expected = (this.#position?.seq ?? 0) + 1;
+    if (batch !== null && this.#position !== null && batch.first !== expected) {
+      const { name: follower } = this.#consumer;
+      this.#events.log(
+        'warn',
+        { follower, expected, found: batch.first },
+        'the journal is not what it was: records are missing',
+      );
+    }
+    return batch;
+  }
+
+  async #deliver(batch: RecordBatch): Promise<void> {
+    this.#events.changed();
+    await this.#consumer.take(batch, this.#abort.signal);
+    this.#position = batch.end;
+    this.#batch = null;
+    this.#records += batch.last - batch.first + 1;
+    this.#bytes += batch.bytes.length;
+    if (this.#failure !== null) {
+      const { attempts, since } = this.#failure;
+      this.#failure = null;
+      const fields = { follower: this.#consumer.name, attempts, seconds: Math.round((Date.now() - since) / 1000) };
+      this.#events.log('info', fields, 'records are taken again');
+    }
+    this.#events.changed();
+  }
+
+  #fail(error: Error): void {
+    this.#failures++;
+    const { message } = error;
+    const { since = Date.now(), attempts = 0 } = this.#failure ?? {};
+    this.#failure = { message, since, attempts: attempts + 1 };
+    // Once, not at every try: metrics and status tell that it lasts.
+    if (attempts === 0) {
+      this.#events.log(
+        'error',
+        { follower: this.#consumer.name, reason: message },
+        'records cannot be delivered; they wait in the journal',
+      );
+    }
+    this.#events.changed();
+  }
+
+  async #growth(): Promise<void> {
+    const grown = new Promise<void>((resolve) => {
+      this.#grown = resolve;
+    });
+    this.#events.level();
+    await grown;
+    this.#grown = null;
+  }
+}

@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict';
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
+import type { ExporterConfig } from '../config/config.ts';
+import { Journal, segments } from './journal.ts';
+import { RecordingThread } from './recording-thread.ts';
+
+const LIMIT_MS = 30_000;
+
+async function until(what: string, done: () => boolean): Promise<void> {
+  for (const begun = performance.now(); !done(); await delay(20)) {
+    assert.ok(performance.now() - begun < LIMIT_MS, `in ${LIMIT_MS} ms: ${what}`);
+  }
+}
+
+interface Followed {
+  readonly directory: string;
+  readonly journal: Journal;
+  readonly logged: string[];
+  thread: RecordingThread;
+  tick(n: number): void;
+  file(name: string): string;
+  /** What an exported file has. */
+  ticks(name: string): number[];
+}
+
+function followed(t: TestContext, ...names: readonly string[]): Followed & { begin(): RecordingThread } {
+  const directory = mkdtempSync(join(tmpdir(), 'sluice-thread-'));
+  const journalDirectory = join(directory, 'journal');
+  const journal = Journal.open(journalDirectory);
+  const logged: string[] = [];
+  const log = (level: string) => (_fields: object, message: string) => void logged.push(`${level}: ${message}`);
+  const file = (name: string) => join(directory, `${name}.jsonl`);
+  const exporters = names.map((name): ExporterConfig => ({ to: 'jsonl', name, file: file(name), format: 'sluice' }));
+  const begin = () =>
+    new RecordingThread(journal, exporters, { info: log('info'), warn: log('warn'), error: log('error') });
+  const all = {
+    ...{ directory: journalDirectory, journal, logged, file, begin },
+    thread: begin(),
+    tick: (n: number) => {
+      journal.append(`"tick","n":${n}`, true);
+      journal.flush();
+    },
+    ticks: (name: string) =>
+      (existsSync(file(name)) ? readFileSync(file(name), 'utf8') : '')
+        .split('\n')
+        .slice(0, -1)
+        .map((line) => JSON.parse(line) as { event: string; n: number })
+        .flatMap(({ event, n }) => (event === 'tick' ? [n] : [])),
+  };
+  t.after(async () => {
+    await all.thread.end();
+    journal.close();
+    rmSync(directory, { recursive: true, force: true });
+  });
+  return all;
+}
+
+test('records reach an exporter in a thread of its own, over its end and a new beginning', async (t) => {
+  const all = followed(t, 'copy');
+  all.tick(1);
+  await until('the first arrives', () => all.ticks('copy').length === 1);
+  all.tick(2);
+  all.tick(3);
+  await until('the others arrive', () => all.ticks('copy').length === 3);
+  all.tick(4);
+  await all.thread.end();
+  assert.deepEqual(all.ticks('copy'), [1, 2, 3, 4], 'what is there is delivered before the end');
+  all.thread = all.begin();
+  all.tick(5);
+  await until('it goes on where it was', () => all.ticks('copy').length === 5);
+  assert.deepEqual(all.ticks('copy'), [1, 2, 3, 4, 5]);
+  assert.deepEqual(all.logged, []);
+});
+
+test('what is exported is the journal, byte for byte', async (t) => {
+  const all = followed(t, 'copy');
+  for (let n = 1; n <= 100; n++) all.tick(n);
+  await until('all arrive', () => all.ticks('copy').length === 100);
+  const written = segments(all.directory).map(({ name }) => readFileSync(join(all.directory, name), 'utf8'));
+  assert.equal(readFileSync(all.file('copy'), 'utf8'), written.join(''));
+});
+
+test('an exporter that fails delays no other, shows what is wrong, and gets everything later', async (t) => {
+  const all = followed(t, 'good', 'bad');
+  mkdirSync(all.file('bad'));
+  for (let n = 1; n <= 50; n++) all.tick(n);
+  await until('the good one has all', () => all.ticks('good').length === 50);
+  await until('the bad one has failed', () => all.thread.status().followers[1]!.failure !== null);
+  const { failure, restarts, followers } = all.thread.status();
+  assert.deepEqual([failure, restarts], [null, 0]);
+  const [good, bad] = followers;
+  assert.deepEqual([good!.name, bad!.name], ['good', 'bad']);
+  await until('the good one is level', () => all.thread.status().followers[0]!.lag.records === 0);
+  assert.match(bad!.failure!.message, /EISDIR/);
+  const { lag } = all.thread.status().followers[1]!;
+  assert.equal(lag.records, all.journal.head.seq);
+  assert.equal(lag.bytes, all.journal.head.bytes);
+  assert.ok(lag.seconds > 0);
+  rmSync(all.file('bad'), { recursive: true });
+  await until('the bad one has all', () => all.ticks('bad').length === 50);
+  assert.deepEqual(all.ticks('bad'), all.ticks('good'));
+  await until('both are well', () => all.thread.status().followers.every((follower) => follower.failure === null));
+  assert.deepEqual(all.logged, [
+    'error: records cannot be delivered; they wait in the journal',
+    'info: records are taken again',
+  ]);
+});
+
+test('a thread that dies is begun again, and that shows', async (t) => {
+  const workers: Worker[] = [];
+  const unref = Worker.prototype.unref;
+  t.mock.method(Worker.prototype, 'unref', function (this: Worker) {
+    workers.push(this);
+    return unref.call(this);
+  });
+  const all = followed(t, 'copy');
+  all.tick(1);
+  await until('the first arrives', () => all.ticks('copy').length === 1);
+  void workers[0]!.terminate();
+  await until('its death shows', () => all.thread.status().failure !== null);
+  all.tick(2);
+  await until('it goes on', () => all.ticks('copy').length >= 2);
+  assert.deepEqual([...new Set(all.ticks('copy'))], [1, 2]);
+  assert.equal(all.thread.status().restarts, 1);
+  await until('it shows that it is well', () => all.thread.status().failure === null);
+  assert.deepEqual(all.logged, ['error: the recording thread died; it is begun again, and goes on where it was']);
+});
+
+test('a position that cannot be read is an error, not a guess', async (t) => {
+  const all = followed(t, 'copy');
+  await all.thread.end();
+  const position = join(all.directory, 'exporters', 'copy.json');
+  const written = existsSync(position) ? readFileSync(position, 'utf8') : '{"segment":0,"offset":0,"seq":0}\n';
+  writeFileSync(position, '');
+  appendFileSync(position, '{"segment":');
+  all.thread = all.begin();
+  all.tick(1);
+  await until('it says so', () => all.thread.status().followers[0]!.failure !== null);
+  assert.match(all.thread.status().followers[0]!.failure!.message, /copy\.json does not say what was delivered$/);
+  writeFileSync(position, written);
+  await until('it goes on', () => all.ticks('copy').length === 1);
+});

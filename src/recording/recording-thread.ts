@@ -1,0 +1,193 @@
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import type { ExporterConfig } from '../config/config.ts';
+import { type FollowerStatus, retryDelay } from './follower.ts';
+import { type Journal, type JournalHead, segments } from './journal.ts';
+
+/** What the thread is to do, as plain data. */
+export interface RecordingWork {
+  readonly directory: string;
+  readonly node: string;
+  readonly head: JournalHead;
+  readonly exporters: readonly ExporterConfig[];
+}
+
+export type ToRecordingThread = { readonly kind: 'grown' | 'end'; readonly head: JournalHead };
+
+export type FromRecordingThread =
+  /** Somebody has read everything up to the record `seq`, and is to be told when there is more. */
+  | { readonly kind: 'level'; readonly seq: number }
+  | { readonly kind: 'status'; readonly followers: readonly FollowerStatus[] }
+  | {
+      readonly kind: 'log';
+      readonly level: 'info' | 'warn' | 'error';
+      readonly fields: object;
+      readonly message: string;
+    };
+
+/** How far a follower is behind the journal. */
+export interface Lag {
+  readonly records: number;
+  readonly bytes: number;
+  /** Since the oldest record that it has not taken was written; 0 if it has all. */
+  readonly seconds: number;
+}
+
+export interface RecordingStatus {
+  /** Why the thread does not run; `null` if it does. */
+  readonly failure: string | null;
+  /** How often it was begun again. */
+  readonly restarts: number;
+  readonly followers: readonly (FollowerStatus & { readonly lag: Lag })[];
+}
+
+/** Where the thread's words go. */
+export interface RecordingLog {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/** How long records gather before the thread is woken for them, milliseconds. */
+const GATHER_MS = 100;
+/** How long the thread has to end, milliseconds; then it is ended. What it did not deliver it does after the next start. */
+const END_MS = 3_000;
+/** A thread that has lived so long was well, milliseconds. */
+const WELL_MS = 60_000;
+/** What consumers may keep on the heap in all, MB: one that takes more ends the thread, not the process. */
+const HEAP_MB = 512;
+
+/**
+ * The thread that everything runs in that follows the journal: never on the event loop of the sessions. It is told how far
+ * the journal is written, and reads that from the disk. If it dies it is begun again.
+ */
+export class RecordingThread {
+  readonly #journal: Journal;
+  readonly #exporters: readonly ExporterConfig[];
+  readonly #log: RecordingLog;
+  #worker: Worker | null = null;
+  #begunAt = 0;
+  #waking: NodeJS.Timeout | null = null;
+  #beginning: NodeJS.Timeout | null = null;
+  #ending = false;
+  #failure: string | null = null;
+  #deaths = 0;
+  #restarts = 0;
+  #followers: readonly FollowerStatus[] = [];
+  /** When the followers' status came, milliseconds since the epoch. */
+  #heardAt = Date.now();
+
+  constructor(journal: Journal, exporters: readonly ExporterConfig[], log: RecordingLog) {
+    this.#journal = journal;
+    this.#exporters = exporters;
+    this.#log = log;
+    this.#followers = exporters.map(({ name }) => ({
+      name,
+      position: null,
+      pendingSince: null,
+      taken: { records: 0, bytes: 0 },
+      failures: 0,
+      failure: null,
+    }));
+    this.#begin();
+  }
+
+  status(): RecordingStatus {
+    return {
+      failure: this.#failure,
+      restarts: this.#restarts,
+      followers: this.#followers.map((follower) => ({ ...follower, lag: this.#lagOf(follower) })),
+    };
+  }
+
+  /** Lets followers take what is there, for a moment, and ends the thread. */
+  async end(): Promise<void> {
+    this.#ending = true;
+    if (this.#waking !== null) clearTimeout(this.#waking);
+    if (this.#beginning !== null) clearTimeout(this.#beginning);
+    const worker = this.#worker;
+    if (worker === null) return;
+    worker.ref();
+    const gone = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+    this.#tell({ kind: 'end', head: this.#journal.head });
+    const limit = setTimeout(() => void worker.terminate(), END_MS);
+    await gone;
+    clearTimeout(limit);
+  }
+
+  #begin(): void {
+    const { directory, node, head } = this.#journal;
+    const work: RecordingWork = { directory, node, head, exporters: this.#exporters };
+    const worker = new Worker(new URL('./recording-worker.js', import.meta.url), {
+      workerData: work,
+      resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
+    });
+    worker.unref();
+    this.#worker = worker;
+    this.#begunAt = performance.now();
+    worker.on('message', (message: FromRecordingThread) => this.#hear(message));
+    let reason = 'it ended';
+    worker.on('error', (error) => {
+      reason = (error as Error).message;
+    });
+    worker.on('exit', () => this.#died(reason));
+  }
+
+  #hear(message: FromRecordingThread): void {
+    this.#failure = null;
+    switch (message.kind) {
+      case 'level':
+        if (this.#journal.head.seq > message.seq) this.#wakeSoon();
+        else this.#journal.onGrowth(() => this.#wakeSoon());
+        break;
+      case 'status':
+        this.#followers = message.followers;
+        this.#heardAt = Date.now();
+        break;
+      case 'log':
+        this.#log[message.level](message.fields, message.message);
+        break;
+    }
+  }
+
+  #wakeSoon(): void {
+    if (this.#ending) return;
+    this.#waking ??= setTimeout(() => {
+      this.#waking = null;
+      this.#tell({ kind: 'grown', head: this.#journal.head });
+    }, GATHER_MS).unref();
+  }
+
+  #tell(message: ToRecordingThread): void {
+    this.#worker?.postMessage(message);
+  }
+
+  #died(reason: string): void {
+    this.#worker = null;
+    if (this.#ending) return;
+    this.#failure = reason;
+    this.#deaths = performance.now() - this.#begunAt > WELL_MS ? 1 : this.#deaths + 1;
+    this.#log.error({ reason }, 'the recording thread died; it is begun again, and goes on where it was');
+    this.#beginning = setTimeout(
+      () => {
+        this.#restarts++;
+        this.#begin();
+      },
+      retryDelay(this.#deaths, null),
+    ).unref();
+  }
+
+  #lagOf({ position, pendingSince }: FollowerStatus): Lag {
+    const { head, directory } = this.#journal;
+    const records = Math.max(0, head.seq - (position?.seq ?? 0));
+    if (records === 0) return { records: 0, bytes: 0, seconds: 0 };
+    let bytes = 0;
+    for (const { name, number } of segments(directory)) {
+      if (number < (position?.segment ?? 0) || number > head.segment) continue;
+      const size = number === head.segment ? head.bytes : statSync(join(directory, name)).size;
+      bytes += size - (number === position?.segment ? position.offset : 0);
+    }
+    return { records, bytes, seconds: Math.max(0, Date.now() - (pendingSince ?? this.#heardAt)) / 1000 };
+  }
+}

@@ -1,0 +1,78 @@
+import { join } from 'node:path';
+import { parentPort, workerData } from 'node:worker_threads';
+import type { ExporterConfig } from '../config/config.ts';
+import { type Exporter, exporting } from './exporters/exporter.ts';
+import { type Consumer, Follower } from './follower.ts';
+import type { FromRecordingThread, RecordingWork, ToRecordingThread } from './recording-thread.ts';
+
+/** The thread behind recording-thread.ts: everything that follows the journal, each at its own pace. */
+
+/** How often the main thread is told how followers are, at most, milliseconds. */
+const STATUS_MS = 200;
+/** How long followers may go on when the process ends, milliseconds. */
+const END_MS = 1_500;
+
+const { directory, node, exporters, head: begun } = workerData as RecordingWork;
+let head = begun;
+/** The head that the main thread was last asked to tell of a later one than. */
+let asked = -1;
+let telling = false;
+
+const tell = (message: FromRecordingThread) => parentPort!.postMessage(message);
+
+function tellStatus(): void {
+  if (telling) return;
+  telling = true;
+  setTimeout(() => {
+    telling = false;
+    tell({ kind: 'status', followers: followers.map(({ status }) => status) });
+  }, STATUS_MS);
+}
+
+async function exporterOf(config: ExporterConfig): Promise<Exporter> {
+  switch (config.to) {
+    case 'jsonl': {
+      const { fileExporter, stdoutExporter } = await import('./exporters/jsonl.ts');
+      const { formatOf } = await import('./exporters/formats.ts');
+      const format = await formatOf(config.format);
+      return config.file === null ? stdoutExporter(format) : fileExporter(config.file, format);
+    }
+  }
+}
+
+async function consumers(): Promise<Consumer[]> {
+  return Promise.all(
+    exporters.map(async (config) => {
+      const { name } = config;
+      return exporting(name, await exporterOf(config), join(directory, 'exporters', `${name}.json`));
+    }),
+  );
+}
+
+const journal = { directory, node, head: () => head };
+const events = {
+  level: () => {
+    if (asked === head.seq) return;
+    asked = head.seq;
+    tell({ kind: 'level', seq: head.seq });
+  },
+  changed: tellStatus,
+  log: (level: 'info' | 'warn' | 'error', fields: object, message: string) =>
+    tell({ kind: 'log', level, fields, message }),
+};
+const followers: Follower[] = [];
+for (const consumer of await consumers()) followers.push(new Follower(consumer, journal, events));
+
+parentPort!.on('message', (message: ToRecordingThread) => {
+  head = message.head;
+  if (message.kind === 'grown') {
+    for (const follower of followers) follower.wake();
+    return;
+  }
+  void Promise.all(followers.map((follower) => follower.end(END_MS))).then(() => {
+    tell({ kind: 'status', followers: followers.map(({ status }) => status) });
+    parentPort!.close();
+    // What hangs in the system, a pipe that nobody reads, does not keep the process.
+    process.exit();
+  });
+});
