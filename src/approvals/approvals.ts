@@ -7,6 +7,7 @@ import type { Impact } from './impact.ts';
 import {
   type ApprovalRequest,
   hashOfBinding,
+  hashOfRequester,
   hashOfShape,
   mergedApprovals,
   type Question,
@@ -213,6 +214,24 @@ export class Approvals {
     let query = this.#services.store.selectFrom('approval_requests').selectAll().orderBy('id', 'desc').limit(most);
     if (states.length > 0) query = query.where('state', 'in', states);
     return withVotes(this.#services.store, await query.execute());
+  }
+
+  /** What an identity has asked for on a connection; the newest first. @throws what the store throws */
+  requestsOf(
+    { issuer = '', subject }: Pick<Identity, 'issuer' | 'subject'>,
+    connection: string,
+    most: number,
+  ): Promise<readonly ApprovalRequest[]> {
+    return this.#tracked(
+      this.#services.store
+        .selectFrom('approval_requests')
+        .selectAll()
+        .where('requester', '=', hashOfRequester({ issuer, subject, connection }))
+        .orderBy('id', 'desc')
+        .limit(most)
+        .execute()
+        .then((rows) => withVotes(this.#services.store, rows)),
+    );
   }
 
   /**
@@ -475,6 +494,7 @@ async function insertRequest(
       id,
       binding,
       shape,
+      requester: hashOfRequester(question.binding),
       question: JSON.stringify(question),
       stages: JSON.stringify(stages),
       grant_reach: grant,

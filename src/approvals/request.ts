@@ -138,6 +138,15 @@ export function hashOfBinding(binding: Binding): string {
   return sha256([issuer, subject, connection, database, role, path, reading, rules, statement, binds]);
 }
 
+/** The same for all that an identity asks for on one connection. */
+export function hashOfRequester({
+  issuer,
+  subject,
+  connection,
+}: Pick<Binding, 'issuer' | 'subject' | 'connection'>): string {
+  return sha256(['requester', issuer, subject, connection]);
+}
+
 /** The same for a grant that reaches every statement of one shape: its text and values are left out. */
 export function hashOfShape({ binding, kind, fingerprint, effects }: Question): string {
   const { issuer, subject, connection, database, role, path, reading, rules } = binding;

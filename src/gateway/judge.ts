@@ -8,6 +8,7 @@ import { type Effect, type LexingState, opaqueText, type StatementFacts, type Te
 import { type LiteralInText, withoutLiterals } from '../statements/literals.ts';
 import { literalsInText as literalsInMysqlText } from '../statements/mysql/literals-in-text.ts';
 import type { MysqlModes } from '../statements/mysql/server.ts';
+import type { OwnStatement } from '../statements/own-statement.ts';
 import { literalsInText as literalsInPostgresText } from '../statements/postgres/literals-in-text.ts';
 import { type Claims, claimsInComment } from './claims.ts';
 import { JudgementRoom, type Keeper } from './judgement-room.ts';
@@ -63,9 +64,14 @@ export interface Judgement {
   readonly changesPortals: boolean;
   /** True if a statement may change how later text is read. */
   readonly changesLexing: boolean;
+  /** What it asks of Sluice itself: then it never reaches the server. */
+  readonly asks: Asked | null;
   /** Relations and functions it names that the catalogue does not have. */
   readonly unknownNames: readonly string[];
 }
+
+/** A question to Sluice; `null` for one that cannot be answered, since it has to be alone, and in the form that is told. */
+type Asked = { readonly question: OwnStatement | null };
 
 /** Reads text of one dialect; see `statements/`. */
 export interface Analyzer {
@@ -117,6 +123,11 @@ export class Judge implements Keeper {
     this.#connection = connection;
     this.#inForce = inForce;
     this.#keptRules = inForce.current;
+  }
+
+  /** Of the rules in force. */
+  get rulesVersion(): string {
+    return this.#inForce.current.version;
   }
 
   /** The rules in force. What was judged under others is forgotten: so this comes before any look at what is kept. */
@@ -207,6 +218,7 @@ export class Judge implements Keeper {
       changesLexing ||= f.changesLexing;
       needsText ||= f.textParameters !== undefined;
     }
+    const asks = askedIn(facts);
     return {
       text,
       reading,
@@ -217,10 +229,12 @@ export class Judge implements Keeper {
       passes:
         !usesNames &&
         !needsText &&
+        asks === null &&
         statements.every((s) => isStable(s) && !isRefused(s) && s.verdict.limits.length === 0),
       usesNames,
       changesPortals,
       changesLexing,
+      asks,
       unknownNames: reading === null ? [] : unknownNames(facts, reading.names),
     };
   }
@@ -314,6 +328,14 @@ export class Judge implements Keeper {
   }
 }
 
+function askedIn({ statements }: TextFacts): Asked | null {
+  const question = statements.find(({ asks }) => asks !== undefined)?.asks;
+  if (question === undefined) return null;
+  return {
+    question: statements.length > 1 || (question.asks === 'verdict' && question.from === null) ? null : question,
+  };
+}
+
 const NO_MISSES: readonly string[] = [];
 /** Schemas that no catalogue has, and what a statement makes is not there yet. */
 const SYSTEM_SCHEMAS = new Set(['pg_catalog', 'information_schema', 'pg_temp', 'mysql', 'performance_schema', 'sys']);
@@ -394,8 +416,12 @@ function masksOf({ action, masks }: Verdict): string {
 }
 
 /** True if literals can be passwords, of roles or of other servers, or anything. */
-function hidesAll({ kind, effects }: StatementFacts): boolean {
-  return kind === 'OPAQUE' || effects.some(({ effect }) => effect === 'role' || effect === 'network');
+function hidesAll({ kind, effects, asks }: StatementFacts): boolean {
+  return (
+    kind === 'OPAQUE' ||
+    asks?.asks === 'verdict' ||
+    effects.some(({ effect }) => effect === 'role' || effect === 'network')
+  );
 }
 
 /** One effect in words: `delete public.orders (none)`, `opaque: anonymous code`. */

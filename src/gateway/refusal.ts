@@ -168,6 +168,18 @@ export function unsupportedCommand(kind: string): Refusal {
   return refusal('0A000', `${kind} cannot be used through Sluice.`, hint, 'command', kind, 'never');
 }
 
+/** A question to Sluice that cannot be answered in the form it has. */
+export function notAlone(kind: string): Refusal {
+  const message = 'A question to Sluice has to be the only statement of its text, and without other options.';
+  return refusal('0A000', message, 'Send it alone.', 'question', kind, 'later');
+}
+
+/** What Sluice is asked for cannot be looked up now. */
+export function unanswered(kind: string): Refusal {
+  const hint = 'Try again later; whoever runs Sluice can see why.';
+  return refusal('58000', 'Sluice cannot look that up now.', hint, 'question', kind, 'later');
+}
+
 /** A statement asks what the server says about one whose messages may quote masked values. */
 export function withheldMessages(kind: string): Refusal {
   const message =

@@ -41,8 +41,8 @@ export interface SessionServices {
   readonly log: Logger;
   readonly budgets: Budgets;
   readonly activities: Activities;
-  /** Asks people about what rules hold. */
-  readonly approvals: Pick<Approvals, 'rule'>;
+  /** Asks people about what rules hold, and knows what was asked. */
+  readonly approvals: Pick<Approvals, 'rule' | 'requestsOf'>;
   /** Where people find requests for approval; `null` where nowhere. */
   readonly approvalsUrl: string | null;
   /** Milliseconds on the monotonic clock. */

@@ -9,7 +9,8 @@ import { approved, isDenied, isHeld, type JudgedStatement, type Judgement, type 
 import { Metering } from './metering.ts';
 import type { NamesInForce } from './names-in-force.ts';
 import { Outbox } from './outbox.ts';
-import { type Refusal, refusalOf, refusedByRuling, unholdable } from './refusal.ts';
+import { MOST_REQUESTS, type OwnRow, requestRows, sessionRows } from './own-answers.ts';
+import { notAlone, type Refusal, refusalOf, refusedByRuling, unanswered, unholdable } from './refusal.ts';
 import type { SessionServices, SessionStart } from './services.ts';
 import { SessionNames } from './session-names.ts';
 import { StatementRecorder } from './statement-recorder.ts';
@@ -29,6 +30,13 @@ export interface Decided {
   readonly meter: Meter | null;
   /** By which they run though a rule holds them. */
   readonly grant: Granted | null;
+}
+
+/** What is answered to a question to Sluice, or why it is not. */
+type OwnAnswer = readonly OwnRow[] | Refusal;
+
+export function isAnswered(answer: OwnAnswer): answer is readonly OwnRow[] {
+  return Array.isArray(answer);
 }
 
 /** A statement that waits for people. */
@@ -74,6 +82,8 @@ export abstract class Session implements TurnMember, UpstreamReader {
   #analysed: Judgement | null = null;
   /** The statement that waits for approval, or has just got a ruling. */
   #hold: Hold | null = null;
+  /** The answer to a question to Sluice that was looked up. */
+  #ownAnswer: { readonly text: string; readonly values: string | null; readonly answer: OwnAnswer } | null = null;
   /** Tells the client that it waits; sent as soon as nothing of the server's is under way. */
   #notice: Buffer | null = null;
 
@@ -316,6 +326,48 @@ export abstract class Session implements TurnMember, UpstreamReader {
     if (!this.isHeld) return false;
     this.#hold?.stop.abort(why);
     return true;
+  }
+
+  // --- Questions to Sluice -------------------------------------------------------------------------------------------
+
+  /**
+   * The answer to what a text asks of Sluice itself, or `null` while that is looked up: then the text comes again.
+   *
+   * @param asks of its judgement; not `null`
+   * @param values that tell it from the same text with other values
+   * @param explain finds out what would become of the text that it asks about
+   */
+  protected ownAnswer(
+    { text, asks, statements }: Judgement,
+    values: string | null,
+    explain: (from: number) => Promise<readonly OwnRow[]>,
+  ): OwnAnswer | null {
+    const { kind } = statements[0]!.facts;
+    const cannot = refusalOf(statements, this.services.journal.failure, () => false);
+    if (cannot !== null) return cannot;
+    const question = asks!.question;
+    if (question === null) return notAlone(kind);
+    const found = this.#ownAnswer;
+    this.#ownAnswer = null;
+    if (found?.text === text && found.values === values) return found.answer;
+    const rows = async (): Promise<readonly OwnRow[]> => {
+      if (question.asks === 'verdict') return explain(question.from!);
+      const { start, services } = this;
+      if (question.asks === 'session') return sessionRows(start, start.judge.rulesVersion, start.claims.all);
+      const requests = await services.approvals.requestsOf(start.identity, start.connection.name, MOST_REQUESTS);
+      return requestRows(requests, services.approvalsUrl);
+    };
+    const answered = rows().then(
+      (answer) => {
+        this.#ownAnswer = { text, values, answer };
+      },
+      (error: Error) => {
+        this.services.log.error({ session: this.id, err: error }, 'a question to Sluice could not be answered');
+        this.#ownAnswer = { text, values, answer: unanswered(kind) };
+      },
+    );
+    this.waitFor(answered);
+    return null;
   }
 
   // --- Judging -----------------------------------------------------------------------------------------------------

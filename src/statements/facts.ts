@@ -1,3 +1,5 @@
+import type { OwnStatement } from './own-statement.ts';
+
 /**
  * Facts: what the analysis found in a statement. Facts never decide; `policy` does.
  */
@@ -186,11 +188,23 @@ export interface StatementFacts {
    * their place keeps every row whose text begins with no digit: then the predicates of the effects do not hold.
    */
   readonly textParameters?: readonly number[];
+  /** What it asks of Sluice itself; absent for every statement of the server's. */
+  readonly asks?: OwnStatement;
+  /** What the client says about itself by it, in the order of the text; absent if nothing. It has no effect besides. */
+  readonly claims?: readonly ClaimChange[];
   /** Hash that is equal for statements that differ only in literals; 16 hex digits. `''` if unparsed. */
   readonly fingerprint: string;
   /** Start and end of this statement in the analysed text, in UTF-16 code units. */
   readonly start: number;
   readonly end: number;
+}
+
+/** A claim that a client makes or takes back: `SET sluice.intent = '...'`, `SET @sluice_intent = '...'`. */
+export interface ClaimChange {
+  /** Without `sluice.`. */
+  readonly name: string;
+  /** `null` for none; absent where the text does not say it. */
+  readonly value?: string | null;
 }
 
 /** The options of COPY TO STDOUT (PostgreSQL documentation, COPY), with the defaults of the format. */

@@ -7,6 +7,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0002-approvals': { up: createApprovals },
   '0003-saml': { up: createSaml },
   '0200-approval-channels': { up: createApprovalChannels },
+  '0210-requesters': { up: addRequesters },
 };
 
 /** The same for SQLite and PostgreSQL: text, bigint, and nothing that only one of them has. */
@@ -226,5 +227,15 @@ async function createApprovalChannels({ schema }: Kysely<unknown>): Promise<void
     .addColumn('subject', 'text', (column) => column.notNull())
     .addColumn('groups', 'text', (column) => column.notNull())
     .addColumn('at', 'bigint', (column) => column.notNull())
+    .execute();
+}
+
+/** Whoever asked can ask what has become of it. */
+async function addRequesters({ schema }: Kysely<unknown>): Promise<void> {
+  await schema.alterTable('approval_requests').addColumn('requester', 'text').execute();
+  await schema
+    .createIndex('approval_requests_requester')
+    .on('approval_requests')
+    .columns(['requester', 'id'])
     .execute();
 }

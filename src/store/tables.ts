@@ -128,6 +128,8 @@ export interface ApprovalRequestsTable {
   /** Hashes of what the approval is for; equal for the same statement sent again. */
   readonly binding: string;
   readonly shape: string;
+  /** Hash of who asks, on which connection; `null` for those that are older than this column. */
+  readonly requester: string | null;
   readonly question: string;
   readonly stages: string;
   readonly grant_reach: string;

@@ -130,7 +130,10 @@ function startSession() {
     budgets: new Budgets(),
     activities: new Activities(),
     approvalsUrl: null,
-    approvals: { rule: async () => ({ kind: 'unavailable' as const, reason: 'nobody is there' }) },
+    approvals: {
+      rule: async () => ({ kind: 'unavailable' as const, reason: 'nobody is there' }),
+      requestsOf: async () => [],
+    },
     now: () => performance.now(),
     ended: () => undefined,
   };

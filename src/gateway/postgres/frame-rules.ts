@@ -35,10 +35,10 @@ export const BACKEND_RULES: FrameRules = (() => {
     largest[type] = 0;
   }
   const { errorResponse, commandComplete, parameterStatus, readyForQuery } = BACKEND;
-  const { rowDescription, copyOutResponse, notificationResponse } = BACKEND;
+  const { parameterDescription, rowDescription, copyOutResponse, notificationResponse } = BACKEND;
   for (const type of [
     ...[errorResponse, commandComplete, parameterStatus, readyForQuery],
-    ...[rowDescription, copyOutResponse, notificationResponse],
+    ...[parameterDescription, rowDescription, copyOutResponse, notificationResponse],
   ]) {
     largest[type] = LARGEST_WHOLE;
     streamed[type] = 0;

@@ -161,7 +161,10 @@ function startSession(ruleId = 'no-delete', Session = PostgresSession) {
       budgets: new Budgets(),
       activities: new Activities(),
       approvalsUrl: null,
-      approvals: { rule: async () => ({ kind: 'unavailable' as const, reason: 'nobody is there' }) },
+      approvals: {
+        rule: async () => ({ kind: 'unavailable' as const, reason: 'nobody is there' }),
+        requestsOf: async () => [],
+      },
       now: () => performance.now(),
       ended: () => undefined,
     },

@@ -42,12 +42,13 @@ import {
 } from '../judge.ts';
 import { momentOf } from '../moment.ts';
 import { judgeWithNames, type NamedStatement } from '../names-in-text.ts';
+import { verdictRows } from '../own-answers.ts';
 import { previewOf } from '../preview.ts';
 import { questionAbout } from '../question.ts';
-import { overApproved, type Refusal, refusalOf, unmaskable } from '../refusal.ts';
+import { notAlone, overApproved, type Refusal, refusalOf, unmaskable } from '../refusal.ts';
 import { mayChangeSchema } from '../schema-changes.ts';
 import type { SessionServices, SessionStart } from '../services.ts';
-import { type Decided, Session } from '../session.ts';
+import { type Decided, isAnswered, Session } from '../session.ts';
 import { Execution } from '../statement-recorder.ts';
 import { writesBack, writesMasked } from '../written-masks.ts';
 import { bindsAsJson, bindsAsText } from './binds.ts';
@@ -56,6 +57,7 @@ import { EXPECT } from './expected.ts';
 import { BACKEND_RULES } from './frame-rules.ts';
 import { type ResultSettings, resultSettings } from './masked-results.ts';
 import { isAscii, isLatin1, nameAt, nameInText, nulAt, targetOf } from './message-names.ts';
+import { ownBind, ownParse, ownQuery, withoutLastParameter } from './own-queries.ts';
 import { Described, Pipeline, type Portal, type Prepared, SKIP } from './pipeline.ts';
 import { ResultMasking } from './result-masking.ts';
 import { ASK_SEARCH_PATH, mayChangeSearchPath, type RoleAndPath, roleAndPathOf } from './search-path.ts';
@@ -72,6 +74,7 @@ const BIND_UNNAMED = encodeBind({
   resultFormats: [],
 });
 const EXECUTE_UNNAMED = encodeExecute({ portal: '', maxRows: 0 });
+const NOTHING_JUDGED = { asks: null, statements: [] };
 /** What a Describe is about, as its byte. */
 const PORTAL = 0x50; // P
 
@@ -283,6 +286,7 @@ export class PostgresSession extends Session implements FrameSink {
       throw new ProtocolViolation('a query string that does not end with its message');
     const judgement = this.#judge(bytes, start + 5, end - 1);
     if (judgement === null) return false;
+    if (judgement.asks !== null) return this.#ownQuery(judgement, bytes, start, end);
     if (judgement.usesNames && this.#namesUnsettled()) return this.waitForServer();
     const decided = this.#passes(judgement) ? null : this.#decide(judgement, null, true);
     if (decided === 'wait') return false;
@@ -344,8 +348,11 @@ export class PostgresSession extends Session implements FrameSink {
     if (judgement.usesNames && this.#namesUnsettled()) return this.waitForServer();
     this.keepForAgain(bytes, start, end);
 
+    const { asks } = judgement;
     const statements = this.#withNames(judgement);
-    const refusal = this.#refusalOf(statements, isRefusedAlways);
+    const refusal =
+      this.#refusalOf(statements, isRefusedAlways) ??
+      (asks?.question === null ? notAlone(statements[0]!.facts.kind) : null);
     if (refusal !== null) {
       this.recorder.refused('parse', statements, null, refusal);
       this.#refuseExtended(refusal);
@@ -354,7 +361,8 @@ export class PostgresSession extends Session implements FrameSink {
     const types = textEnd + 3 === end ? '' : bytes.toString('latin1', textEnd + 1, end);
     const prepared: Prepared = { judgement, types, recorded: statements.length === 0, description: null };
     this.#parsed.push(prepared);
-    this.toUpstream.add(bytes, start, end);
+    if (asks === null) this.toUpstream.add(bytes, start, end);
+    else this.toUpstream.addMessage(ownParse(asks.question!.asks, bytes.subarray(start + 5, end)));
     this.#pipeline.sentParse(name, prepared);
     return true;
   }
@@ -369,8 +377,7 @@ export class PostgresSession extends Session implements FrameSink {
       return this.waitForServer();
     const portal = nameAt(bytes, start + 5, portalEnd);
     const prepared = this.#preparedNamed(name) ?? this.#unknown(`prepared statement ${JSON.stringify(name)}`);
-    this.#forward(bytes, start, end);
-    this.#pipeline.sentBind(portal, {
+    const bound: Portal = {
       prepared,
       bytes,
       start,
@@ -380,7 +387,10 @@ export class PostgresSession extends Session implements FrameSink {
       path: this.names.current.searchPath,
       description: null,
       describedIn: 0,
-    });
+    };
+    if (prepared.judgement.asks === null) this.#forward(bytes, start, end);
+    else if (!this.#ownBind(bound)) return false;
+    if (this.#pipeline.skip === SKIP.none) this.#pipeline.sentBind(portal, bound);
     return true;
   }
 
@@ -630,6 +640,58 @@ export class PostgresSession extends Session implements FrameSink {
     if (mayChangeSchema(facts)) this.names.schemaChanged = true;
   }
 
+  // --- Questions to Sluice -----------------------------------------------------------------------------------------
+
+  /** A Query that asks something of Sluice itself: the server is sent one that returns the answer. */
+  #ownQuery(judgement: Judgement, bytes: Buffer, start: number, end: number): boolean {
+    const answer = this.#answerTo(judgement, null);
+    if (answer === null) return false;
+    this.keepForAgain(bytes, start, end);
+    const { statements, asks } = judgement;
+    if (!isAnswered(answer)) {
+      this.recorder.refused('query', statements, null, answer);
+      this.#refuseSimple(answer);
+      return true;
+    }
+    const execution = this.recorder.attempted('query', statements, null);
+    execution.masking = ResultMasking.of(statements, null, this.toClient);
+    this.toUpstream.addMessage(ownQuery(asks!.question!.asks, answer, this.#serverEncoding));
+    this.#pipeline.sentQuery(execution);
+    return true;
+  }
+
+  /** The Bind of such a statement: the answer is looked up for each. @returns false while it is */
+  #ownBind(portal: Portal): boolean {
+    const { prepared, bytes, start, end } = portal;
+    const answer = this.#answerTo(prepared.judgement, portal);
+    if (answer === null) return false;
+    this.markOnce();
+    this.keepForAgain(bytes, start, end);
+    const { statements, asks } = prepared.judgement;
+    if (isAnswered(answer)) {
+      const body = bytes.subarray(start + 5, end);
+      this.toUpstream.addMessage(ownBind(asks!.question!.asks, body, answer, this.#serverEncoding));
+      return true;
+    }
+    this.recorder.refused('execute', statements, null, answer);
+    this.#refuseExtended(answer);
+    return true;
+  }
+
+  #answerTo(judgement: Judgement, portal: Portal | null): ReturnType<typeof this.ownAnswer> {
+    const binds = portal === null ? null : bindsAsJson(portal.bytes, portal.at, portal.end);
+    return this.ownAnswer(judgement, binds, async (from) => {
+      const reading = { lexing: this.#reading.lexing(this.#pipeline.ended), names: this.names.current };
+      const asked = await this.start.judge.judge(judgement.text.slice(from), reading);
+      const statements = this.#atMoment(asked, portal);
+      return verdictRows(statements, this.#writesBack(statements, portal));
+    });
+  }
+
+  get #serverEncoding(): string {
+    return this.#reading.settings.get('server_encoding') ?? '';
+  }
+
   // --- Refusing --------------------------------------------------------------------------------------------------
 
   /**
@@ -704,7 +766,8 @@ export class PostgresSession extends Session implements FrameSink {
     if (!isAscii(name)) return null;
     if (isStatement) {
       const prepared = this.#pipeline.prepared.get(name);
-      return prepared?.judgement.statements.some(isLookedAt) === true ? new Described(prepared) : null;
+      const { asks, statements } = prepared?.judgement ?? NOTHING_JUDGED;
+      return asks !== null || statements.some(isLookedAt) ? new Described(prepared!) : null;
     }
     if (this.#pipeline.portals.isAmbiguous(name, this.#pipeline.segment)) return null;
     const portal = this.#pipeline.portals.get(name);
@@ -924,7 +987,7 @@ export class PostgresSession extends Session implements FrameSink {
   }
 
   #serverMessage(type: number, bytes: Buffer, start: number, end: number): boolean {
-    if (this.#pipeline.answersOwn && this.#ownAnswer(type, bytes, start, end)) return true;
+    if (this.#pipeline.answersOwn && this.#answerToOwn(type, bytes, start, end)) return true;
     if (type === BACKEND.dataRow || type === BACKEND.copyData) {
       this.#serverPiece(type, bytes, start, end, true, true);
       return true;
@@ -972,6 +1035,12 @@ export class PostgresSession extends Session implements FrameSink {
       case BACKEND.parameterStatus:
         this.#parameterStatus(bytes.subarray(start + 5, end));
         break;
+      case BACKEND.parameterDescription:
+        if (this.#describesOwn()) {
+          this.toClient.addMessage(withoutLastParameter(bytes.subarray(start + 5, end)));
+          return true;
+        }
+        break;
       case BACKEND.noData: {
         const isOwn = this.#pipeline.described?.of instanceof Execution;
         this.#pipeline.settle(EXPECT.describe);
@@ -985,8 +1054,14 @@ export class PostgresSession extends Session implements FrameSink {
     return true;
   }
 
+  /** True if what is being described is what was sent in the place of a question to Sluice. */
+  #describesOwn(): boolean {
+    const of = this.#pipeline.described?.of;
+    return of !== undefined && 'judgement' in of && of.judgement.asks !== null;
+  }
+
   /** @returns false for what the server says unasked, which is for the client */
-  #ownAnswer(type: number, bytes: Buffer, start: number, end: number): boolean {
+  #answerToOwn(type: number, bytes: Buffer, start: number, end: number): boolean {
     switch (type) {
       case BACKEND.dataRow:
         this.#pathRows.push(Buffer.from(bytes.subarray(start + 5, end)));

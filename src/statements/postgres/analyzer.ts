@@ -7,7 +7,7 @@ import type { KnownNames } from './functions.ts';
 import { textWithoutLiterals } from './literals.ts';
 import { Names, Readings } from './names.ts';
 import { PostgresParser } from './parser.ts';
-import { analyseText } from './text-facts.ts';
+import { analyseText, ownText } from './text-facts.ts';
 
 /** UTF-8 bytes of a text that is analysed on the calling thread. */
 const SHORT_TEXT = 8 * 1024;
@@ -76,7 +76,7 @@ export class PostgresAnalyzer {
   analyze(text: string, lexing: LexingState, names: NameContext = NO_NAMES): TextFacts | Promise<TextFacts> {
     // The parser reads strings the standard way. Without a backslash both ways are the same.
     if (!lexing.standardConformingStrings && text.includes('\\')) {
-      return opaqueText(text.length, 'backslash with standard_conforming_strings off');
+      return ownText(text) ?? opaqueText(text.length, 'backslash with standard_conforming_strings off');
     }
     const context = this.#contextOf.get(names) ?? this.#contextFor(names);
     const { prefix } = context;

@@ -1,5 +1,6 @@
 import type { CatalogueFunction, CatalogueName } from '../catalogue.ts';
 import type {
+  ClaimChange,
   ColumnName,
   ColumnUse,
   CopyFormat,
@@ -12,6 +13,7 @@ import type {
   Predicate,
   StatementFacts,
 } from '../facts.ts';
+import { factsOfOwn, type OwnStatement } from '../own-statement.ts';
 import { MOST_EFFECTS, MOST_LINEAGE, TooComplex, type WorkBudget } from '../work-budget.ts';
 import { deleteFrom, insert, merge, update } from './changes.ts';
 import { type CodeReading, functionCode } from './code.ts';
@@ -23,6 +25,7 @@ import { statementKind } from './kinds.ts';
 import { computedFrom, NONE } from './lineage.ts';
 import type { Names } from './names.ts';
 import { FIXED_TYPES, NODE_DECISIONS } from './nodes.ts';
+import { ownShow } from './own-statements.ts';
 import type { TreeNode } from './parser.ts';
 import { type CommonTable, outputsOf, select } from './queries.ts';
 import { type Scope, Shape, Source } from './scope.ts';
@@ -62,6 +65,9 @@ export function analyseStatement(
 ): AnalysedStatement {
   const walk = new EffectWalk(names, budget);
   const found = walk.statement(statement);
+  if (walk.asks !== null) {
+    return { facts: { ...factsOfOwn(walk.asks), start, end }, met: walk.met, literalsAreFree: false };
+  }
   return {
     facts: {
       kind: statementKind(statement),
@@ -105,6 +111,9 @@ const TOP: Place = { ctes: null, scope: null, via: null, recursion: null };
 /** Settings that move the borders of strings or characters in later text. */
 const LEXING_SETTINGS = new Set(['client_encoding', 'standard_conforming_strings', 'backslash_quote']);
 
+/** Settings by which a client says something about itself; they change nothing at the server. */
+const CLAIMS = 'sluice.';
+
 const ROLE_SETTINGS = new Set(['role', 'session_authorization']);
 
 type Handler = (walk: EffectWalk, body: TreeNode, place: Place, type: string) => void;
@@ -112,7 +121,7 @@ type Handler = (walk: EffectWalk, body: TreeNode, place: Place, type: string) =>
 /** What the facts of a statement hold besides its name, its place and its hash. */
 type Found = Pick<
   StatementFacts,
-  'effects' | 'executes' | 'fetches' | 'copyOut' | 'changesLexing' | 'refuses' | 'outputs' | 'uses'
+  'effects' | 'executes' | 'fetches' | 'copyOut' | 'changesLexing' | 'refuses' | 'outputs' | 'uses' | 'claims'
 >;
 
 export class EffectWalk {
@@ -123,6 +132,9 @@ export class EffectWalk {
   /** The cursor that a DECLARE makes. */
   declares: string | null = null;
   fetches: string | null = null;
+  /** What the statement asks of Sluice; then nothing else of it matters. */
+  asks: OwnStatement | null = null;
+  readonly claims: ClaimChange[] = [];
   copyOut: CopyFormat | null = null;
   changesLexing = false;
   refuses: string | null = null;
@@ -169,6 +181,7 @@ export class EffectWalk {
       executes: this.executes,
       ...(this.fetches === null ? {} : { fetches: this.fetches }),
       ...(this.copyOut === null ? {} : { copyOut: this.copyOut }),
+      ...(this.claims.length === 0 ? {} : { claims: this.claims }),
       changesLexing: this.changesLexing,
       refuses: this.refuses,
       ...(this.outputs === null || this.hasRowsOfRules || !canBeHeld(this.outputs) ? {} : { outputs: this.outputs }),
@@ -484,6 +497,10 @@ export class EffectWalk {
   /** Setting a session setting, whichever way it is written. `value` is null where it is not a literal or is the default. */
   setting(name: string, value: string | null | undefined, place: Place): void {
     const folded = name.toLowerCase();
+    if (folded.startsWith(CLAIMS)) {
+      this.claims.push({ name: folded.slice(CLAIMS.length), ...(value !== null && { value: value ?? null }) });
+      return;
+    }
     this.addEffect({
       effect: ROLE_SETTINGS.has(folded) ? 'set-role' : 'set-session',
       object: setting(folded),
@@ -501,6 +518,10 @@ export class EffectWalk {
 
   explain(body: TreeNode, place: Place): void {
     this.add('explain', null, place);
+    // Where the text begins with it, and it has no other option, it has been read already.
+    if (nodesIn(body.options, 'DefElem').some(({ defname }) => text(defname) === 'sluice')) {
+      this.asks = { asks: 'verdict', from: null };
+    }
     if (explainExecutes(body.options)) {
       this.node(body.query, { ...place, via: place.via ?? 'explain analyze' });
       this.#showsPlan(this);
@@ -944,8 +965,9 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   VariableSetStmt: variableSet,
   VariableShowStmt: (walk, body, place) => {
     const name = text(body.name).toLowerCase();
+    walk.asks = ownShow(name);
     walk.outputs = [{ name, from: 'none', columns: [] }];
-    walk.add('read', setting(name), place, 'none');
+    if (!name.startsWith(CLAIMS)) walk.add('read', setting(name), place, 'none');
   },
   DiscardStmt: (walk, body, place) => {
     walk.add('set-session', null, place);

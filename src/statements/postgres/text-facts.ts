@@ -1,4 +1,5 @@
 import { type ColumnName, type GivenValues, opaqueText, type StatementFacts, type TextFacts } from '../facts.ts';
+import { factsOfOwn } from '../own-statement.ts';
 import { isTooMuch, MOST_LINEAGE, STEPS_PER_CHARACTER, TooComplex, WorkBudget } from '../work-budget.ts';
 import { withoutCommentsInStrings } from './continued-strings.ts';
 import { type AnalysedStatement, analyseStatement } from './effects.ts';
@@ -6,6 +7,7 @@ import { withoutLikeRows } from './literal-rows.ts';
 import { literalsInText } from './literals-in-text.ts';
 import type { Names } from './names.ts';
 import { tooDeep } from './nesting.ts';
+import { explainedFrom } from './own-statements.ts';
 import { changesSearchPath } from './search-path.ts';
 
 export interface AnalysedText {
@@ -30,6 +32,8 @@ const LONGEST_PARSED = 1024 * 1024;
  * @param steps of work it may cause, besides those its length allows for
  */
 export function analyseText(namesBefore: Names, whole: string, steps: number): AnalysedText {
+  const own = ownText(whole);
+  if (own !== null) return { facts: own, literalsAreFree: false, isTooMuch: false };
   const shortened = whole.length > LONG_TEXT ? withoutLikeRows(whole) : null;
   const text = shortened?.text ?? whole;
   if (text.length > LONGEST_PARSED) return opaque(whole, 'too large');
@@ -67,6 +71,14 @@ export function analyseText(namesBefore: Names, whole: string, steps: number): A
     // The text was read, but nothing is known about it.
     return { ...opaque(whole, error instanceof TooComplex ? 'too complex' : 'too deep'), isTooMuch: isTooMuch(error) };
   }
+}
+
+/** The facts of a text that is an EXPLAIN (SLUICE), however strings are read in it; `null` for every other. */
+export function ownText(text: string): TextFacts | null {
+  const from = explainedFrom(text);
+  return from === null
+    ? null
+    : { statements: [{ ...factsOfOwn({ asks: 'verdict', from }), start: 0, end: text.length }] };
 }
 
 /** What the literals and parameters of a statement meet. Places are in bytes: of a text with others than ASCII nothing is told. */
