@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { Address, ConnectionConfig, TlsConfig } from '../config/config.ts';
 import type { Authenticated, Identity } from '../identity/identity.ts';
 import type { SessionPins } from '../policy/session-rules.ts';
+import type { ClientReads } from './client-reads.ts';
 import { endSocket } from './end-socket.ts';
 import type { Analyzer, Judge } from './judge.ts';
 import type { NamesInForce } from './names-in-force.ts';
@@ -14,11 +15,14 @@ import type { UpstreamReader } from './upstream-reads.ts';
 export class Arrival {
   /** Address and port it connects from. */
   readonly from: string;
+  /** Of the socket that it connected with. */
+  readonly reads: ClientReads;
   #socket: Socket;
   /** True once it was told that it took too long. */
   isLate = false;
 
-  constructor(socket: Socket) {
+  constructor(reads: ClientReads, socket: Socket) {
+    this.reads = reads;
     this.#socket = socket;
     this.from = `${socket.remoteAddress}:${socket.remotePort}`;
   }

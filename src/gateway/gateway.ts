@@ -13,6 +13,7 @@ import type { RuleSet } from '../policy/decide.ts';
 import type { SessionPins } from '../policy/session-rules.ts';
 import type { Journal } from '../recording/journal.ts';
 import { Activities } from './activities.ts';
+import { ClientReads } from './client-reads.ts';
 import {
   Arrival,
   type Begun,
@@ -96,8 +97,8 @@ export class Gateway implements Inside {
   readonly #room = new JudgementRoom();
   readonly #names = new Map<string, NamesInForce>();
   readonly #sessions = new Map<Session, Entrance>();
-  /** Takes the client's socket away from its session. */
-  readonly #leaving = new Map<Session, () => Socket>();
+  /** Takes the client away from its session. */
+  readonly #leaving = new Map<Session, () => Arrival>();
   readonly #sockets = new Set<Socket>();
   /** Clients that have no session yet, and how many of them each address has. */
   readonly #arriving = new Map<Arrival, Entrance>();
@@ -137,7 +138,7 @@ export class Gateway implements Inside {
       entrance,
       // Half-open: a client that has sent its last byte still gets its answers.
       server: createServer(
-        { allowHalfOpen: true, noDelay: true, keepAlive: true },
+        { allowHalfOpen: true, noDelay: true, keepAlive: true, pauseOnConnect: true },
         (socket) => void this.#accept(socket, entrance),
       ),
     }));
@@ -254,9 +255,11 @@ export class Gateway implements Inside {
 
   // --- From connect to session -------------------------------------------------------------------------------------
 
-  async #accept(socket: Socket, entrance: Entrance): Promise<void> {
+  async #accept(accepted: Socket, entrance: Entrance): Promise<void> {
+    const reads = new ClientReads(accepted);
+    const { socket } = reads;
     this.#track(socket);
-    const arrival = new Arrival(socket);
+    const arrival = new Arrival(reads, socket);
     const source = socket.remoteAddress ?? '';
     const fromThere = this.#arrivingFrom.get(source) ?? 0;
     const { logins } = this.#options.config.limits;
@@ -437,13 +440,13 @@ export class Gateway implements Inside {
     counters.sessions++;
     this.#sessions.set(session, this.#arriving.get(arrival)!);
     greet();
-    this.#join(session, arrival.socket, upstream);
+    this.#join(session, arrival, upstream);
     // It may have been taken back while the upstream was connected.
     this.#endIfRevoked(session);
   }
 
   /** Has the session told what comes from both sides. */
-  #join(session: Session, socket: Socket, upstream: UpstreamLink): void {
+  #join(session: Session, { socket, reads }: Arrival, upstream: UpstreamLink): void {
     const up = upstream.socket;
     this.#track(up);
     up.on('close', () => session.upstreamClosed('upstream closed'));
@@ -454,14 +457,17 @@ export class Gateway implements Inside {
       drain: () => session.clientDrained(),
       end: () => session.clientEnded(),
       close: () => session.clientClosed('client lost'),
+      // Of what was read before, or of a socket that is a stream because it decrypts or decompresses.
       data: (chunk: Buffer) => session.fromClient(chunk),
       // Of a socket that reads a protocol of its own before the session does.
       violation: (error: Error) => session.clientFailed(error),
     };
     for (const [event, listener] of Object.entries(listeners)) socket.on(event, listener);
+    if (socket === reads.socket && socket.readableLength === 0) reads.readBy(session);
     this.#leaving.set(session, () => {
       for (const [event, listener] of Object.entries(listeners)) socket.off(event, listener);
-      return socket;
+      reads.readBy(null);
+      return new Arrival(reads, socket);
     });
     socket.resume();
     if (socket.destroyed) session.clientClosed('client lost');
@@ -471,11 +477,10 @@ export class Gateway implements Inside {
     const entrance = this.#sessions.get(session);
     const leave = this.#leaving.get(session);
     if (entrance === undefined || leave === undefined) return;
-    const socket = leave();
+    const arrival = leave();
     const rest = session.leaveClient(reason);
-    socket.pause();
-    if (rest.length > 0) socket.unshift(rest);
-    const arrival = new Arrival(socket);
+    arrival.socket.pause();
+    if (rest.length > 0) arrival.socket.unshift(rest);
     void this.#letIn(arrival, entrance, () => enter(arrival));
   }
 

@@ -18,10 +18,10 @@ const BYTES = 64 * 1024;
 const BIG = 4 * 1024;
 
 /**
- * What all upstream sockets read into, as long as little comes at a time: an idle session keeps no buffer, and a small
+ * What all sockets read into, as long as little comes at a time: an idle session keeps no buffer, and a small
  * answer is copied out of it.
  */
-const SHARED = Buffer.allocUnsafeSlow(BYTES);
+export const SHARED = Buffer.allocUnsafeSlow(BYTES);
 
 /** Buffers for big results that are kept for the next one. */
 const MOST_SPARE = 4;
