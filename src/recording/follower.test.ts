@@ -22,7 +22,7 @@ class Recorder implements Consumer {
     return this.position;
   }
 
-  async take(batch: RecordBatch): Promise<void> {
+  async take(batch: RecordBatch): Promise<undefined> {
     this.tries++;
     try {
       if (this.failure !== null) throw this.failure;
@@ -166,6 +166,45 @@ test('a consumer that finds itself elsewhere after a failure goes on there', asy
   assert.deepEqual(recorder.taken, [1, 1, 2]);
 });
 
+test('a receiver that wants no more is not asked again', async (t) => {
+  const { journal, tick } = journalOf(t);
+  tick(1);
+  const recorder = new Recorder();
+  recorder.failure = new DeliveryError('gone', { isFinal: true });
+  const { follower } = follow(t, recorder, journal);
+  await recorder.until(() => recorder.tries === 1);
+  tick(2);
+  await follower.end(20_000);
+  assert.equal(recorder.tries, 1);
+  assert.deepEqual([follower.status.failure!.message, follower.status.position], ['gone', null]);
+});
+
+test('records that a consumer keeps waiting are behind, and come again after a restart', async (t) => {
+  const { journal, tick } = journalOf(t);
+  const recorder = new Recorder();
+  const take = recorder.take.bind(recorder);
+  const start: JournalPosition = { segment: 1, offset: 0, seq: 0 };
+  let settled: JournalPosition | undefined = start;
+  recorder.take = async (batch) => {
+    await take(batch);
+    return settled as undefined;
+  };
+  const { follower } = follow(t, recorder, journal);
+  const begun = Date.now();
+  for (const n of [1, 2]) {
+    tick(n);
+    await recorder.until(() => recorder.taken.length === n);
+  }
+  assert.deepEqual(follower.status.position, start);
+  assert.ok(follower.status.pendingSince! <= begun, 'since the first of them');
+  settled = undefined;
+  tick(3);
+  await recorder.until(() => recorder.taken.length === 3);
+  await follower.end(20_000);
+  assert.deepEqual(recorder.taken, [1, 2, 3]);
+  assert.deepEqual([follower.status.position!.seq, follower.status.pendingSince], [journal.head.seq, null]);
+});
+
 test('ending does not wait for a receiver that is away, nor longer than it may for one that is slow', async (t) => {
   const { journal, tick } = journalOf(t);
   tick(1);
@@ -207,7 +246,8 @@ test('each wait is about twice the one before, up to half a minute, and what a r
     assert.ok(hundredth >= 15_000 && hundredth <= 30_000);
   }
   assert.ok(new Set(Array.from({ length: 20 }, () => retryDelay(9, error))).size > 10, 'no two wait equally long');
-  assert.equal(retryDelay(1, new DeliveryError('429', 60_000)), 60_000);
-  assert.equal(retryDelay(1, new DeliveryError('429', 10 ** 9)), 15 * 60_000);
-  assert.ok(retryDelay(9, new DeliveryError('429', 1)) >= 15_000);
+  const asked = (retryAfterMs: number) => new DeliveryError('429', { retryAfterMs });
+  assert.equal(retryDelay(1, asked(60_000)), 60_000);
+  assert.equal(retryDelay(1, asked(10 ** 9)), 60 * 60_000);
+  assert.ok(retryDelay(9, asked(1)) >= 15_000);
 });

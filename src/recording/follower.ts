@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { JournalHead } from './journal.ts';
@@ -10,10 +11,11 @@ export interface Consumer {
   /** Where it goes on; `null`: at the oldest record there is. Asked at the start, and again after every failure. */
   begin(): Promise<JournalPosition | null>;
   /**
-   * Resolves once the records, and that it has them (`batch.end`), are kept for good. If it rejects, the same batch comes
+   * Resolves once the records, and that it has them (`batch.end`), are kept for good; or with an earlier position, if
+   * records behind it still wait for something, and are to come again after a restart. If it rejects, the same batch comes
    * again later; after a restart records may come again that it has taken already. It ends early if `signal` is aborted.
    */
-  take(batch: RecordBatch, signal: AbortSignal): Promise<void>;
+  take(batch: RecordBatch, signal: AbortSignal): Promise<JournalPosition | undefined>;
   close(): Promise<void>;
 }
 
@@ -22,19 +24,24 @@ export class DeliveryError extends Error {
   override readonly name = 'DeliveryError';
   /** How long the receiver asked to be left alone, milliseconds; `null` if it did not say. */
   readonly retryAfterMs: number | null;
+  /** True if the receiver wants no more: it is not asked again before the next start. Its records stay where they are. */
+  readonly isFinal: boolean;
 
-  constructor(message: string, retryAfterMs: number | null = null) {
+  constructor(message: string, { retryAfterMs = null, isFinal = false }: Partial<DeliveryErrorMore> = {}) {
     super(message);
     this.retryAfterMs = retryAfterMs;
+    this.isFinal = isFinal;
   }
 }
+
+type DeliveryErrorMore = Pick<DeliveryError, 'retryAfterMs' | 'isFinal'>;
 
 /** How a follower is, as plain data. Times are milliseconds since the epoch. */
 export interface FollowerStatus {
   readonly name: string;
-  /** `null` before it has taken anything, as far as it knows. */
+  /** Up to which it has everything for good; `null` before it has anything, as far as it knows. */
   readonly position: JournalPosition | null;
-  /** When the oldest record was written that it has in hand and has not taken; `null` if it has none in hand. */
+  /** When about the oldest record behind that was written; `null` if it knows of none. */
   readonly pendingSince: number | null;
   /** Since this process began to follow. */
   readonly taken: { readonly records: number; readonly bytes: number };
@@ -62,7 +69,7 @@ export interface FollowerEvents {
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 30_000;
 /** What a receiver asks for is bounded as well: it may be wrong. */
-const LONGEST_ASKED_MS = 15 * 60_000;
+const LONGEST_ASKED_MS = 60 * 60_000;
 
 /** How long to wait after so many failures in a row: doubled each time, up to a limit, and never the same for two. */
 export function retryDelay(attempts: number, error: unknown): number {
@@ -81,7 +88,11 @@ export class Follower {
   readonly #journal: FollowedJournal;
   readonly #events: FollowerEvents;
   readonly #abort = new AbortController();
+  /** Up to which it was brought everything. */
   #position: JournalPosition | null = null;
+  /** Up to which it keeps that for good, and when the first record behind was written. */
+  #settled: JournalPosition | null = null;
+  #unsettledSince: number | null = null;
   #batch: RecordBatch | null = null;
   #records = 0;
   #bytes = 0;
@@ -103,8 +114,8 @@ export class Follower {
   get status(): FollowerStatus {
     return {
       name: this.#consumer.name,
-      position: this.#position,
-      pendingSince: this.#batch?.at ?? null,
+      position: this.#settled,
+      pendingSince: this.#unsettledSince ?? this.#batch?.at ?? null,
       taken: { records: this.#records, bytes: this.#bytes },
       failures: this.#failures,
       failure: this.#failure,
@@ -141,7 +152,7 @@ export class Follower {
         this.#fail(error as Error);
         begun = false;
         if (this.#ending) return;
-        await delay(retryDelay(this.#failure!.attempts, error), null, { signal: this.#abort.signal }).catch(() => null);
+        await this.#pause(error);
       }
     }
   }
@@ -150,6 +161,8 @@ export class Follower {
   #goOnAt(position: JournalPosition | null): void {
     if (!isDeepStrictEqual(position, this.#position)) this.#batch = null;
     this.#position = position;
+    this.#settled = position;
+    this.#unsettledSince = null;
   }
 
   async #next(): Promise<RecordBatch | null> {
@@ -169,8 +182,11 @@ export class Follower {
 
   async #deliver(batch: RecordBatch): Promise<void> {
     this.#events.changed();
-    await this.#consumer.take(batch, this.#abort.signal);
+    const settled = (await this.#consumer.take(batch, this.#abort.signal)) ?? batch.end;
     this.#position = batch.end;
+    if (settled.seq >= batch.last) this.#unsettledSince = null;
+    else if (this.#unsettledSince === null || settled.seq !== this.#settled?.seq) this.#unsettledSince = batch.at;
+    this.#settled = settled;
     this.#batch = null;
     this.#records += batch.last - batch.first + 1;
     this.#bytes += batch.bytes.length;
@@ -197,6 +213,12 @@ export class Follower {
       );
     }
     this.#events.changed();
+  }
+
+  async #pause(error: unknown): Promise<void> {
+    const { signal } = this.#abort;
+    if (error instanceof DeliveryError && error.isFinal) await once(signal, 'abort');
+    else await delay(retryDelay(this.#failure!.attempts, error), null, { signal }).catch(() => null);
   }
 
   async #growth(): Promise<void> {

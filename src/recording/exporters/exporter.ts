@@ -26,6 +26,7 @@ export function exporting(name: string, exporter: Exporter, positionFile: string
       const settled = await exporter.deliver(batch, signal);
       await writePosition(positionFile, settled ?? batch.end);
       delivered = batch.end;
+      return settled;
     },
     close: () => exporter.close(),
   };
