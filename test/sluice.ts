@@ -49,6 +49,8 @@ export interface SluiceOptions {
   readonly roles?: Readonly<Record<string, readonly string[]>>;
   /** The `store` of sluice.yaml, as written there; without it a file of its own. */
   readonly store?: string | { readonly file: string };
+  /** Further keys of `recording`, as written in sluice.yaml. */
+  readonly recording?: object;
   /** Text of one rule file; without it there are no rules. */
   readonly rulesYaml?: string;
   /** Serve clients TLS too, with a certificate for `localhost` and 127.0.0.1. */
@@ -118,7 +120,7 @@ export async function startSluice(options: SluiceOptions): Promise<Sluice> {
       ...(options.saml && { saml: options.saml }),
     },
     rules: options.rulesYaml === undefined ? [] : [rulesFile],
-    recording: { directory: journalDirectory },
+    recording: { directory: journalDirectory, ...options.recording },
     ...(options.store && { store: options.store }),
     ...(options.limits && { limits: options.limits }),
   };

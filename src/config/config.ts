@@ -136,8 +136,16 @@ export interface JsonlExporter extends AnyExporter {
 /** What records are written as. */
 export type ExportFormat = 'sluice';
 
-/** Where records are brought to. */
-export type ExporterConfig = JsonlExporter;
+export interface WebhookExporter extends AnyExporter {
+  readonly to: 'webhook';
+  readonly url: string;
+  /** `whsec_...`; the newest first. */
+  readonly secrets: readonly [string, ...string[]];
+  readonly format: ExportFormat;
+}
+
+/** Where records are brought to; as plain data, since it goes to a thread. */
+export type ExporterConfig = JsonlExporter | WebhookExporter;
 
 export interface Limits {
   /** Most sessions at once; further ones are refused. */

@@ -1,7 +1,7 @@
 /** `recording.export` of sluice.yaml: where records are brought to. */
 
 import { z } from 'zod';
-import { path } from './schema-values.ts';
+import { path, receiverAddress, secret } from './schema-values.ts';
 
 const name = z
   .string()
@@ -25,8 +25,17 @@ const jsonl = z.strictObject({
   format,
 });
 
+const webhook = z.strictObject({
+  to: z.literal('webhook').describe('Posted to a program, signed as https://www.standardwebhooks.com has it.'),
+  name,
+  url: receiverAddress.describe('Where they are posted to: an https address.'),
+  secret: secret.describe('What they are signed with: `whsec_` and 24 to 64 bytes in base64.'),
+  previous_secret: secret.optional().describe('The one before, while the receiver changes over: both sign.'),
+  format,
+});
+
 export const exportList = z
-  .array(z.discriminatedUnion('to', [jsonl]))
+  .array(z.discriminatedUnion('to', [jsonl, webhook]))
   .default([])
   .superRefine((list, context) => {
     const names = list.map((exporter) => exporter.name ?? exporter.to);

@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
+import { parseWebhookSecret } from '../../protocols/webhooks/standard-webhooks.ts';
 import { formatAddress, isLoopback } from './address.ts';
 import type {
   Config,
@@ -15,6 +16,7 @@ import type {
 import type { ExportFileConfig } from './export-schema.ts';
 import { outlineAt, overrideVariables } from './outline.ts';
 import { configSchema, type FileConfig } from './schema.ts';
+import type { SecretReference } from './schema-values.ts';
 import { resolveSecret } from './secrets.ts';
 import { suggestion } from './suggestion.ts';
 import { explainShape, type FileProblem, InvalidFileError, type Where, type Wording, YamlFile } from './yaml-file.ts';
@@ -184,7 +186,14 @@ async function resolveReferences(
     value.identity.saml === undefined
       ? null
       : await attempt(at('identity', 'saml'), () => samlOf(value.identity.saml!, directory));
-  const exporters = value.recording.export.map((exporter) => exporterOf(exporter, directory));
+  const exporters: ExporterConfig[] = [];
+  for (const [index, exporter] of value.recording.export.entries()) {
+    const where = at('recording', 'export', index);
+    const read = await attempt(where, () =>
+      exporterOf(exporter, directory, (reference) => resolveSecret(reference, directory, environment)),
+    );
+    if (read !== null) exporters.push(read);
+  }
   const { postgres = null, mysql = null, api = null } = value.listen;
   const taken = new Map<string, string>();
   for (const [name, address] of Object.entries({ postgres, mysql, api })) {
@@ -230,11 +239,21 @@ async function resolveReferences(
   };
 }
 
-function exporterOf(exporter: ExportFileConfig, directory: string): ExporterConfig {
+async function exporterOf(
+  exporter: ExportFileConfig,
+  directory: string,
+  secretOf: (reference: SecretReference) => Promise<string>,
+): Promise<ExporterConfig> {
   const { name = exporter.to } = exporter;
   switch (exporter.to) {
     case 'jsonl':
       return { ...exporter, name, file: exporter.file === undefined ? null : resolve(directory, exporter.file) };
+    case 'webhook': {
+      const { secret, previous_secret: previous, to, url, format } = exporter;
+      const secrets = [await secretOf(secret), ...(previous === undefined ? [] : [await secretOf(previous)])] as const;
+      for (const text of secrets) parseWebhookSecret(text);
+      return { to, name, url, format, secrets };
+    }
   }
 }
 

@@ -74,9 +74,6 @@ function shapes(path: string, outline: Outline): string[] {
   return [...own, ...below];
 }
 
-/** Keys whose values are references to secrets. */
-const SECRETS = new Set(['password', 'secret', 'token', 'secret_access_key']);
-
 /** One table row for every single value below an object or list. */
 function keyRows(path: string, outline: Outline): string[] {
   const { properties, required, prefix } = fieldsOf(path, outline);
@@ -85,7 +82,7 @@ function keyRows(path: string, outline: Outline): string[] {
     const isRequired = required.includes(key);
     const deeper = keyRows(name, inner);
     // A reference to a secret is one value to the reader.
-    const isSecret = SECRETS.has(key);
+    const isSecret = Object.keys(inner.properties ?? {}).join() === 'env,file,command';
     if (deeper.length > 0 && !isSecret) return deeper;
     const type = isSecret ? 'secret' : typeName(inner);
     return [`| \`${name}\` | ${type} | ${defaultText(inner, isRequired)} | ${inner.description ?? ''} |`];

@@ -108,6 +108,21 @@ export const webAddress = z
   })
   .meta({ title: 'address' });
 
+/** Where something is sent to: an https address, or one of this machine, with a query if it needs one. */
+export const receiverAddress = z
+  .string()
+  .superRefine((text, context) => {
+    const url = URL.parse(text);
+    if (url === null) {
+      context.addIssue({ code: 'custom', message: 'is not an address such as https://siem.example/sluice' });
+    } else if (url.username !== '' || url.password !== '' || url.hash !== '') {
+      context.addIssue({ code: 'custom', message: 'must have no user, password or fragment' });
+    } else if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback(url.hostname))) {
+      context.addIssue({ code: 'custom', message: 'must be an https address' });
+    }
+  })
+  .meta({ title: 'address' });
+
 /** Why it cannot be an issuer (OpenID Connect Discovery 1.0, 4.3) or the like; `null` if it can. Clear HTTP is for tests on one machine. */
 function addressProblem(text: string): string | null {
   const url = URL.parse(text);

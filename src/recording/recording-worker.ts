@@ -1,7 +1,9 @@
 import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
+import { parseWebhookSecret } from '../../protocols/webhooks/standard-webhooks.ts';
 import type { ExporterConfig } from '../config/config.ts';
 import { type Exporter, exporting } from './exporters/exporter.ts';
+import { formatOf } from './exporters/formats.ts';
 import { type Consumer, Follower } from './follower.ts';
 import type { FromRecordingThread, RecordingWork, ToRecordingThread } from './recording-thread.ts';
 
@@ -30,12 +32,16 @@ function tellStatus(): void {
 }
 
 async function exporterOf(config: ExporterConfig): Promise<Exporter> {
+  const format = await formatOf(config.format);
   switch (config.to) {
     case 'jsonl': {
       const { fileExporter, stdoutExporter } = await import('./exporters/jsonl.ts');
-      const { formatOf } = await import('./exporters/formats.ts');
-      const format = await formatOf(config.format);
       return config.file === null ? stdoutExporter(format) : fileExporter(config.file, format);
+    }
+    case 'webhook': {
+      const { webhookExporter } = await import('./exporters/webhook.ts');
+      const [secret, ...others] = config.secrets;
+      return webhookExporter(config.url, [parseWebhookSecret(secret), ...others.map(parseWebhookSecret)], format);
     }
   }
 }
