@@ -3,12 +3,12 @@ import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { startMariadb } from './servers/mariadb.ts';
 import type { MysqlFamilyServer } from './servers/mysql-family.ts';
 import { type PostgresServer, startPostgres } from './servers/postgres.ts';
 import { type Sluice, startSluice } from './sluice.ts';
+import { until } from './until.ts';
 
 /** Agents from their owner's terminal: `sluice exec`, the inventory of what they did, and their end. */
 
@@ -114,8 +114,10 @@ describe('sluice exec', { timeout: 120_000 }, () => {
     const { code, stderr } = await run('alice', ['exec', 'shop', '--agent', 'bot', ...program(refused)]);
     assert.equal(code, 1);
     assert.match(stderr, /42501/);
-    await sleep(1200);
-    const agent = await json<Agent>('root', ['agents', 'show', 'alice/bot']);
+    const agent = await until(async () => {
+      const seen = await json<Agent>('root', ['agents', 'show', 'alice/bot']);
+      return seen.sessions === 4 && seen.statements.denied === 1 && seen;
+    }, 'what the agent did is in the inventory');
     assert.deepEqual(agent.identity, { subject: 'alice/bot', kind: 'agent', groups: [], owner: 'alice' });
     assert.deepEqual(agent.clients, ['Node-MySQL-2', 'node-pg', 'postgres.js']);
     assert.equal(agent.sessions, 4);

@@ -11,6 +11,7 @@ import mysql from 'mysql2/promise';
 import pg from 'pg';
 import { startDemo } from '../src/demo/demo.ts';
 import { listSessions } from '../src/recording/sessions.ts';
+import { until } from './until.ts';
 
 const SLUICE = join(import.meta.dirname, '../src/cli/sluice.js');
 
@@ -105,7 +106,7 @@ async function tryApproval(output: string, agentUrl: string): Promise<void> {
   const told = once(client, 'notice');
   await told;
   assert.match(await run('list'), /^1 +pending +agent/m);
-  for (let tries = 0; !/^rows +1;/m.test(await run('show', '1')) && tries < 20; tries++) await delay(100);
+  await until(async () => /^rows +1;/m.test(await run('show', '1')), 'rows are counted');
   assert.match(await run('show', '1'), /^rows +1; if it changes more, it is rolled back/m);
   assert.equal(await run('approve', '1'), 'Request 1 is approved.\n');
   assert.equal((await waits).rowCount, 1);
@@ -125,8 +126,8 @@ async function tryAgents(output: string): Promise<void> {
     "import pg from 'pg'; const c = new pg.Client(); await c.connect(); console.log((await c.query('SELECT count(*)::int AS n FROM orders')).rows[0].n); await c.end();";
   const exec = ['exec', 'shop', ...asDba, '--agent', 'reporter', '--'];
   assert.equal(await run(...exec, process.execPath, '--input-type=module', '-e', program), '300\n');
-  await delay(1200);
-  assert.match(await run('agents', 'list', ...asDba), /dba\/reporter +dba +active/);
+  const listed = async () => /dba\/reporter +dba +active/.test(await run('agents', 'list', ...asDba));
+  await until(listed, 'the agent is in the inventory');
   assert.equal(
     await run('agents', 'lock', 'dba/reporter', ...asDba, '--reason', 'odd queries'),
     'dba/reporter is locked.\n',

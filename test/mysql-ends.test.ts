@@ -13,6 +13,7 @@ import { makeCertificates } from './servers/certificates.ts';
 import { startMariadb } from './servers/mariadb.ts';
 import type { MysqlFamilyServer } from './servers/mysql-family.ts';
 import { type Sluice, type SluiceOptions, startSluice } from './sluice.ts';
+import { until } from './until.ts';
 
 /** How MySQL sessions begin and end when something is in the way: limits, drains, kills, a server that goes away. */
 
@@ -125,12 +126,12 @@ describe('the limits and ends of MySQL sessions', { timeout: 120_000 }, () => {
     const connection = await open(sluice);
     const [[row]] = (await connection.query('SELECT CONNECTION_ID() AS id')) as unknown as [[{ id: number }]];
     const sleeping = assert.rejects(connection.query('SELECT SLEEP(20)'));
-    await sleep(200);
+    const runs = "SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(20)%'";
+    await until(async () => (await server.query(runs)).length > 0, 'the statement runs');
     await server.query(`KILL ${row.id}`);
     await sleeping;
     const ends = () => sluice.journal().filter(({ event }) => event === 'session.end');
-    for (let tries = 0; ends().length === 0 && tries < 50; tries++) await sleep(50);
-    assert.equal(ends().length, 1, sluice.log());
+    await until(() => ends().length === 1, 'the end of the session is in the journal');
     connection.destroy();
   });
 
@@ -160,14 +161,15 @@ describe('the limits and ends of MySQL sessions', { timeout: 120_000 }, () => {
         await client.packet();
       }
     });
-    await sleep(500);
+    const inserted = "SELECT line FROM log WHERE line LIKE 'killed%'";
+    await until(async () => (await server.query(inserted)).length > 50, 'the clients insert');
     sluice.signal('SIGKILL');
     stop = true;
     await Promise.allSettled(loops);
+    // The server may still have one in hand of each.
     await sleep(200);
     const attempted = new Set(sluice.journal().map(({ text }) => text));
-    const rows = await server.query("SELECT line FROM log WHERE line LIKE 'killed%'");
-    assert.ok(rows.length > 20, String(rows.length));
+    const rows = await server.query(inserted);
     for (const { line } of rows) assert.ok(attempted.has(`INSERT INTO log (line) VALUES ('${line}')`), String(line));
     running.splice(running.indexOf(sluice), 1);
     await sluice.stop();

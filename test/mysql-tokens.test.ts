@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, type TestContext, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import mysql from 'mysql2/promise';
 import { startMariadb } from './servers/mariadb.ts';
@@ -11,6 +10,7 @@ import type { MysqlFamilyServer } from './servers/mysql-family.ts';
 import { type OidcProvider, startOidcProvider } from './servers/oidc-provider.ts';
 import { hasProgram } from './servers/programs.ts';
 import { type Sluice, startSluice } from './sluice.ts';
+import { until } from './until.ts';
 
 /** Tokens of an OpenID provider as the passwords of MySQL clients, as tokens.test.ts has it for PostgreSQL. */
 
@@ -140,9 +140,8 @@ for (const [product, start] of [
           assert.doesNotMatch(error.message, reason);
           return true;
         });
-        await sleep(50);
-        const failed = sluice.journal().findLast(({ event }) => event === 'auth.failed')!;
-        assert.match(String(failed.reason), reason);
+        const failed = () => sluice.journal().findLast(({ event }) => event === 'auth.failed');
+        await until(() => reason.test(String(failed()?.reason)), String(reason));
       }
       assert.equal(await others(), before);
     });
@@ -169,7 +168,7 @@ for (const [product, start] of [
 
     test('when it ends, what runs is killed, a transaction rolled back, an idle session told, in a second', async (t) => {
       if (there(t) === null) return;
-      const token = await provider.token(4);
+      const token = await provider.token(5);
       const expires = expiryOf(token);
       const [idle, busy, open] = await Promise.all([connected(token), connected(token), connected(token)]);
       await open.query('BEGIN');
@@ -190,16 +189,16 @@ for (const [product, start] of [
         endOf(busy.query('SELECT SLEEP(30); INSERT INTO notes VALUES (3)')),
         endOf(fails(open)),
       ]);
-      for (const { lateMs } of ends) assert.ok(lateMs > -50 && lateMs < 1000, `${lateMs} ms late`);
+      for (const { lateMs } of ends) assert.ok(lateMs > -50, `${lateMs} ms late`);
       assert.equal(ends[1].errno, 4031);
       assert.match(ends[1].message, /login has expired/);
-      for (let tries = 0; (await others()) > 0 && tries < 20; tries++) await sleep(100);
-      assert.equal(await others(), 0);
+      await until(async () => (await others()) === 0, 'the sessions are still there');
       assert.deepEqual(await server!.query('SELECT id FROM notes'), [{ id: 1 }]);
-      const ended = sluice
-        .journal()
-        .filter(({ event, reason }) => event === 'session.end' && reason === 'login expired');
-      assert.equal(ended.length, 3);
+      const ended = () =>
+        sluice.journal().filter(({ event, reason }) => event === 'session.end' && reason === 'login expired');
+      await until(() => ended().length === 3, 'the records of the ends');
+      // By Sluice's own clock: this process may be late to hear of it.
+      for (const { at } of ended()) assert.ok(Date.parse(String(at)) - expires < 1000, String(at));
       await assert.rejects(connected(token), { errno: 1045 });
     });
   });

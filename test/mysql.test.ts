@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import mysql from 'mysql2/promise';
 import { CLIENT } from '../protocols/mysql/capabilities.ts';
 import { COM, encodeComChangeUser, encodeComStmtPrepare } from '../protocols/mysql/commands.ts';
@@ -15,6 +14,7 @@ import { startMariadb } from './servers/mariadb.ts';
 import { startMysql } from './servers/mysql.ts';
 import type { MysqlFamilyServer } from './servers/mysql-family.ts';
 import { type Sluice, startSluice } from './sluice.ts';
+import { until } from './until.ts';
 
 /** What MySQL and MariaDB clients see of Sluice, and what their servers see of them. */
 
@@ -460,7 +460,8 @@ for (const [kind, start] of [
       const [victim, own, stranger] = [await open(), await open(), await open({ user: 'other' })];
       const id = victim.threadId;
       const sleeping = victim.query('SELECT SLEEP(20)').catch(() => undefined);
-      await sleep(300);
+      const runs = "SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(20)%'";
+      await until(async () => (await server!.query(runs)).length > 0, 'the statement runs');
       await assert.rejects(stranger.query(`KILL QUERY ${id}`), { errno: 1094 });
       const began = Date.now();
       await own.query(`KILL QUERY ${id}`);

@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { type PostgresServer, startPostgres } from './servers/postgres.ts';
 import { type Sluice, startSluice } from './sluice.ts';
+import { until } from './until.ts';
 
 const RULES = `version: 1
 rules:
@@ -145,10 +145,7 @@ describe('names', () => {
       const before = loaded();
       writeFileSync(sluice.rulesFile, text);
       sluice.signal('SIGHUP');
-      for (let waited = 0; loaded() === before; waited += 50) {
-        assert.ok(waited < 5000, 'the rules are loaded within 5 s');
-        await sleep(50);
-      }
+      await until(() => loaded() > before, 'the rules are loaded');
     };
     await reload('version: 1\nrules: []\n');
     await client.query('SET search_path TO private');

@@ -19,6 +19,7 @@ import {
 import { errorCodes, type Login, type Message, RawClient, shapeOf } from './raw-client.ts';
 import { type PostgresServer, startPostgres } from './servers/postgres.ts';
 import { type Sluice, startSluice } from './sluice.ts';
+import { until } from './until.ts';
 
 /**
  * A refused statement leaves the session as if the server itself had refused it. What that means is not written down
@@ -458,7 +459,8 @@ describe('refusing', () => {
   });
 
   test('every refused statement has its record, and none of them an outcome but the refusal', async () => {
-    await sleep(50);
+    // Outcomes are written a moment later, in order.
+    await until(() => sluice.journal().at(-1)?.event !== 'statement.attempt', 'the last outcome');
     const records = sluice.journal();
     const refused = records.filter((r) => r.event === 'statement.attempt' && r.verdict === 'deny');
     assert.ok(refused.length >= CASES.length - 3);

@@ -3,7 +3,6 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import pg from 'pg';
 import {
@@ -15,6 +14,7 @@ import {
 import { type OidcProvider, startOidcProvider } from './servers/oidc-provider.ts';
 import { type PostgresServer, startPostgres } from './servers/postgres.ts';
 import { type Sluice, startSluice } from './sluice.ts';
+import { until } from './until.ts';
 
 let server: PostgresServer;
 let provider: OidcProvider;
@@ -94,10 +94,9 @@ describe('a token as the password', () => {
         assert.match(error.hint!, /new token/);
         return true;
       });
-      // What has happened already is written within some milliseconds.
-      await sleep(50);
-      const failed = sluice.journal().findLast(({ event }) => event === 'auth.failed')!;
-      assert.match(String(failed.reason), reason);
+      const failed = () =>
+        sluice.journal().some((one) => one.event === 'auth.failed' && reason.test(String(one.reason)));
+      await until(failed, String(reason));
     }
     assert.equal(connections(), before);
   });
@@ -113,9 +112,9 @@ describe('a token as the password', () => {
   });
 });
 
-describe('when a token ends', () => {
+describe('when a token ends', { timeout: 60_000 }, () => {
   test('a running statement is cancelled, a transaction rolled back, an idle session ended, within a second', async () => {
-    const token = await provider.token(4);
+    const token = await provider.token(5);
     const expires = expiryOf(token);
     const [idle, busy, open] = await Promise.all([connected(token), connected(token), connected(token)]);
     await open.query('BEGIN');
@@ -127,20 +126,17 @@ describe('when a token ends', () => {
     ]);
     for (const { code, lateMs } of ends) {
       assert.equal(code, '57P01');
-      assert.ok(lateMs > -50 && lateMs < 1000, `${lateMs} ms late`);
+      assert.ok(lateMs > -50, `${lateMs} ms late`);
     }
-    for (let tries = 0; tries < 20; tries++) {
-      const [row] = await server.query(
-        "SELECT count(*)::int AS left FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)%' AND pid <> pg_backend_pid()",
-      );
-      if (row!.left === 0) break;
-      await sleep(100);
-    }
+    const left =
+      "SELECT count(*)::int AS left FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)%' AND pid <> pg_backend_pid()";
+    await until(async () => (await server.query(left))[0]!.left === 0, 'the statement is still there');
     assert.deepEqual(await server.query('SELECT id FROM notes'), [{ id: 1 }]);
-    const reasons = sluice
-      .journal()
-      .filter(({ event, reason }) => event === 'session.end' && reason === 'login expired');
-    assert.equal(reasons.length, 3);
+    const ended = () =>
+      sluice.journal().filter(({ event, reason }) => event === 'session.end' && reason === 'login expired');
+    await until(() => ended().length === 3, 'the records of the ends');
+    // By Sluice's own clock: this process may be late to hear of it.
+    for (const { at } of ended()) assert.ok(Date.parse(String(at)) - expires < 1000, String(at));
     await assert.rejects(connected(token), { code: '28000' });
   });
 });

@@ -84,15 +84,15 @@ export async function createScramVerifier(
  * same name, as a real one would be, so that asking twice does not tell. Its StoredKey is the output of a keyed hash:
  * a proof for it would need a preimage under SHA-256.
  *
- * A real verifier whose iterations are not the default can still be told from this one; PostgreSQL has the same limit.
- *
  * @param secret at least as secret as the verifiers; the same for all nodes that serve the same users
+ * @param like a real verifier, whose iterations and length of salt it has: others could be told from it by them. PostgreSQL's own
+ *   has the default ones
  */
-export function mockVerifier(username: string, secret: Buffer): ScramVerifier {
+export function mockVerifier(username: string, secret: Buffer, like: ScramVerifier | null = null): ScramVerifier {
   const part = (name: string) => hmac(secret, Buffer.from(`${name}\0${username}`, 'utf8'));
   return {
-    iterations: DEFAULT_ITERATIONS,
-    salt: part('salt').subarray(0, SALT_BYTES),
+    iterations: like?.iterations ?? DEFAULT_ITERATIONS,
+    salt: part('salt').subarray(0, like?.salt.length ?? SALT_BYTES),
     storedKey: part('StoredKey'),
     serverKey: part('ServerKey'),
   };

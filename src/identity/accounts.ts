@@ -1,3 +1,4 @@
+import type { ScramVerifier } from '../../protocols/postgres/scram.ts';
 import { type Credentials, isCredentialName } from './credentials.ts';
 import type { User, Users } from './users.ts';
 
@@ -5,8 +6,6 @@ import type { User, Users } from './users.ts';
 export class Accounts {
   readonly #users: Users;
   readonly #credentials: Credentials;
-  /** Those who can log in to MySQL. */
-  readonly #ofMysql: readonly User[];
   /** True if MySQL clients are best asked by mysql_native_password first: no user has a better verifier. */
   readonly prefersNative: boolean;
 
@@ -14,7 +13,6 @@ export class Accounts {
     this.#users = users;
     this.#credentials = credentials;
     const all = [...users];
-    this.#ofMysql = all.filter(({ cachingSha2, native }) => cachingSha2 !== null || native !== null);
     this.prefersNative =
       all.some(({ native }) => native !== null) && all.every(({ cachingSha2 }) => cachingSha2 === null);
   }
@@ -32,8 +30,13 @@ export class Accounts {
     return this.#users.find(name) !== null;
   }
 
-  /** Some user that can log in to MySQL: whoever is not known is asked as that one would be. @param number any */
-  likely(number: number): User | null {
-    return this.#ofMysql[number % this.#ofMysql.length] ?? null;
+  /** As {@link Users.mockScram}; for the name of a credential as those have it. */
+  mockScram(name: string): ScramVerifier {
+    return isCredentialName(name) ? this.#users.mockScram(name, null) : this.#users.mockScram(name);
+  }
+
+  /** As {@link Users.likelyOfMysql}. */
+  likelyOfMysql(name: string): User | null {
+    return this.#users.likelyOfMysql(name);
   }
 }

@@ -1,14 +1,13 @@
-import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { timingSafeEqual } from 'node:crypto';
 import { CachingSha2Server } from '../../protocols/mysql/caching-sha2-password.ts';
 import { createNativeVerifier } from '../../protocols/mysql/native-password.ts';
-import { createScramVerifier, mockVerifier } from '../../protocols/postgres/scram.ts';
+import { createScramVerifier } from '../../protocols/postgres/scram.ts';
 import type { Authenticated } from './identity.ts';
 import type { User, Users } from './users.ts';
 
 /** Checks passwords that come as they are: those of users of sluice.yaml, over a channel that nobody reads. */
 export class PasswordCheck {
   readonly #users: Users;
-  readonly #mockSecret = randomBytes(32);
 
   constructor(users: Users) {
     this.#users = users;
@@ -21,7 +20,7 @@ export class PasswordCheck {
   async check(name: string, password: string): Promise<Authenticated | null> {
     const found = this.#users.find(name);
     const user = found?.certificates == null ? found : null;
-    const scram = user === null ? mockVerifier(name, this.#mockSecret) : user.scram;
+    const scram = user === null ? this.#users.mockScram(name) : user.scram;
     try {
       if (scram !== null) {
         const { storedKey } = await createScramVerifier(password, scram.iterations, scram.salt);

@@ -99,7 +99,6 @@ export class MysqlEntrance implements Entrance {
       accounts,
       tokens,
       tls: tls === null ? null : new ClientTls(tls, []),
-      mockSecret: randomBytes(32),
       ...inside.conditions,
     };
     const own = config.connections.filter(({ protocol }) => protocol === 'mysql');

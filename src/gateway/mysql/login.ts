@@ -1,4 +1,4 @@
-import { createHmac, generateKeyPair, type KeyObject, randomBytes } from 'node:crypto';
+import { generateKeyPair, type KeyObject, randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { promisify } from 'node:util';
 import {
@@ -88,8 +88,6 @@ export interface LoginServices extends Conditions {
   /** `null` where no tokens are accepted. */
   readonly tokens: TokenVerifier | null;
   readonly tls: ClientTls | null;
-  /** Decides how users that do not exist are asked; random for each process. */
-  readonly mockSecret: Buffer;
 }
 
 /** The packets of a login: one side speaks, then the other. */
@@ -340,8 +338,7 @@ function methodFor(
   isSecure: boolean,
   services: LoginServices,
 ): Method {
-  const like =
-    known?.cachingSha2 != null || known?.native != null ? known : services.accounts.likely(mockNumber(user, services));
+  const like = known?.cachingSha2 != null || known?.native != null ? known : services.accounts.likelyOfMysql(user);
   const isKnown = like === known;
   const sha2 =
     like?.cachingSha2 == null ? null : isKnown ? like.cachingSha2 : mockCachingSha2Verifier(like.cachingSha2.rounds);
@@ -350,10 +347,6 @@ function methodFor(
   if (native !== null && (sha2 === null || wish === NATIVE_PASSWORD))
     return { plugin: NATIVE_PASSWORD, verifier: native };
   return { plugin: CACHING_SHA2_PASSWORD, verifier: sha2 ?? mockCachingSha2Verifier() };
-}
-
-function mockNumber(user: string, { mockSecret }: LoginServices): number {
-  return createHmac('sha256', mockSecret).update(user).digest().readUInt32LE(0);
 }
 
 async function proves(method: Method, response: Buffer, scramble: Buffer, channel: LoginChannel): Promise<boolean> {

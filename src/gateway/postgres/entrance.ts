@@ -23,7 +23,7 @@ import { frontendRules } from './frame-rules.ts';
 import { type LoggedIn, LoginRefused, type LoginServices, login } from './login.ts';
 import { PostgresSession } from './session.ts';
 import { judgeStartup, pinStartup } from './startup.ts';
-import { cancelUpstream, connectUpstream, type Upstream, UpstreamError } from './upstream.ts';
+import { cancelUpstream, connectUpstream, terminateUpstream, type Upstream, UpstreamError } from './upstream.ts';
 
 /** Who may cancel what: the key the client was given, and the one the upstream gave us. */
 interface CancelKey {
@@ -62,7 +62,6 @@ export class PostgresEntrance implements Entrance {
       accounts,
       tokens,
       tls: config.tls === null ? null : new ClientTls(config.tls, ['postgresql']),
-      mockSecret: randomBytes(32),
       ...inside.conditions,
     };
     this.#frontendRules = frontendRules(config.limits.messageBytes);
@@ -127,7 +126,10 @@ export class PostgresEntrance implements Entrance {
         judge,
         names,
         cancel,
-        kill: cancel,
+        kill: async () => {
+          const ended = await terminateUpstream(connection.upstream, upstream.processId).catch(() => false);
+          if (!ended) await cancel();
+        },
         address: client.socket.remoteAddress ?? '',
         tls: client.tls,
         claims,

@@ -25,7 +25,7 @@ import {
   encodeOAuthBearerError,
   OAUTHBEARER,
 } from '../../../protocols/postgres/oauthbearer.ts';
-import { mockVerifier, ScramServer } from '../../../protocols/postgres/scram.ts';
+import { ScramServer } from '../../../protocols/postgres/scram.ts';
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import { BEARER_USER, TOKEN_USER } from '../../config/config.ts';
 import type { Accounts } from '../../identity/accounts.ts';
@@ -74,8 +74,6 @@ export interface LoginServices extends Conditions {
   /** `null` where no tokens are accepted. */
   readonly tokens: TokenVerifier | null;
   readonly tls: ClientTls | null;
-  /** Makes the salts that unknown users are shown; random for each process. */
-  readonly mockSecret: Buffer;
 }
 
 /**
@@ -173,7 +171,7 @@ function proveIdentity(socket: Socket, tls: boolean, user: string, services: Log
 async function byPassword(socket: Socket, user: string, services: LoginServices): Promise<Authenticated> {
   const known = certified(await services.accounts.find(user), certificateOf(socket));
   if (known.needs === 'nothing') return known.authenticated;
-  const scram = new ScramServer(known.user?.scram ?? mockVerifier(user, services.mockSecret), bindingOf(socket));
+  const scram = new ScramServer(known.user?.scram ?? services.accounts.mockScram(user), bindingOf(socket));
   socket.write(encodeAuthentication({ kind: 'SASL', mechanisms: scram.mechanisms }));
   const initial = decodeSASLInitialResponse(await takePassword(socket));
   if (initial.response === null) throw new ProtocolViolation('SASL without an initial response');

@@ -20,6 +20,7 @@ import {
 import { md5Password } from '../../../protocols/postgres/md5.ts';
 import { type ChannelBinding, endPointBinding, ScramClient } from '../../../protocols/postgres/scram.ts';
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
+import { connectPostgresClient } from '../../catalog/service-connection.ts';
 import type { UpstreamConfig } from '../../config/config.ts';
 import { isLoopback, Link } from '../link.ts';
 import { KEEPS_ALL, type UpstreamReader } from '../upstream-reads.ts';
@@ -111,6 +112,23 @@ export async function cancelUpstream(config: UpstreamConfig, processId: number, 
   } finally {
     clearTimeout(timer);
     link.destroy();
+  }
+}
+
+/**
+ * Ends the backend with this process id for good: one that is cancelled would go on with what it was sent behind that. It takes
+ * a connection of our own, which may do it as it is of the same role.
+ *
+ * @returns false if the server knows no such backend, as when a pooler stands in between and made the id up
+ * @throws what `pg` throws if the server cannot be asked
+ */
+export async function terminateUpstream(config: UpstreamConfig, processId: number): Promise<boolean> {
+  const client = await connectPostgresClient({ protocol: 'postgres', ...config }, 'sluice ending', DEADLINE_MS);
+  try {
+    const { rows } = await client.query('SELECT pg_catalog.pg_terminate_backend($1) AS ended', [processId]);
+    return rows[0].ended === true;
+  } finally {
+    await client.end().catch(() => undefined);
   }
 }
 
