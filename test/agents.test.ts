@@ -101,7 +101,7 @@ interface Agent {
   readonly effects: readonly { readonly connection: string; readonly name: string; readonly count: number }[];
 }
 
-describe('sluice exec', { timeout: 120_000 }, () => {
+describe('sluice exec', { timeout: 500_000 }, () => {
   test('runs programs with a credential of their own, through any driver, and the inventory tells what they did', async () => {
     const connections = { pg: 'shop', 'postgres.js': 'shop', mysql2: 'stock' } as const;
     for (const [name, text] of Object.entries(PROGRAMS)) {
@@ -159,7 +159,7 @@ describe('sluice exec', { timeout: 120_000 }, () => {
   });
 });
 
-describe('an agent', { timeout: 60_000 }, () => {
+describe('an agent', { timeout: 500_000 }, () => {
   test('is retired by an administrator only: its session ends within a second, and it does not come back', async () => {
     const { credential, secret } = await json<{ credential: { credential: string }; secret: string }>('alice', [
       'credentials',

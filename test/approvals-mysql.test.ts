@@ -26,7 +26,7 @@ rules:
 `;
 
 for (const [name, start] of Object.entries({ MariaDB: startMariadb, MySQL: startMysql })) {
-  describe(name, { timeout: 120_000 }, () => {
+  describe(name, { timeout: 500_000 }, () => {
     const directory = mkdtempSync(join(tmpdir(), 'sluice-approvals-'));
     let server: MysqlFamilyServer;
     let sluice: Sluice;

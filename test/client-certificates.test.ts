@@ -23,7 +23,7 @@ import { until } from './until.ts';
 
 /** Who logs in by a client certificate, and which certificate Sluice itself shows. */
 
-describe('client certificates', { timeout: 300_000 }, () => {
+describe('client certificates', { timeout: 500_000 }, () => {
   let postgres: PostgresServer;
   let mariadb: MysqlFamilyServer;
   let sluice: Sluice;

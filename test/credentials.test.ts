@@ -209,7 +209,7 @@ async function checkEnds(
   );
 }
 
-describe('sessions on both protocols end within a second, whatever they do,', { timeout: 120_000 }, () => {
+describe('sessions on both protocols end within a second, whatever they do,', { timeout: 500_000 }, () => {
   test('when their credential expires', async () => {
     const expiresAt = Date.now() + 4000;
     await checkEnds(await sessionsOf(await created({ expiresAt })), expiresAt, /its login has expired/);
@@ -297,7 +297,7 @@ describe('sessions on both protocols end within a second, whatever they do,', { 
 });
 
 test('nodes share a PostgreSQL: one ends what another revoked; while it cannot be asked nobody is let in, sessions go on', {
-  timeout: 60_000,
+  timeout: 500_000,
 }, async () => {
   const shared = await startPostgres();
   const url = `postgres://${shared.superuser}:${shared.password}@${shared.host}:${shared.port}/${shared.database}`;

@@ -16,7 +16,7 @@ import { until } from './until.ts';
 
 /** Passwords that are guessed, and clients that have not proved who they are: what they are told, and how often. */
 
-describe('before a client has proved who it is', { timeout: 300_000 }, () => {
+describe('before a client has proved who it is', { timeout: 500_000 }, () => {
   let postgres: PostgresServer;
   let mariadb: MysqlFamilyServer;
   const running: Sluice[] = [];

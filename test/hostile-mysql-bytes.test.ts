@@ -167,7 +167,7 @@ function packetsIn(bytes: Buffer): Buffer[] {
   return packets;
 }
 
-describe('hostile bytes on the MySQL path', { timeout: 240_000 }, () => {
+describe('hostile bytes on the MySQL path', { timeout: 500_000 }, () => {
   let server: MysqlFamilyServer;
   let proxy: Server;
   let sluice: Sluice;

@@ -85,7 +85,7 @@ describe('limits', () => {
     });
 
     test('a login whose messages come in two parts each is a login like any other', async () => {
-      const one = await startLimited({ handshake: '1s' });
+      const one = await startLimited({ handshake: '3s' });
       try {
         const bytes = startup({ user: 'agent', database: 'db' });
         const silent = await RawClient.connect(one);

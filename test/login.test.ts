@@ -24,7 +24,7 @@ interface Ran {
   readonly stderr: string;
 }
 
-describe('sluice login', { timeout: 300_000 }, () => {
+describe('sluice login', { timeout: 500_000 }, () => {
   let provider: OidcProvider;
   let sluice: Sluice;
   let samlIdp: Server;

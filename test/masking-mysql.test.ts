@@ -73,7 +73,7 @@ for (const [kind, start] of [
   ['MariaDB', startMariadb],
   ['MySQL', startMysql],
 ] as const) {
-  describe(kind, { timeout: 240_000 }, () => {
+  describe(kind, { timeout: 500_000 }, () => {
     let server: MysqlFamilyServer;
     let sluice: Sluice;
     let client: RawMysqlClient;

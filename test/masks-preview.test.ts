@@ -49,7 +49,7 @@ for (const [kind, start] of [
   ['MariaDB', startMariadb],
   ['MySQL', startMysql],
 ] as const) {
-  describe(kind, { timeout: 240_000 }, () => {
+  describe(kind, { timeout: 500_000 }, () => {
     let server: NonNullable<Awaited<ReturnType<typeof start>>>;
     let sluice: Sluice;
     const protocol = kind === 'PostgreSQL' ? 'postgres' : 'mysql';

@@ -27,7 +27,7 @@ for (const [kind, start, algorithms] of [
   ['MariaDB', startMariadb, ['zlib']],
   ['MySQL', startMysql, ['zlib', 'zstd']],
 ] as const) {
-  describe(`compression in front of ${kind}`, { timeout: 240_000 }, () => {
+  describe(`compression in front of ${kind}`, { timeout: 500_000 }, () => {
     let server: MysqlFamilyServer;
     let sluice: Sluice;
 

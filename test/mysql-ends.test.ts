@@ -17,7 +17,7 @@ import { until } from './until.ts';
 
 /** How MySQL sessions begin and end when something is in the way: limits, drains, kills, a server that goes away. */
 
-describe('the limits and ends of MySQL sessions', { timeout: 120_000 }, () => {
+describe('the limits and ends of MySQL sessions', { timeout: 500_000 }, () => {
   let server: MysqlFamilyServer;
   const running: Sluice[] = [];
 
@@ -55,7 +55,7 @@ describe('the limits and ends of MySQL sessions', { timeout: 120_000 }, () => {
     RawMysqlClient.login(sluice.mysqlPort, { user: 'agent', password: 'secret', database: 'shop' });
 
   test('there is a most of sessions, and a time to log in', async () => {
-    const sluice = await start({ limits: { sessions: 1, handshake: '500ms' } });
+    const sluice = await start({ limits: { sessions: 1, handshake: '3s' } });
     const connection = await open(sluice);
     await assert.rejects(open(sluice), { errno: 1040 });
     await connection.end();

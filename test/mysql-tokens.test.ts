@@ -27,7 +27,7 @@ for (const [product, start] of [
   ['MariaDB', startMariadb],
   ['MySQL', startMysql],
 ] as const) {
-  describe(`a token as the password of a client of ${product}`, { timeout: 300_000 }, () => {
+  describe(`a token as the password of a client of ${product}`, { timeout: 500_000 }, () => {
     let server: MysqlFamilyServer | null = null;
     let sluice: Sluice;
 
