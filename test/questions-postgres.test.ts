@@ -344,3 +344,116 @@ describe('in the protocol, a question is what another statement in its place wou
     raw.socket.destroy();
   });
 });
+
+describe('SET sluice.intent', () => {
+  const claimedIn = (text: string) =>
+    sluice
+      .journal()
+      .filter((record) => record.event === 'statement.attempt' && record.text === text)
+      .map(({ claimed }) => (claimed as { intent?: string } | undefined)?.intent ?? null);
+  const intentOf = async (client: pg.Client) =>
+    told((await client.query('SHOW sluice.session')).rows, 'claimed intent') ?? null;
+  let texts = 0;
+  const text = () => `SELECT ${++texts} FROM items`;
+
+  test('goes into records, requests and what rules can ask for, under rules that allow nothing', async () => {
+    const client = await connected('locked');
+    await client.query("SET sluice.intent = 'clean up ''old'' orders'");
+    assert.equal(await intentOf(client), "clean up 'old' orders");
+    const refused = text();
+    await assert.rejects(client.query(refused), { code: '42501' });
+    assert.deepEqual(claimedIn(refused), ["clean up 'old' orders"]);
+    await client.end();
+
+    const bot = await connected();
+    await bot.query("SET sluice.intent = 'tidy'");
+    const request = await approver.approvals.request(await ticketFor(bot, 'DELETE FROM items WHERE id = 7'));
+    assert.equal(request.question.claimed.intent, 'tidy');
+    await bot.end();
+  });
+
+  test('is as the server has it after LOCAL, transactions, savepoints, RESET and set_config', async () => {
+    const client = await connected();
+    const after = async (...statements: readonly string[]) => {
+      for (const one of statements) await client.query(one).catch(() => undefined);
+      return intentOf(client);
+    };
+    assert.equal(await after("SET sluice.intent = 'a'"), 'a');
+    assert.equal(await after('BEGIN', "SET LOCAL sluice.intent = 'b'"), 'b');
+    assert.equal(await after('COMMIT'), 'a');
+    assert.equal(await after('BEGIN', "SET sluice.intent = 'c'", 'ROLLBACK'), 'a');
+    assert.equal(await after('BEGIN', "SET sluice.intent = 'd'", 'SAVEPOINT s', "SET sluice.intent = 'e'"), 'e');
+    assert.equal(await after('ROLLBACK TO s'), 'd');
+    assert.equal(await after('SELECT 1/0', "SET sluice.intent = 'f'", 'COMMIT'), 'a');
+    assert.equal(await after("BEGIN; SET sluice.intent = 'g'; ROLLBACK"), 'a');
+    await client.query("SELECT set_config('sluice.intent', $1, false)", ['with a bind']);
+    assert.equal(await intentOf(client), 'with a bind');
+    assert.equal(await after('RESET sluice.intent'), null);
+    assert.equal(await after("SET sluice.intent = 'h'", 'SET sluice.intent TO DEFAULT'), null);
+    assert.equal(await after("SET sluice.intent = 'i'", "SET sluice.intent = ''"), null);
+    await client.end();
+  });
+
+  test('holds for what follows in the same text, and in the same segment of a pipeline', async () => {
+    const client = await connected();
+    const [first, second] = [text(), text()];
+    await client.query(`SET sluice.intent = 'together';${first}`);
+    assert.deepEqual(claimedIn(first), ['together']);
+    await client.end();
+    const raw = await RawClient.login(login());
+    const run = (sql: string) => [
+      encodeParse({ statement: '', text: sql, parameterTypes: [] }),
+      encodeBind({ portal: '', statement: '', parameterFormats: [], parameters: [], resultFormats: [] }),
+      encodeExecute({ portal: '', maxRows: 0 }),
+    ];
+    raw.send(Buffer.concat([...run("SET sluice.intent = 'in line'"), ...run(second), encodeSync()]));
+    await raw.take('Z');
+    assert.deepEqual(claimedIn(second), ['in line']);
+    raw.socket.destroy();
+  });
+
+  test('can be given at the start, and RESET goes back to that', async () => {
+    const client = new pg.Client({ ...login(), options: String.raw`-c sluice.intent=from\ the\ start` });
+    await client.connect();
+    assert.equal(await intentOf(client), 'from the start');
+    await client.query("SET sluice.intent = 'later'");
+    assert.equal(await intentOf(client), 'later');
+    await client.query('RESET sluice.intent');
+    assert.equal(await intentOf(client), 'from the start');
+    await client.end();
+  });
+
+  test('whatever is in it, it stays in its place', async () => {
+    const client = await connected();
+    const odd = '\u001b[31m\r\n\t"\'\\ \u202e \u{1f600} é';
+    await client.query('SELECT set_config($1, $2, false)', ['sluice.intent', odd]).catch(() => undefined);
+    await client.query(`SET sluice.intent = ${client.escapeLiteral(odd)}`);
+    assert.equal(await intentOf(client), odd);
+    const own = text();
+    await client.query(own);
+    assert.deepEqual(claimedIn(own), [odd]);
+    await client.query(`SET sluice.intent = '${'x'.repeat(100_000)}'`);
+    const long = text();
+    await client.query(long);
+    assert.ok(claimedIn(long)[0]!.length < 2000);
+    await assert.rejects(client.query("SET sluice.intent = E'\\000'"));
+    await client.end();
+
+    const raw = await RawClient.login(login(), { client_encoding: 'LATIN1' });
+    raw.send(encodeQuery("SET sluice.intent = E'\\u00e9'"));
+    await raw.take('Z');
+    const latin = text();
+    raw.send(encodeQuery(latin));
+    await raw.take('Z');
+    assert.deepEqual(claimedIn(latin), ['é']);
+    raw.socket.destroy();
+  });
+
+  test('is nobody: who the session is does not change', async () => {
+    const client = await connected();
+    for (const name of ['identity', 'session', 'role', 'groups']) await client.query(`SET sluice.${name} = 'dana'`);
+    const { rows } = await client.query('SHOW sluice.session');
+    assert.deepEqual([told(rows, 'identity'), told(rows, 'groups')], ['bot', 'bots, readers']);
+    await client.end();
+  });
+});

@@ -205,7 +205,7 @@ function showText(one: Request): string {
   ];
   const sample = impact?.sample ?? null;
   return [
-    ...about.map(([name, value]) => `${styled('dim', name.padEnd(13))}${printable(value)}`),
+    ...about.map(([name, value]) => `${styled('dim', printable(name).padEnd(13))}${printable(value)}`),
     '',
     printableText(one.statement ?? 'The statement is shown to approvers and auditors.'),
     ...(one.binds === null ? [] : ['', `values ${printable(one.binds)}`]),

@@ -164,7 +164,7 @@ const condition = z.strictObject({
   missing: oneOrMore(checked((name) => /^[a-z_][a-z0-9_.-]*$/.test(name), 'must be the name of a claim, in lower case'))
     .optional()
     .describe(
-      'What the client does not claim: `traceparent`, `intent`, another key of its sqlcommenter comment, or a query attribute of MySQL. One that is missing is enough.',
+      'What the client does not claim: `traceparent`, `intent`, whatever else it says by `SET sluice.NAME`, in a sqlcommenter comment or in a query attribute of MySQL. One that is missing is enough.',
     ),
 });
 

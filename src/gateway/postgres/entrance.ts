@@ -109,7 +109,10 @@ export class PostgresEntrance implements Entrance {
     );
     if (upstream === null) return;
     const application = client.parameters.get('application_name');
-    const claims = new SessionClaims(application === undefined ? [] : [['application_name', application]]);
+    const claims = new SessionClaims([
+      ...(application === undefined ? [] : [['application_name', application] as const]),
+      ...startup.claims,
+    ]);
     const cancel = () => cancelUpstream(connection.upstream, upstream.processId, upstream.secretKey);
     const session = new PostgresSession(
       inside.services,

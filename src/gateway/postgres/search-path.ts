@@ -1,12 +1,6 @@
 import { decodeDataRow } from '../../../protocols/postgres/backend.ts';
-import {
-  encodeBind,
-  encodeClose,
-  encodeExecute,
-  encodeParse,
-  encodeSync,
-} from '../../../protocols/postgres/frontend.ts';
 import type { Effect, StatementFacts } from '../../statements/facts.ts';
+import { ownQuestion } from './own-question.ts';
 
 /**
  * The role and the search path of a session, as the server has them.
@@ -15,20 +9,11 @@ import type { Effect, StatementFacts } from '../../statements/facts.ts';
  * temporary tables: when the session begins, and again after a statement that may have changed any of these.
  */
 
-/** A statement and a portal of our own, so that the client's unnamed ones stay what they are. */
 const NAME = 'sluice search path';
 const EXISTING = 'SELECT n::text FROM unnest(array_prepend(current_user::name, current_schemas(true))) AS n';
 
 /** Asks for the role, in the first row, and the schemas that are searched, one row for each. Ends with a Sync. */
-export const ASK_SEARCH_PATH = Buffer.concat([
-  encodeParse({ statement: NAME, text: EXISTING, parameterTypes: [] }),
-  encodeBind({ portal: NAME, statement: NAME, parameterFormats: [], parameters: [], resultFormats: [] }),
-  encodeExecute({ portal: NAME, maxRows: 0 }),
-  // A portal lives as long as its transaction, and in one transaction this may be asked again.
-  encodeClose({ kind: 'portal', name: NAME }),
-  encodeClose({ kind: 'statement', name: NAME }),
-  encodeSync(),
-]);
+export const ASK_SEARCH_PATH = ownQuestion(NAME, EXISTING);
 
 /** Whose rights a session has, and where it looks for unqualified names. */
 export interface RoleAndPath {

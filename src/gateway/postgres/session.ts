@@ -61,6 +61,7 @@ import { ownBind, ownParse, ownQuery, withoutLastParameter } from './own-queries
 import { Described, Pipeline, type Portal, type Prepared, SKIP } from './pipeline.ts';
 import { ResultMasking } from './result-masking.ts';
 import { ASK_SEARCH_PATH, mayChangeSearchPath, type RoleAndPath, roleAndPathOf } from './search-path.ts';
+import { SettingClaims } from './setting-claims.ts';
 import { TextReading } from './text-reading.ts';
 
 const READY_IDLE = encodeReadyForQuery('I');
@@ -116,8 +117,10 @@ export class PostgresSession extends Session implements FrameSink {
   #dropToReady = false;
   /** True if the search path was changed in a transaction that may still take that back. */
   #pathTouched = false;
-  /** Rows of the answer to our own question for it, and what has come so far of a message of that answer. */
-  #pathRows: Buffer[] = [];
+  readonly #claims: SettingClaims;
+  /** What a question of our own is about, rows of its answer, and what has come so far of a message of that answer. */
+  #asked: 'path' | 'claims' = 'path';
+  #askedRows: Buffer[] = [];
   #ownPieces: Buffer[] = [];
   /** The role it acts as, when that was last asked. */
   #role: string;
@@ -146,6 +149,7 @@ export class PostgresSession extends Session implements FrameSink {
   ) {
     super(services, client, upstream, start, path);
     this.#role = role;
+    this.#claims = new SettingClaims(start.claims);
     this.#pipeline = new Pipeline(this.recorder, start.judge);
     this.#reading = new TextReading(parameters);
     this.#fromClient = new Framer(this, frontendRules);
@@ -287,6 +291,7 @@ export class PostgresSession extends Session implements FrameSink {
     const judgement = this.#judge(bytes, start + 5, end - 1);
     if (judgement === null) return false;
     if (judgement.asks !== null) return this.#ownQuery(judgement, bytes, start, end);
+    this.#claims.coming(judgement.statements);
     if (judgement.usesNames && this.#namesUnsettled()) return this.waitForServer();
     const decided = this.#passes(judgement) ? null : this.#decide(judgement, null, true);
     if (decided === 'wait') return false;
@@ -425,6 +430,7 @@ export class PostgresSession extends Session implements FrameSink {
     // Other names can mean other columns of the same types: what was described before is not what will come.
     if (judgement !== prepared.judgement) prepared.description = null;
     prepared.judgement = judgement;
+    this.#claims.coming(judgement.statements);
     if (judgement.usesNames && this.#namesUnsettled()) return this.waitForServer();
     const decided = this.#passes(judgement) ? null : this.#decide(judgement, portal, bytes.readInt32BE(end - 4) === 0);
     if (decided === 'wait') return false;
@@ -495,16 +501,25 @@ export class PostgresSession extends Session implements FrameSink {
    * @returns false if that has to be waited for; true inside a pipeline segment, too, where names stay unknown instead
    */
   #awaitNames(): boolean {
+    if (this.#claims.isUnsure && !this.#pipeline.isSegmentOpen && !this.#pipeline.hasFailed) {
+      if (!this.#pipeline.owesAnswers) this.#ask('claims', this.#claims.question());
+      return this.waitForServer();
+    }
     const { names } = this;
     if (!names.matter || !(names.isPathUnsure || names.schemaChanged)) return true;
     if (this.#pipeline.isSegmentOpen || this.#pipeline.hasFailed) return true;
     if (this.#pipeline.owesAnswers) return this.waitForServer();
     if (names.schemaChanged && !this.#pipeline.isInTransaction) return this.waitFor(names.refresh());
     if (!names.isPathUnsure) return true;
-    this.toUpstream.addMessage(ASK_SEARCH_PATH);
-    this.#pipeline.sentOwn();
-    this.#pathRows = [];
+    this.#ask('path', ASK_SEARCH_PATH);
     return this.waitForServer();
+  }
+
+  #ask(what: 'path' | 'claims', question: Buffer): void {
+    this.toUpstream.addMessage(question);
+    this.#pipeline.sentOwn();
+    this.#asked = what;
+    this.#askedRows = [];
   }
 
   #preparedNamed(name: string): Prepared | null {
@@ -1060,21 +1075,29 @@ export class PostgresSession extends Session implements FrameSink {
     return of !== undefined && 'judgement' in of && of.judgement.asks !== null;
   }
 
+  /** The server has answered a question of our own. */
+  #answered(rows: readonly Buffer[]): void {
+    const { isInTransaction } = this.#pipeline;
+    if (this.#asked === 'claims') {
+      this.#claims.answered(rows, isInTransaction);
+      return;
+    }
+    const { role, path } = roleAndPathOf(rows);
+    this.#role = role;
+    this.names.setPath(path);
+    if (!isInTransaction) this.#pathTouched = false;
+  }
+
   /** @returns false for what the server says unasked, which is for the client */
   #answerToOwn(type: number, bytes: Buffer, start: number, end: number): boolean {
     switch (type) {
       case BACKEND.dataRow:
-        this.#pathRows.push(Buffer.from(bytes.subarray(start + 5, end)));
+        this.#askedRows.push(Buffer.from(bytes.subarray(start + 5, end)));
         return true;
       case BACKEND.readyForQuery:
         this.#pipeline.settleOwn(bytes[start + 5]!);
-        {
-          const { role, path } = roleAndPathOf(this.#pathRows);
-          this.#role = role;
-          this.names.setPath(path);
-        }
-        this.#pathRows = [];
-        if (!this.#pipeline.isInTransaction) this.#pathTouched = false;
+        this.#answered(this.#askedRows);
+        this.#askedRows = [];
         return true;
       case BACKEND.noticeResponse:
       case BACKEND.notificationResponse:

@@ -21,15 +21,17 @@ const HARMLESS = new Set([
  * judged as that; those every driver sends pass.
  *
  * @param parameters of the StartupMessage, without user and database
- * @returns what to forward, or why the session cannot begin
+ * @returns what to forward and what of it is claimed, or why the session cannot begin
  */
 export async function judgeStartup(
   parameters: ReadonlyMap<string, string>,
   judge: Judge,
 ): Promise<
-  { readonly ok: true; readonly parameters: Map<string, string> } | { readonly ok: false; readonly fields: ErrorFields }
+  | { readonly ok: true; readonly parameters: Map<string, string>; readonly claims: ReadonlyMap<string, string> }
+  | { readonly ok: false; readonly fields: ErrorFields }
 > {
   const forwarded = new Map<string, string>();
+  const claims = new Map<string, string>();
   const settings: [string, string][] = [];
   for (const [name, value] of parameters) {
     if (name.startsWith('_pq_.')) continue;
@@ -62,12 +64,13 @@ export async function judgeStartup(
     if (HARMLESS.has(setting)) continue;
     const text = `SET ${quoteName(name)} TO ${quoteLiteral(value)}`;
     const { statements } = await judge.judge(text, { lexing: STRICT, names: NO_NAMES });
-    for (const { verdict } of statements) {
+    for (const { verdict, facts } of statements) {
+      for (const claim of facts.claims ?? []) claims.set(claim.name, value);
       if (verdict.action === 'allow') continue;
       return { ok: false, fields: { ...fatal('42501', verdict.message), hint: verdict.hint } };
     }
   }
-  return { ok: true, parameters: forwarded };
+  return { ok: true, parameters: forwarded, claims };
 }
 
 /** Sets what the session is pinned to, whatever the client asked for. Changes `parameters`. */
