@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { appendFileSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -9,7 +7,7 @@ import { encodeBind, encodeExecute, encodeParse, encodeQuery, encodeSync } from 
 import { readRecords } from '../src/recording/read-records.ts';
 import { RawClient } from './raw-client.ts';
 import { type PostgresServer, startPostgres } from './servers/postgres.ts';
-import { type Sluice, startSluice } from './sluice.ts';
+import { type Sluice, serveAgain, startSluice } from './sluice.ts';
 
 /** No statement reaches a database before its record is safe from a crash of Sluice. */
 
@@ -36,38 +34,6 @@ describe('killing Sluice under load', () => {
   });
 
   const journalDirectory = () => join(dirname(sluice.configFile), 'journal');
-
-  /** The same configuration again; gives its port and how to kill it. */
-  async function serveAgain(): Promise<{ port: number; kill: () => Promise<void> }> {
-    const program = join(import.meta.dirname, '../src/cli/sluice.js');
-    const child = spawn(process.execPath, [program, 'serve', '--config', sluice.configFile], {
-      env: { PATH: process.env.PATH },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    let output = '';
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8').on('data', (text: string) => {
-        output += text;
-      });
-    }
-    for (let waited = 0; ; waited += 20) {
-      const port = /"postgres":"127\.0\.0\.1:(\d+)"/.exec(output)?.[1];
-      if (port !== undefined) {
-        return {
-          port: Number(port),
-          kill: async () => {
-            child.kill('SIGKILL');
-            if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
-          },
-        };
-      }
-      if (child.exitCode !== null || waited > 20_000) {
-        child.kill('SIGKILL');
-        throw new Error(`sluice does not listen again:\n${output}`);
-      }
-      await sleep(20);
-    }
-  }
 
   /** Inserts new ids as fast as it can, each client in another way, until the connection is lost. */
   async function insertUntilLost(port: number, way: number): Promise<void> {
@@ -124,7 +90,7 @@ describe('killing Sluice under load', () => {
         sluice.signal('SIGKILL');
         await sluice.exited;
       };
-      if (round > 1) ({ port, kill } = await serveAgain());
+      if (round > 1) ({ port, kill } = await serveAgain(sluice.configFile));
       t.after(() => kill());
       const arrived = async () => (await postgres.query('SELECT count(*)::int AS n FROM arrived'))[0]?.n as number;
       const before = await arrived();
@@ -163,7 +129,7 @@ describe('killing Sluice under load', () => {
   }
 
   test('over all restarts the journal has no gap in its numbers, and says where it was mended', async () => {
-    const { kill } = await serveAgain();
+    const { kill } = await serveAgain(sluice.configFile);
     await kill();
     let records = 0;
     const mended: unknown[] = [];

@@ -200,6 +200,44 @@ export async function startSluice(options: SluiceOptions): Promise<Sluice> {
   };
 }
 
+export interface ServedAgain {
+  /** Where PostgreSQL clients connect. */
+  readonly port: number;
+  kill(): Promise<void>;
+  /** Ends it as an operator does. */
+  end(): Promise<void>;
+}
+
+/** The configuration of one that has ended, served once more. */
+export async function serveAgain(configFile: string): Promise<ServedAgain> {
+  const program = join(import.meta.dirname, '../src/cli/sluice.js');
+  const child = spawn(process.execPath, [program, 'serve', '--config', configFile], {
+    env: { PATH: process.env.PATH },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+  }
+  for (let waited = 0; ; waited += 20) {
+    const listening = listeningLine(output);
+    if (listening !== null) {
+      const stop = async (signal: NodeJS.Signals) => {
+        child.kill(signal);
+        if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+      };
+      return { port: portOf(listening.postgres), kill: () => stop('SIGKILL'), end: () => stop('SIGTERM') };
+    }
+    if (child.exitCode !== null || waited > 30_000) {
+      child.kill('SIGKILL');
+      throw new Error(`sluice does not listen again:\n${output}`);
+    }
+    await sleep(20);
+  }
+}
+
 function configured(connection: SluiceConnection, directory: string) {
   const { name, protocol = 'postgres', upstream, default: verdict = 'allow' } = connection;
   const { ca, password, ...address } = upstream;

@@ -96,14 +96,16 @@ export class Serving {
       const analyzer = await PostgresAnalyzer.create({ known });
       ending.push(() => analyzer.close());
       ending.push(() => mysqlAnalyzers.close());
+      let recording: RecordingThread | null = null;
+      // After the journal, so that its last records are delivered as well.
+      ending.push(() => recording?.end());
       const journal = Journal.open(config.recording.directory);
       ending.push(() => journal.close());
       journal.append(
         `"rules.loaded","version":"${rules.set.version}","by":"start"${shadow ? ',"mode":"shadow"' : ''}`,
         true,
       );
-      const recording = await recordingThread(config, journal, log);
-      ending.push(() => recording?.end());
+      recording = await recordingThread(config, journal, log);
       const store = await openStore(config.store);
       ending.push(() => store.destroy());
       const access = await Access.open(store);
