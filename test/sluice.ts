@@ -51,6 +51,10 @@ export interface SluiceOptions {
   readonly store?: string | { readonly file: string };
   /** Further keys of `recording`, as written in sluice.yaml. */
   readonly recording?: object;
+  /** The `approvals` of sluice.yaml, as written there. */
+  readonly approvals?: object;
+  /** Variables of its environment besides PATH. */
+  readonly environment?: Readonly<Record<string, string>>;
   /** Text of one rule file; without it there are no rules. */
   readonly rulesYaml?: string;
   /** Serve clients TLS too, with a certificate for `localhost` and 127.0.0.1. */
@@ -121,6 +125,7 @@ export async function startSluice(options: SluiceOptions): Promise<Sluice> {
     },
     rules: options.rulesYaml === undefined ? [] : [rulesFile],
     recording: { directory: journalDirectory, ...options.recording },
+    ...(options.approvals && { approvals: options.approvals }),
     ...(options.store && { store: options.store }),
     ...(options.limits && { limits: options.limits }),
   };
@@ -132,7 +137,7 @@ export async function startSluice(options: SluiceOptions): Promise<Sluice> {
     [program, 'serve', '--config', configFile, ...(options.shadow ? ['--shadow'] : [])],
     {
       // Nothing of the environment, so that no SLUICE_* or PG* variable of a developer reaches it.
-      env: { PATH: process.env.PATH },
+      env: { PATH: process.env.PATH, ...options.environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     },
   );

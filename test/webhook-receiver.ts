@@ -89,7 +89,8 @@ export class WebhookReceiver {
   /** What has come when it is as many, or rather, when `enough` says so. */
   async until(enough: number | ((received: readonly Received[]) => boolean)): Promise<readonly Received[]> {
     const isEnough = typeof enough === 'number' ? () => this.received.length >= enough : () => enough(this.received);
-    const deadline = Date.now() + 30_000;
+    // Longer than the lease of a node that has died.
+    const deadline = Date.now() + 60_000;
     while (!isEnough()) {
       if (Date.now() > deadline) throw new Error(`only this came: ${JSON.stringify(this.received, null, 1)}`);
       await sleep(10);

@@ -12,6 +12,7 @@ import {
 } from 'fastify-type-provider-zod';
 import type { Logger } from 'pino';
 import type { Approvals } from '../approvals/approvals.ts';
+import type { Outbox } from '../approvals/outbox.ts';
 import type { Address, Config, ConnectionConfig } from '../config/config.ts';
 import type { LiveSession } from '../gateway/gateway.ts';
 import { isLoopback } from '../gateway/link.ts';
@@ -19,12 +20,16 @@ import { AccessUnknown } from '../identity/access-unknown.ts';
 import type { Credentials } from '../identity/credentials.ts';
 import type { Identity } from '../identity/identity.ts';
 import type { Inventory } from '../identity/inventory.ts';
+import type { LastLogins } from '../identity/last-logins.ts';
 import type { SamlLogins } from '../identity/saml-logins.ts';
+import type { Users } from '../identity/users.ts';
+import type { Store } from '../store/store.ts';
 import { ApiError } from './api-error.ts';
 import { type AuthenticationSources, authenticate, type Caller, NotAuthenticated } from './authentication.ts';
 import { type Audience, mayUse } from './roles.ts';
 import { addAgentRoutes } from './routes/agents.ts';
 import { addApprovalRoutes } from './routes/approvals.ts';
+import { addChannelRoutes } from './routes/channels.ts';
 import { addCredentialRoutes } from './routes/credentials.ts';
 import { addLoginRoutes } from './routes/login.ts';
 import { addMeRoutes } from './routes/me.ts';
@@ -52,6 +57,11 @@ export interface ApiServices extends AuthenticationSources {
   readonly listening: { readonly [Protocol in Config['connections'][number]['protocol']]: Address | null };
   readonly credentials: Credentials;
   readonly approvals: Approvals;
+  /** `null` where no channels are told of requests for approval. */
+  readonly outbox: Outbox | null;
+  readonly store: Store;
+  readonly users: Users;
+  readonly lastLogins: LastLogins;
   /** `null` where nobody logs in by SAML. */
   readonly saml: SamlLogins | null;
   readonly inventory: Inventory;
@@ -144,6 +154,11 @@ async function addRoutes(api: ApiServer, services: ApiServices): Promise<void> {
   }
   addSessionRoutes(api, services);
   addApprovalRoutes(api, services);
+  addChannelRoutes(api, services);
+  if (services.outbox !== null && services.outbox.slack.length > 0) {
+    const { addSlackRoutes } = await import('./routes/slack.ts');
+    await addSlackRoutes(api, services);
+  }
   addAgentRoutes(api, services);
   addCredentialRoutes(api, services);
   addReloadRoutes(api, services);
@@ -160,6 +175,9 @@ async function admit(request: FastifyRequest, services: ApiServices): Promise<vo
   if (isFromAnotherSite(request)) throw new ApiError(403, 'cross_site', 'A page of another site cannot ask for this.');
   const caller = await authenticate(request, services);
   request.caller = caller;
+  // Of a login that Sluice gave a token for, it was noted when that began.
+  // What is asked for here does not need it.
+  if (caller.login === null) await services.lastLogins.note(caller.authenticated.identity).catch(() => undefined);
   if (mayUse(audience, caller.roles)) return;
   const { identity } = caller.authenticated;
   const { method, url } = request.routeOptions;

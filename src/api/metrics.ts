@@ -1,5 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Counter, Gauge, type OpenMetricsContentType, type PrometheusContentType, Registry } from 'prom-client';
+import type { Courier } from '../approvals/courier.ts';
 import type { CatalogueStatus } from '../catalog/keeper.ts';
 import type { Counters } from '../gateway/services.ts';
 import type { Journal } from '../recording/journal.ts';
@@ -22,6 +23,8 @@ export interface MetricSources {
   storeFailure(): string | null;
   /** How the thread that follows the journal is; `null` where there is none. */
   recording(): RecordingStatus | null;
+  /** What channels were told of requests for approval; `null` where there are none. */
+  channels(): Pick<Courier, 'counters' | 'undelivered'> | null;
 }
 
 /** Everything /metrics has, in the Prometheus text format and in OpenMetrics. */
@@ -40,6 +43,7 @@ export class Metrics {
       addJournalMetrics(registry, sources);
       addFollowerMetrics(registry, sources);
       addStoreMetrics(registry, sources);
+      addChannelMetrics(registry, sources);
       addProcessMetrics(registry, this.#eventLoop);
     }
   }
@@ -129,6 +133,22 @@ function addStoreMetrics(registry: AnyRegistry, { storeFailure }: MetricSources)
   gauge(registry, 'sluice_store_available', '0 if the store does not answer; logins are refused then.', () => [
     [{}, storeFailure() === null ? 1 : 0],
   ]);
+}
+
+function addChannelMetrics(registry: AnyRegistry, { channels }: MetricSources): void {
+  counter(registry, 'sluice_approval_deliveries_total', 'What came of telling channels of requests for approval.', () =>
+    [...(channels()?.counters ?? [])].flatMap(([channel, { delivered, failed, dead }]): Sample[] => [
+      [{ channel, result: 'delivered' }, delivered],
+      [{ channel, result: 'failed' }, failed],
+      [{ channel, result: 'dead' }, dead],
+    ]),
+  );
+  gauge(
+    registry,
+    'sluice_approval_undelivered',
+    'What channels have not been told, of all nodes; `dead` was given up.',
+    () => (channels()?.undelivered ?? []).map(({ channel, state, count }) => [{ channel, state }, count]),
+  );
 }
 
 function addJournalMetrics(registry: AnyRegistry, { journal }: MetricSources): void {
@@ -264,4 +284,4 @@ function counter(registry: AnyRegistry, name: string, help: string, read: () => 
   });
 }
 
-const LABELS = ['verdict', 'rule', 'result', 'version', 'quantile', 'connection', 'follower'];
+const LABELS = ['verdict', 'rule', 'result', 'version', 'quantile', 'connection', 'follower', 'channel', 'state'];

@@ -60,6 +60,10 @@ beforeEach(async () => {
     rules: () => ({ version: 'abc', reloadFailed: false }),
     storeFailure: () => failures.store,
     recording,
+    channels: () => ({
+      counters: new Map([['pager', { delivered: 7, failed: 2, dead: 1 }]]),
+      undelivered: [{ channel: 'pager', state: 'dead', count: 3 }],
+    }),
   });
   const probe = new ReadinessProbe([connectionTo((upstream.address() as AddressInfo).port)], {
     journalFailure: () => failures.journal,
@@ -166,6 +170,9 @@ test('metrics follow the plain counters of the data path, and a second scrape do
     'sluice_follower_records_total{follower="siem"} 8',
     'sluice_recording_thread_running 1',
     'sluice_recording_thread_restarts_total 1',
+    'sluice_approval_deliveries_total{channel="pager",result="delivered"} 7',
+    'sluice_approval_deliveries_total{channel="pager",result="dead"} 1',
+    'sluice_approval_undelivered{channel="pager",state="dead"} 3',
     'sluice_sessions_started_total 7',
     'sluice_statements_total{verdict="allow"} 40',
     'sluice_statements_total{verdict="deny"} 2',

@@ -3,11 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createNativeVerifier, formatNativeVerifier } from '../../protocols/mysql/native-password.ts';
 import { Approvals } from '../approvals/approvals.ts';
-import type { UserConfig } from '../config/config.ts';
+import { Outbox } from '../approvals/outbox.ts';
+import type { SlackChannelConfig, UserConfig } from '../config/config.ts';
 import { Access } from '../identity/access.ts';
 import { Backoff } from '../identity/backoff.ts';
 import { Credentials } from '../identity/credentials.ts';
 import { type Activity, Inventory } from '../identity/inventory.ts';
+import { LastLogins } from '../identity/last-logins.ts';
 import { Logins } from '../identity/logins.ts';
 import { PasswordCheck } from '../identity/password-check.ts';
 import { Users } from '../identity/users.ts';
@@ -36,22 +38,42 @@ const USERS: readonly UserConfig[] = [
   { name: 'agent', kind: 'agent', groups: [...ROLES], mysql_native },
 ];
 
+/** Nothing is there at its address. */
+const SLACK: SlackChannelConfig = {
+  to: 'slack',
+  name: 'slack',
+  connections: null,
+  team: 'T0001',
+  conversation: 'C0001',
+  botToken: 'xoxb-1',
+  signingSecret: 'signing secret',
+  api: 'http://127.0.0.1:9/api',
+  statements: false,
+  emailIssuer: null,
+  users: new Map([['U0001', { issuer: null, subject: 'approver' }]]),
+  loginWithinMs: 3_600_000,
+};
+
 export async function testServices(changes: Partial<ApiServices> = {}): Promise<TestServices> {
   const directory = mkdtempSync(join(tmpdir(), 'sluice-api-'));
   const store = await openStore({ kind: 'sqlite', file: join(directory, 'sluice.db') });
   const access = await Access.open(store);
   const activities: Activity[] = [];
   const inventory = new Inventory(store, () => activities.splice(0));
-  const approvals = new Approvals({
+  const outbox = new Outbox({ breakGlass: [], url: 'https://sluice.example', channels: [SLACK] }, store, (id) =>
+    approvals.request(id),
+  );
+  const approvals: Approvals = new Approvals({
     store,
     ended: () => null,
     preview: null,
-    announce: null,
+    announce: (transaction, event) => outbox.announce(transaction, event),
     failed: (what, error) => {
       throw new Error(`${what}: ${error.message}`);
     },
   });
   const records: Record<string, unknown>[] = [];
+  const users = new Users(USERS);
   const upstream = { host: 'db', port: 1, database: 'd', user: 'u', password: null, tls: 'disable', ca: null } as const;
   const services: ApiServices = {
     config: {
@@ -62,12 +84,16 @@ export async function testServices(changes: Partial<ApiServices> = {}): Promise<
       tls: null,
       oidc: [],
       longestCredentialMs: 7_200_000,
-      approvals: { breakGlass: ['admin'], url: null },
+      approvals: { breakGlass: ['admin'], url: null, channels: [] },
     },
     listening: { postgres: { host: '127.0.0.1', port: 6432 }, mysql: { host: '127.0.0.1', port: 6306 } },
     roles: { viewer: ['viewer'], approver: ['approver'], auditor: ['auditor'], admin: ['admin'] },
-    passwords: new PasswordCheck(new Users(USERS)),
+    passwords: new PasswordCheck(users),
     logins: new Logins(store),
+    lastLogins: new LastLogins(store),
+    outbox,
+    store,
+    users,
     tokens: null,
     access,
     backoff: new Backoff(),

@@ -581,6 +581,7 @@ function requestOf(row: ApprovalRequestsTable, votes: readonly ApprovalVotesTabl
     expiresAt: row.expires_at,
     decidedAt: row.decided_at,
     impact: row.impact === null ? null : (JSON.parse(row.impact) as Impact),
+    events: row.events,
     review: row.reviewed_at === null ? null : { by: row.reviewed_by!, at: row.reviewed_at, note: row.review! },
     votes: votes.map((vote) => ({
       issuer: vote.issuer,

@@ -1,18 +1,5 @@
+import type { Notice } from '../config/approval-notices.ts';
 import type { ApprovalEvent } from './approvals.ts';
-
-/** What channels call the events of requests. */
-export const NOTICES = [
-  'approval.requested',
-  'approval.estimated',
-  'approval.voted',
-  'approval.break_glass',
-  'approval.decided',
-  'approval.expired',
-  'approval.withdrawn',
-  'approval.collected',
-] as const;
-
-export type Notice = (typeof NOTICES)[number];
 
 export function noticeOf(event: ApprovalEvent): Notice {
   if (event.event === 'voted') {
@@ -48,6 +35,8 @@ export interface Channel {
    * @throws DeliveryFailed, or anything else, if it may not know
    */
   deliver(delivery: Delivery, signal: AbortSignal): Promise<number>;
+  /** Tells it that it is being tried. @throws DeliveryFailed */
+  test(id: string, signal: AbortSignal): Promise<void>;
 }
 
 /** The receiver did not take it. The message is seen by operators: there is no secret in it. */
@@ -73,4 +62,10 @@ export function retryAfterMs(header: string | null, now: number): number | null 
   if (/^\d{1,9}$/.test(header)) return Number(header) * 1000;
   const at = Date.parse(header);
   return Number.isNaN(at) ? null : Math.max(at - now, 0);
+}
+
+/** `ECONNREFUSED`, not "fetch failed". */
+export function causeOf(error: Error): string {
+  const cause = error.cause as (Error & { readonly code?: string }) | undefined;
+  return cause?.code ?? cause?.message ?? error.message;
 }

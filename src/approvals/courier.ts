@@ -34,7 +34,7 @@ const PACE: CourierPace = {
 const MOST_AT_ONCE = 8;
 /** A receiver that asks for more patience is asked again after that, milliseconds. */
 const LONGEST_PAUSE_MS = 3_600_000;
-const COUNT_EVERY_MS = 10_000;
+const COUNT_EVERY_MS = 5_000;
 const FORGET_EVERY_MS = 3_600_000;
 
 export interface CourierServices {

@@ -1,17 +1,18 @@
 import { randomBytes } from 'node:crypto';
 import type { Transaction } from 'kysely';
+import type { Notice } from '../config/approval-notices.ts';
 import type { Store } from '../store/store.ts';
 import type { ApprovalDeliveriesTable, Tables } from '../store/tables.ts';
 import type { ApprovalEvent } from './approvals.ts';
-import { type Channel, type Delivery, type Notice, noticeOf } from './channel.ts';
+import { type Channel, type Delivery, noticeOf } from './channel.ts';
 
 /**
  * The outbox: what channels are to be told, as rows of the store. A row is written in the transaction of what it tells, so
  * that neither is there without the other, and is sent by whichever node claims it first.
  */
 
-/** How long a node that has claimed a delivery has it for itself: far longer than an attempt takes, milliseconds. */
-export const LEASE_MS = 60_000;
+/** How long a node that has claimed a delivery has it for itself: longer than an attempt takes, milliseconds. */
+export const LEASE_MS = 30_000;
 /** How long what was delivered is kept, and what was not, milliseconds. */
 const DELIVERED_KEPT_MS = 7 * 24 * 3_600_000;
 const DEAD_KEPT_MS = 90 * 24 * 3_600_000;

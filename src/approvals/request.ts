@@ -93,6 +93,8 @@ export interface ApprovalRequest {
   readonly votes: readonly Vote[];
   /** Who looked, later, at what was approved by breaking the glass; `null` if nobody has. */
   readonly review: { readonly by: string; readonly at: number; readonly note: string } | null;
+  /** How many events of it channels were to be told of. */
+  readonly events: number;
 }
 
 export interface Vote {

@@ -1,23 +1,12 @@
-import { signWebhook, type WebhookSecret } from '../../protocols/webhooks/standard-webhooks.ts';
+import { signWebhook } from '../../protocols/webhooks/standard-webhooks.ts';
+import type { WebhookChannelConfig } from '../config/config.ts';
 import type { ApprovalEvent } from './approvals.ts';
-import { type Channel, type Delivery, DeliveryFailed, type Notice, noticeOf, retryAfterMs } from './channel.ts';
+import { type Channel, causeOf, type Delivery, DeliveryFailed, noticeOf, retryAfterMs } from './channel.ts';
 import type { ApprovalRequest, Vote } from './request.ts';
 import { missingIn } from './voting.ts';
 
 /** Counted up when something of the payload goes or means something else; what is added does not count. */
 const PAYLOAD_VERSION = 1;
-
-export interface WebhookChannelConfig {
-  readonly name: string;
-  readonly url: string;
-  readonly secrets: readonly [WebhookSecret, ...WebhookSecret[]];
-  /** Which events it is told of. */
-  readonly events: readonly Notice[];
-  /** Names of connections whose requests it is told of; `null` for all. */
-  readonly connections: readonly string[] | null;
-  /** With statements, their values, and what clients say of themselves. */
-  readonly statements: boolean;
-}
 
 /** Posts events to a program, signed as https://www.standardwebhooks.com has it. */
 export class WebhookChannel implements Channel {
@@ -53,6 +42,17 @@ export class WebhookChannel implements Channel {
   }
 
   async deliver({ id, number, payload }: Delivery, signal: AbortSignal): Promise<number> {
+    await this.#post(id, payload, signal);
+    return number;
+  }
+
+  async test(id: string, signal: AbortSignal): Promise<void> {
+    const timestamp = isoTime(Date.now());
+    const payload = JSON.stringify({ type: 'channel.test', timestamp, version: PAYLOAD_VERSION, data: {} });
+    await this.#post(id, payload, signal);
+  }
+
+  async #post(id: string, payload: string, signal: AbortSignal): Promise<void> {
     const { secrets, url } = this.#config;
     let response: Response;
     try {
@@ -72,19 +72,13 @@ export class WebhookChannel implements Channel {
     } catch (error) {
       throw signal.aborted ? signal.reason : new DeliveryFailed(causeOf(error as Error));
     }
-    if (response.ok) return number;
+    if (response.ok) return;
     throw new DeliveryFailed(`HTTP ${response.status}`, {
       retryAfterMs: retryAfterMs(response.headers.get('retry-after'), Date.now()),
       // Gone: the receiver wants no more of it.
       isFinal: response.status === 410,
     });
   }
-}
-
-/** `ECONNREFUSED`, not "fetch failed". */
-export function causeOf(error: Error): string {
-  const cause = error.cause as (Error & { readonly code?: string }) | undefined;
-  return cause?.code ?? cause?.message ?? error.message;
 }
 
 function aboutRequest(request: ApprovalRequest, withStatement: boolean): object {

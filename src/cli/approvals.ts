@@ -50,6 +50,18 @@ interface Request {
   readonly expires: string;
 }
 
+/** What a channel is told, as the API has it. */
+interface Delivery {
+  readonly delivery: string;
+  readonly channel: string;
+  readonly request: number;
+  readonly notice: string;
+  readonly state: string;
+  readonly attempts: number;
+  readonly due: string | null;
+  readonly failure: string | null;
+}
+
 interface Options extends ApiOptions {
   readonly json?: true;
 }
@@ -119,6 +131,32 @@ export function addApprovalsCommand(program: Command): void {
       await client.post('/approvals/delegations', { to, issuer: options.issuer, until });
       console.log(`${printable(to)} votes in your place until ${seconds(until)}.`);
     });
+  withApiOptions(approvals.command('deliveries'))
+    .description('Lists what channels have not been told.')
+    .option('--all', 'what they have been told, too')
+    .option('--json', 'print JSON')
+    .action(async (options: Options & { all?: true }) => {
+      const client = await ApiClient.open(options);
+      const path = `/approvals/deliveries${options.all ? '?state=all' : ''}`;
+      const answer = await client.get<{ deliveries: Delivery[] }>(path);
+      console.log(options.json ? JSON.stringify(answer, null, 2) : deliveriesText(answer.deliveries));
+    });
+  withApiOptions(approvals.command('redeliver'))
+    .description('Sends to a channel again what was given up.')
+    .argument('<delivery>', 'its id, as `deliveries` lists it')
+    .action(async (delivery: string, options: ApiOptions) => {
+      const client = await ApiClient.open(options);
+      await client.post(`/approvals/deliveries/${encodeURIComponent(delivery)}/retry`, {});
+      console.log(`${printable(delivery)} is sent again.`);
+    });
+  withApiOptions(approvals.command('test-channel'))
+    .description('Tells a channel that this is a test, and says what came of it.')
+    .argument('<channel>', 'its name in sluice.yaml')
+    .action(async (channel: string, options: ApiOptions) => {
+      const client = await ApiClient.open(options);
+      await client.post(`/approvals/channels/${encodeURIComponent(channel)}/test`, {});
+      console.log(`${printable(channel)} has been told.`);
+    });
   withApiOptions(approvals.command('watch'))
     .description('Prints requests as they come and are decided, until it is interrupted.')
     .option('--json', 'print JSON, one request a line')
@@ -149,6 +187,23 @@ function listText(requests: readonly Request[]): string {
       rowsOf(one),
       seconds(one.expires),
       trimmed(printable(one.statement ?? one.effects.join('; ')), 60),
+    ]),
+  );
+}
+
+function deliveriesText(deliveries: readonly Delivery[]): string {
+  if (deliveries.length === 0) return 'Channels have been told everything.';
+  return table(
+    ['DELIVERY', 'CHANNEL', 'REQUEST', 'EVENT', 'STATE', 'ATTEMPTS', 'NEXT', 'FAILURE'],
+    deliveries.map(({ delivery, channel, request, notice, state, attempts, due, failure }) => [
+      delivery,
+      channel,
+      String(request),
+      notice,
+      state,
+      String(attempts),
+      due === null ? '' : seconds(due),
+      printable(failure ?? ''),
     ]),
   );
 }

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { FastifyInstance } from 'fastify';
 import type { ApiListener } from '../api/server.ts';
 import { Approvals } from '../approvals/approvals.ts';
+import type { Outbox } from '../approvals/outbox.ts';
 import { recordOf } from '../approvals/records.ts';
 import { formatAddress } from '../config/address.ts';
 import type { Address, Config, Protocol, TlsConfig } from '../config/config.ts';
@@ -13,6 +14,7 @@ import { Access } from '../identity/access.ts';
 import { Accounts } from '../identity/accounts.ts';
 import { Credentials } from '../identity/credentials.ts';
 import { Inventory } from '../identity/inventory.ts';
+import { LastLogins } from '../identity/last-logins.ts';
 import { Logins } from '../identity/logins.ts';
 import type { SamlLogins } from '../identity/saml-logins.ts';
 import type { TokenVerifier } from '../identity/token-verifier.ts';
@@ -110,7 +112,9 @@ export class Serving {
       ending.push(() => store.destroy());
       const access = await Access.open(store);
       ending.push(() => access.close());
-      const approvals = new Approvals({
+      const outbox = await outboxOf(config, store, (id) => approvals.request(id));
+      ending.push(() => outbox?.close());
+      const approvals: Approvals = new Approvals({
         store,
         ended: ({ issuer, subject }) =>
           access.refusal({ identity: { kind: 'human', groups: [], subject, ...(issuer && { issuer }) } }),
@@ -119,7 +123,7 @@ export class Serving {
           const { impactOf } = await import('../approvals/impact-preview.ts');
           return impactOf(question, { protocol: connection.protocol, ...connection.upstream });
         },
-        announce: null,
+        announce: outbox && ((transaction, event) => outbox.announce(transaction, event)),
         failed: (what, error) => log.error({ reason: error.message }, what),
       });
       ending.push(() => approvals.close());
@@ -143,13 +147,27 @@ export class Serving {
       });
       ending.push(() => gateway.end());
       await inventory.enlist([...users].map(({ authenticated }) => authenticated.identity));
-      const identities = { users, approvals, tokens, access, credentials, logins: new Logins(store), inventory, store };
+      const identities = {
+        ...{ users, approvals, outbox, tokens, access, credentials, inventory, store },
+        logins: new Logins(store),
+        lastLogins: new LastLogins(store),
+      };
       const serving = new Serving(config, log, shadow, rules, journal, recording, identities, gateway, ending);
       approvals.events.on('change', (event) => {
         const record = recordOf(event);
         if (record === null) return;
         journal.append(record, true);
         gateway.services.turn.wake();
+      });
+      outbox?.start(approvals, {
+        gaveUp: (channel, { id, request, event, attempts }, reason) => {
+          serving.#record('approval.undelivered', { channel, request, notice: event, delivery: id, attempts, reason });
+          log.error({ channel, request, notice: event, delivery: id, attempts, reason }, 'notice of approval given up');
+        },
+        troubled: (channel, reason) => {
+          if (reason === null) log.info({ channel }, 'channel of approvals works again');
+          else log.warn({ channel, reason }, 'channel of approvals fails: what it is to be told waits');
+        },
       });
       ending.push(() => serving.#files.close());
       serving.#files.watch(filesOf(config));
@@ -262,6 +280,7 @@ export class Serving {
       rules: () => ({ version: this.#rules.set.version, reloadFailed: this.#rulesFailure !== null }),
       storeFailure,
       recording: () => this.#recording?.status() ?? null,
+      channels: () => this.#identities.outbox?.courier ?? null,
     });
     this.#ending.push(() => metrics.close());
     const probe = new ReadinessProbe(this.#config.connections, {
@@ -285,9 +304,9 @@ export class Serving {
       import('../api/api.ts'),
       import('../identity/password-check.ts'),
     ]);
-    const { users, ...identities } = this.#identities;
+    const { users } = this.#identities;
     return createApi({
-      ...identities,
+      ...this.#identities,
       passwords: new PasswordCheck(users),
       saml: await samlLogins(this.#config, this.#identities),
       backoff: this.#gateway.conditions.backoff,
@@ -340,6 +359,13 @@ async function recordingThread({ recording }: Config, journal: Journal, log: Log
   return new RecordingThread(journal, recording.export, log);
 }
 
+/** Loaded only where there are channels. */
+async function outboxOf({ approvals }: Config, store: Store, request: Approvals['request']): Promise<Outbox | null> {
+  if (approvals.channels.length === 0) return null;
+  const { Outbox } = await import('../approvals/outbox.ts');
+  return new Outbox(approvals, store, request);
+}
+
 /** Loaded only where people log in by it. */
 async function samlLogins({ saml }: Config, { users, store, logins }: Identities): Promise<SamlLogins | null> {
   if (saml === null) return null;
@@ -351,11 +377,14 @@ async function samlLogins({ saml }: Config, { users, store, logins }: Identities
 interface Identities {
   readonly users: Users;
   readonly approvals: Approvals;
+  /** `null` where there are no channels. */
+  readonly outbox: Outbox | null;
   /** `null` where no tokens are accepted. */
   readonly tokens: TokenVerifier | null;
   readonly access: Access;
   readonly credentials: Credentials;
   readonly logins: Logins;
+  readonly lastLogins: LastLogins;
   readonly store: Store;
   readonly inventory: Inventory;
 }

@@ -3,6 +3,8 @@
  * absolute. The file's own shape is in `schema.ts`, reading it in `load.ts`.
  */
 
+import type { WebhookSecret } from '../../protocols/webhooks/standard-webhooks.ts';
+import type { Notice } from './approval-notices.ts';
 import type { Redaction } from './redaction.ts';
 
 /** Where to listen or connect. `host` is a name or an address without brackets; `port` 0 lets the system choose. */
@@ -147,6 +149,47 @@ export interface WebhookExporter extends AnyExporter {
 /** Where records are brought to; as plain data, since it goes to a thread. */
 export type ExporterConfig = JsonlExporter | WebhookExporter;
 
+interface AnyChannel {
+  /** Unique among the channels. */
+  readonly name: string;
+  /** Names of connections whose requests it is told of; `null` for all. */
+  readonly connections: readonly string[] | null;
+}
+
+/** A program that is told of requests for approval. */
+export interface WebhookChannelConfig extends AnyChannel {
+  readonly to: 'webhook';
+  readonly url: string;
+  /** It is signed with each of them. */
+  readonly secrets: readonly [WebhookSecret, ...WebhookSecret[]];
+  /** Which events it is told of. */
+  readonly events: readonly Notice[];
+  /** With statements, their values, and what clients say of themselves. */
+  readonly statements: boolean;
+}
+
+/** A conversation in Slack, and an app that posts there. */
+export interface SlackChannelConfig extends AnyChannel {
+  readonly to: 'slack';
+  /** Slack's ids of the workspace and of the conversation. */
+  readonly team: string;
+  readonly conversation: string;
+  readonly botToken: string;
+  readonly signingSecret: string;
+  /** Where its Web API is, without a slash at its end. */
+  readonly api: string;
+  /** True if everybody in the conversation may see statements and their values. */
+  readonly statements: boolean;
+  /** Whose subjects are the e-mail addresses that people have in Slack; `null` where no provider's are. */
+  readonly emailIssuer: string | null;
+  /** Who somebody in Slack is, by their id there. */
+  readonly users: ReadonlyMap<string, { readonly issuer: string | null; readonly subject: string }>;
+  /** How long after their last login at Sluice people of providers may vote from Slack, milliseconds. */
+  readonly loginWithinMs: number;
+}
+
+export type ApprovalChannelConfig = WebhookChannelConfig | SlackChannelConfig;
+
 export interface Limits {
   /** Most sessions at once; further ones are refused. */
   readonly sessions: number;
@@ -180,6 +223,7 @@ export interface Config {
     readonly breakGlass: readonly string[];
     /** Where people find requests, without a slash at its end; `null` where nowhere. */
     readonly url: string | null;
+    readonly channels: readonly ApprovalChannelConfig[];
   };
   /** How long a short-lived credential may live, milliseconds. */
   readonly longestCredentialMs: number;

@@ -4,7 +4,9 @@ import { dirname, resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
 import { parseWebhookSecret } from '../../protocols/webhooks/standard-webhooks.ts';
 import { formatAddress, isLoopback } from './address.ts';
+import { channelOf } from './channels.ts';
 import type {
+  ApprovalChannelConfig,
   Config,
   ConnectionConfig,
   ExporterConfig,
@@ -102,12 +104,14 @@ function set(root: unknown, path: readonly string[], value: unknown): boolean {
 /** Variables that `{ env: NAME }` refers to: they may be called SLUICE_ something as well. */
 function secretVariables(value: unknown): Set<string> {
   const names = new Set<string>();
-  const connections = isRecord(value) ? value.connections : null;
-  for (const connection of Array.isArray(connections) ? connections : []) {
-    const upstream = isRecord(connection) ? connection.upstream : null;
-    const password = isRecord(upstream) ? upstream.password : null;
-    if (isRecord(password) && typeof password.env === 'string') names.add(password.env);
-  }
+  const walk = (inner: unknown): void => {
+    if (Array.isArray(inner)) inner.forEach(walk);
+    else if (isRecord(inner)) {
+      if (typeof inner.env === 'string') names.add(inner.env);
+      Object.values(inner).forEach(walk);
+    }
+  };
+  walk(value);
   return names;
 }
 
@@ -194,6 +198,15 @@ async function resolveReferences(
     );
     if (read !== null) exporters.push(read);
   }
+  const channels: ApprovalChannelConfig[] = [];
+  for (const [index, channel] of value.approvals.channels.entries()) {
+    const found = await channelOf(channel, (key, reference, read) =>
+      attempt(at('approvals', 'channels', index, key), async () =>
+        read(await resolveSecret(reference, directory, environment)),
+      ),
+    );
+    if (found !== null) channels.push(found);
+  }
   const { postgres = null, mysql = null, api = null } = value.listen;
   const taken = new Map<string, string>();
   for (const [name, address] of Object.entries({ postgres, mysql, api })) {
@@ -216,6 +229,7 @@ async function resolveReferences(
     approvals: {
       breakGlass: value.approvals.break_glass,
       url: value.approvals.url?.replace(/\/+$/, '') ?? null,
+      channels,
     },
     longestCredentialMs: value.identity.credentials.longest,
     withoutTls: value.identity.without_tls ?? null,

@@ -5,6 +5,7 @@ import { parseCachingSha2Verifier } from '../../protocols/mysql/caching-sha2-pas
 import { parseNativeVerifier } from '../../protocols/mysql/native-password.ts';
 import { parseScramVerifier } from '../../protocols/postgres/scram.ts';
 import { isHost } from './address.ts';
+import { channelList, channelProblems } from './channel-schema.ts';
 import { BEARER_USER, TOKEN_USER } from './config.ts';
 import { exportList } from './export-schema.ts';
 import { REDACTIONS } from './redaction.ts';
@@ -297,6 +298,7 @@ export const configSchema = z
           .url({ protocol: /^https?$/, error: 'must be an address such as https://sluice.example' })
           .optional()
           .describe('Where people find requests: what a waiting client is told has a link that begins with it.'),
+        channels: channelList.describe('Where people and programs are told of requests, see approvals.md.'),
       })
       .prefault({})
       .describe('Statements that wait for a person.'),
@@ -366,7 +368,18 @@ export const configSchema = z
       .prefault({})
       .describe('The log, JSON lines on standard error. Statements are not in it; they are in the journal.'),
   })
-  .superRefine(({ listen, connections, tls, identity }, context) => {
+  .superRefine(({ listen, connections, tls, identity, approvals }, context) => {
+    const rest = {
+      connections: connections.map(({ name }) => name),
+      listensForApi: listen.api !== undefined,
+      issuers: [...identity.oidc.map(({ issuer }) => issuer), ...(identity.saml ? [identity.saml.idp.issuer] : [])],
+      people: identity.users.filter(({ kind }) => kind === 'human').map(({ name }) => name),
+    };
+    approvals.channels.forEach((channel, index) => {
+      for (const { path: within, message } of channelProblems(channel, rest)) {
+        context.addIssue({ code: 'custom', path: ['approvals', 'channels', index, ...within], message });
+      }
+    });
     if (identity.saml !== undefined && listen.api === undefined) {
       const message = 'needs listen.api: that is where people log in';
       context.addIssue({ code: 'custom', path: ['identity', 'saml'], message });

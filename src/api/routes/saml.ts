@@ -17,7 +17,7 @@ const loopbackAddress = z
   }, 'must be http://127.0.0.1:PORT/... or http://[::1]:PORT/...');
 
 /** Logins by SAML: see SamlLogins. */
-export function addSamlRoutes(api: ApiServer, saml: SamlLogins, { record }: ApiServices): void {
+export function addSamlRoutes(api: ApiServer, saml: SamlLogins, { record, lastLogins }: ApiServices): void {
   const refuse = (error: unknown, address: string): never => {
     if (!(error instanceof SamlRefused)) throw error;
     record('auth.failed', { user: null, via: 'saml', client: { address }, reason: `SAML: ${error.message}` });
@@ -93,6 +93,7 @@ export function addSamlRoutes(api: ApiServer, saml: SamlLogins, { record }: ApiS
         .redeem(code, verifier)
         .catch((error) => refuse(error, request.ip));
       const { identity, expiresAt } = authenticated;
+      await lastLogins.note(identity);
       record('login.created', { login: id, identity, via: 'saml', client: { address: request.ip } });
       return { token, identity: shown(identity), expires: isoTime(expiresAt!) };
     },
