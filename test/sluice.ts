@@ -8,6 +8,7 @@ import { stringify } from 'yaml';
 import { createCachingSha2Verifier, formatCachingSha2Verifier } from '../protocols/mysql/caching-sha2-password.ts';
 import { createNativeVerifier, formatNativeVerifier } from '../protocols/mysql/native-password.ts';
 import { createScramVerifier, formatScramVerifier } from '../protocols/postgres/scram.ts';
+import { checkRecords } from './records.ts';
 import { type Certificates, makeCertificates } from './servers/certificates.ts';
 
 export interface SluiceConnection {
@@ -96,7 +97,7 @@ export interface Sluice {
   signal(signal: NodeJS.Signals): void;
   /** Resolves with the exit code once it has ended; `null` if a signal ended it. */
   readonly exited: Promise<number | null>;
-  /** Ends it and removes its directory. Rejects if it had to be killed. */
+  /** Ends it, checks what it recorded against the schema, and removes its directory. Rejects if it had to be killed. */
   stop(): Promise<void>;
 }
 
@@ -173,8 +174,12 @@ export async function startSluice(options: SluiceOptions): Promise<Sluice> {
       }
     }
     guard.kill('SIGKILL');
-    rmSync(directory, { recursive: true, force: true });
-    if (killed) throw new Error(`sluice did not end within 10 s of a second SIGTERM:\n${output}`);
+    try {
+      if (killed) throw new Error(`sluice did not end within 10 s of a second SIGTERM:\n${output}`);
+      checkRecords(readJournal(journalDirectory));
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
   };
 
   const deadline = Date.now() + 30_000;

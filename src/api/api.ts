@@ -23,6 +23,7 @@ import type { Inventory } from '../identity/inventory.ts';
 import type { LastLogins } from '../identity/last-logins.ts';
 import type { SamlLogins } from '../identity/saml-logins.ts';
 import type { Users } from '../identity/users.ts';
+import type { EventFields, EventName } from '../recording/record-schema.ts';
 import type { Store } from '../store/store.ts';
 import { ApiError } from './api-error.ts';
 import { type AuthenticationSources, authenticate, type Caller, NotAuthenticated } from './authentication.ts';
@@ -77,7 +78,7 @@ export interface ApiServices extends AuthenticationSources {
   /** True if it is a user of sluice.yaml. */
   isUser(identity: Identity): boolean;
   /** Adds a record to the journal. */
-  record(event: string, fields: object): void;
+  record<Name extends EventName>(event: Name, fields: EventFields<Name>): void;
 }
 
 /** Requests a minute from one address; somebody who tries passwords is slowed down much earlier. */
@@ -180,12 +181,11 @@ async function admit(request: FastifyRequest, services: ApiServices): Promise<vo
   if (caller.login === null) await services.lastLogins.note(caller.authenticated.identity).catch(() => undefined);
   if (mayUse(audience, caller.roles)) return;
   const { identity } = caller.authenticated;
-  const { method, url } = request.routeOptions;
   services.record('api.refused', {
     by: identity,
     client: { address: request.ip },
-    method,
-    route: url,
+    method: request.method,
+    route: request.routeOptions.url ?? '',
     needs: audience,
   });
   throw new ApiError(403, 'forbidden', `This is for those with the role "${audience}".`);

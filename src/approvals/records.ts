@@ -1,3 +1,4 @@
+import type { EventFields, EventName } from '../recording/record-schema.ts';
 import type { ApprovalEvent } from './approvals.ts';
 
 /** What the journal says of an event, as its fields in JSON without braces; `null` where there is nothing to keep. */
@@ -29,6 +30,6 @@ export function recordOf(event: ApprovalEvent): string | null {
   }
 }
 
-function fields(name: string, values: object): string {
+function fields<Name extends EventName>(name: Name, values: EventFields<Name>): string {
   return `"${name}",${JSON.stringify(values).slice(1, -1)}`;
 }

@@ -23,6 +23,7 @@ import { ruleChanges } from '../policy/changes.ts';
 import { RuleSet } from '../policy/decide.ts';
 import { maskKeys } from '../policy/masks.ts';
 import { Journal } from '../recording/journal.ts';
+import type { EventFields, EventName } from '../recording/record-schema.ts';
 import type { RecordingThread } from '../recording/recording-thread.ts';
 import { PostgresAnalyzer } from '../statements/postgres/analyzer.ts';
 import { openStore, type Store } from '../store/store.ts';
@@ -239,7 +240,7 @@ export class Serving {
     this.log.info('certificates renewed');
   }
 
-  #record(event: string, fields: object): void {
+  #record<Name extends EventName>(event: Name, fields: EventFields<Name>): void {
     this.#journal.append(`${JSON.stringify(event)},${JSON.stringify(fields).slice(1, -1)}`, true);
     this.#gateway.services.turn.wake();
   }

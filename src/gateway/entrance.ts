@@ -118,8 +118,11 @@ export interface Begun {
 /** What an entrance needs of the gateway. */
 export interface Inside {
   readonly services: SessionServices;
-  /** Lets whom has proved who it is into a connection. @throws NotLetIn if it is locked, has ended, or is for others; AccessUnknown */
-  admit(authenticated: Authenticated, connection: ConnectionConfig): void;
+  /**
+   * Lets whom has proved who it is into a connection, and records it.
+   * @throws NotLetIn if it is locked, has ended, or is for others; AccessUnknown
+   */
+  admit(arrival: Arrival, authenticated: Authenticated, connection: ConnectionConfig): void;
   readonly conditions: Conditions;
   /** The judge of an identity on a connection; the same one for all its sessions there. */
   judgeOf(identity: Identity, connection: ConnectionConfig, analyzer: Analyzer): Judge;

@@ -84,6 +84,8 @@ const SHUTTING_DOWN: Reason = { why: 'shutting down' };
 /** Judges that are kept for each dialect, for identities that come again. */
 const MOST_JUDGES = 1_000;
 const HOUSEKEEPING_MS = 500;
+/** Of clients that have not logged in, this many violations are recorded between two housekeepings: anybody can make them. */
+const MOST_VIOLATIONS = 10;
 
 /** The data path: listens, lets clients in, and joins each with an upstream connection of its own. */
 export class Gateway implements Inside {
@@ -109,6 +111,8 @@ export class Gateway implements Inside {
   /** The rules in force: every judge looks here, whoever keeps it. */
   readonly #inForce: { current: RuleSet };
   #draining = false;
+  /** Before a login, since the last housekeeping. */
+  #violations = 0;
   #onEmpty: (() => void) | null = null;
 
   constructor(options: GatewayOptions) {
@@ -309,8 +313,9 @@ export class Gateway implements Inside {
     arrival.hangUp(answer === null || Buffer.isBuffer(answer) ? answer : entrance.encodeError(arrival, answer));
   }
 
-  #note({ from }: Arrival, { kind, message: reason, user, answer }: NotLetIn): void {
-    const { journal, turn, counters, log } = this.services;
+  #note(arrival: Arrival, { kind, message: reason, user, answer }: NotLetIn): void {
+    const { counters, log } = this.services;
+    const { from } = arrival;
     switch (kind) {
       case 'refused':
         if (answer !== null && 'why' in answer && UNHEARD.includes(answer.why)) counters.unheardLogins++;
@@ -319,6 +324,11 @@ export class Gateway implements Inside {
       case 'violation':
         counters.violations++;
         log.warn({ from, violation: reason }, 'protocol violation during login');
+        if (this.#violations++ < MOST_VIOLATIONS) {
+          this.#record(
+            `"protocol.violation","side":"client","client":${clientOf(arrival)},"reason":${JSON.stringify(reason)}`,
+          );
+        }
         return;
       case 'upstream':
         counters.upstreamFailures++;
@@ -327,15 +337,19 @@ export class Gateway implements Inside {
       case 'authentication':
         counters.authenticationFailures++;
         log.warn({ from, user, reason }, 'authentication failed');
-        journal.append(
-          `"auth.failed","user":${JSON.stringify(user)},"client":{"address":${JSON.stringify(from)}},"reason":${JSON.stringify(reason)}`,
-          true,
+        this.#record(
+          `"auth.failed","user":${JSON.stringify(user)},"client":${clientOf(arrival)},"reason":${JSON.stringify(reason)}`,
         );
-        turn.wake();
     }
   }
 
-  admit({ identity, expiresAt, credential }: Authenticated, { name }: ConnectionConfig): void {
+  /** @param fields as Journal.append takes them */
+  #record(fields: string): void {
+    this.services.journal.append(fields, true);
+    this.services.turn.wake();
+  }
+
+  admit(arrival: Arrival, { identity, expiresAt, credential }: Authenticated, { name }: ConnectionConfig): void {
     const { access } = this.#options;
     access.check();
     let reason = access.refusal({ identity, credential });
@@ -348,6 +362,10 @@ export class Gateway implements Inside {
       const message = `the credential is not for connection "${name}"`;
       throw new NotLetIn('authentication', message, { why: 'access', message }, identity.subject);
     }
+    const by = credential === undefined ? '' : `"credential":${JSON.stringify(credential.id)},`;
+    this.#record(
+      `"auth.ok","identity":${JSON.stringify(identity)},"connection":${JSON.stringify(name)},${by}"client":${clientOf(arrival)}`,
+    );
   }
 
   judgeOf(identity: Identity, connection: ConnectionConfig, analyzer: Analyzer): Judge {
@@ -509,6 +527,7 @@ export class Gateway implements Inside {
   #keepHouse(): void {
     const { limits } = this.#options.config;
     if (this.services.journal.failure !== null) this.services.journal.retry();
+    this.#violations = 0;
     const since = performance.now() - limits.idleMs;
     const now = Date.now();
     for (const session of this.#sessions.keys()) {
@@ -520,4 +539,9 @@ export class Gateway implements Inside {
       }
     }
   }
+}
+
+/** As JSON text. */
+function clientOf({ from }: Arrival): string {
+  return `{"address":${JSON.stringify(from)}}`;
 }

@@ -501,6 +501,7 @@ export abstract class Session implements TurnMember, UpstreamReader {
         { session: this.id, connection: name, error: (error as Error).message },
         'upstream broke the protocol',
       );
+      this.recorder.violated('upstream', (error as Error).message);
       this.fatal('08006', `The upstream of connection "${name}" broke the protocol.`, 'upstream broke the protocol');
     }
     this.#sendNotice();
@@ -619,6 +620,7 @@ export abstract class Session implements TurnMember, UpstreamReader {
     if (this.isViolation(error)) {
       this.services.log.warn({ session: this.id, violation: error.message }, 'client broke the protocol');
       this.services.counters.violations++;
+      this.recorder.violated('client', error.message);
       this.fatal('08P01', error.message, 'protocol violation');
       return;
     }

@@ -65,6 +65,7 @@ export type Via = 'query' | 'parse' | 'execute' | 'fetch' | 'function call' | 'c
 export class StatementRecorder {
   readonly #journal: Journal;
   readonly #services: SessionServices;
+  readonly #start: SessionStart;
   readonly #id: string;
   /** The fields of every record that say whose session it is. */
   readonly #session: string;
@@ -78,6 +79,7 @@ export class StatementRecorder {
   constructor(services: SessionServices, start: SessionStart) {
     this.#services = services;
     this.#journal = services.journal;
+    this.#start = start;
     this.#id = start.id;
     this.#startedAt = services.now();
     this.#claims = start.claims;
@@ -156,6 +158,16 @@ export class StatementRecorder {
     // A statement that was cut was charged then.
     if (execution.cut === null) execution.meter.end(ms, Date.now());
     if (execution.timer !== null) clearTimeout(execution.timer);
+  }
+
+  /** One side has sent what the protocol does not allow. */
+  violated(side: 'client' | 'upstream', reason: string): void {
+    const { address, tls } = this.#start;
+    this.#journal.append(
+      `"protocol.violation",${this.#session},"side":"${side}","client":${JSON.stringify({ address, tls })},"reason":${JSON.stringify(reason)}`,
+      true,
+    );
+    this.#services.turn.wake();
   }
 
   sessionEnded(reason: string): void {

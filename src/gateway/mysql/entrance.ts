@@ -209,7 +209,7 @@ export class MysqlEntrance implements Entrance {
     const inside = this.#inside;
     const { connection, database } = this.#chosen(client, channel);
     const { identity, expiresAt, credential } = client.authenticated;
-    inside.admit(client.authenticated, connection);
+    inside.admit(arrival, client.authenticated, connection);
     const names = await inside.namesOf(connection);
     const pins = inside.pinsOf(identity, connection);
     const { capabilities, characterSet, maxPacketSize } = client;

@@ -97,7 +97,7 @@ export class PostgresEntrance implements Entrance {
     }
     const inside = this.#inside;
     const { identity, expiresAt, credential } = client.authenticated;
-    inside.admit(client.authenticated, connection);
+    inside.admit(arrival, client.authenticated, connection);
     const judge = inside.judgeOf(identity, connection, this.#analyzer);
     const startup = await judgeStartup(client.parameters, judge);
     if (!startup.ok) throw new LoginRefused(startup.fields.message, startup.fields);
