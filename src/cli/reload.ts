@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
 import type { RuleChanges } from '../policy/changes.ts';
-import { journalWriter } from '../recording/journal.ts';
+import { journalWriter } from '../recording/journal-lock.ts';
 import { JournalTail } from '../recording/read-records.ts';
 import { CommandFailure, EXIT } from './failure.ts';
 import { readOfflineConfig } from './offline-config.ts';

@@ -25,6 +25,7 @@ export class Turn {
 
   constructor(journal: Journal) {
     this.#journal = journal;
+    journal.onDue = () => this.wake();
   }
 
   /** Has `member` called at the end of this turn; call once per member and turn. */

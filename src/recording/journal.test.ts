@@ -17,8 +17,9 @@ import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { Journal, JournalError, segments } from './journal.ts';
+import { Journal, JournalError } from './journal.ts';
 import { readRecords } from './read-records.ts';
+import { segments } from './segments.ts';
 
 function temporary(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'sluice-journal-'));
@@ -26,7 +27,10 @@ function temporary(t: TestContext): string {
   return directory;
 }
 
-/** Every record in the directory; fails if any line is not one, or if a number is missing or there twice. */
+/**
+ * Every record in the directory but those that segments begin with and checkpoints; fails if any line is not one, or if a
+ * number is missing or there twice.
+ */
 function records(directory: string): Record<string, unknown>[] {
   const all = segments(directory).flatMap(({ name }) => {
     const text = readFileSync(join(directory, name), 'utf8');
@@ -41,7 +45,7 @@ function records(directory: string): Record<string, unknown>[] {
     assert.equal(record.seq, i + 1);
     assert.ok(!Number.isNaN(Date.parse(record.at as string)));
   });
-  return all;
+  return all.filter(({ event }) => event !== 'journal.segment' && event !== 'journal.checkpoint');
 }
 
 function events(directory: string): unknown[] {
@@ -132,7 +136,7 @@ test('a line torn at any byte is cut off at the next opening, which says so', (t
   const journal = Journal.open(original);
   journal.append(attempt(1), false);
   journal.append('"statement.attempt","text":"two\\nlines, ümlaut"', false);
-  journal.close();
+  journal.flush();
   const { name } = segments(original)[0]!;
   const bytes = readFileSync(join(original, name));
   const lastLine = bytes.lastIndexOf(0x0a, bytes.length - 2) + 1;
@@ -161,12 +165,12 @@ test('a last line longer than what is read at once is found', (t) => {
   const directory = temporary(t);
   const journal = Journal.open(directory);
   journal.append(`"statement.attempt","text":"${'x'.repeat(300_000)}"`, false);
-  journal.close();
-  Journal.open(directory).close();
+  journal.flush();
+  Journal.open(directory);
   assert.equal(records(directory).length, 3);
   // And a torn one of that size, behind a whole one of that size.
   const last = segments(directory).at(-1)!.name;
-  appendFileSync(join(directory, last), `{"v":1,"seq":4,"text":"${'y'.repeat(300_000)}`);
+  appendFileSync(join(directory, last), `{"v":1,"seq":6,"text":"${'y'.repeat(300_000)}`);
   Journal.open(directory).close();
   assert.deepEqual(events(directory).slice(2), ['journal.open', 'journal.gap', 'journal.open']);
 });
@@ -217,9 +221,10 @@ test('a full segment is followed by the next one, and the numbers go on', (t) =>
   assert.deepEqual([first?.number, second?.number, rest.length], [1, 2, 0]);
   const lines = readFileSync(join(directory, second!.name), 'utf8').split('\n').slice(0, -1);
   assert.deepEqual(
-    lines.map((line) => (JSON.parse(line) as { seq: number }).seq),
-    [18, 19],
+    lines.map((line) => (JSON.parse(line) as { event: string }).event),
+    ['journal.segment', 'statement.attempt', 'statement.outcome', 'journal.checkpoint'],
   );
+  assert.equal(records(directory).length, 1 + 17 + 1);
   Journal.open(directory).close();
   assert.equal(segments(directory).at(-1)?.number, 3);
 });
@@ -241,8 +246,14 @@ test('a segment that cannot be followed goes on, and is followed when it can be'
   assert.equal(segments(directory).length, 2);
   journal.append(outcome(2), true);
   journal.close();
-  const last = segments(directory).at(-1)!.name;
-  assert.equal((JSON.parse(readFileSync(join(directory, last), 'utf8')) as { seq: number }).seq, 4);
+  const last = readFileSync(join(directory, segments(directory).at(-1)!.name), 'utf8');
+  assert.deepEqual(
+    last
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => (JSON.parse(line) as { event: string }).event),
+    ['journal.segment', 'statement.outcome', 'journal.checkpoint'],
+  );
 });
 
 for (const room of [0, 1, 200, 100_000]) {
@@ -391,7 +402,7 @@ test('the journal is read back as it was written, over segments and restarts', a
     record: ({ seq }) => seen.push(seq),
     problem: ({ message }) => problems.push(message),
   });
-  assert.deepEqual(seen, [1, 2, 3]);
+  assert.deepEqual(seen, [1, 2, 3, 4, 5, 6, 7]);
   assert.equal(problems.length, 1);
   assert.equal(segments(directory).length, 2);
 });

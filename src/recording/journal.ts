@@ -2,21 +2,20 @@ import { randomUUID } from 'node:crypto';
 import {
   close,
   closeSync,
-  fstatSync,
   fsync,
   ftruncateSync,
   mkdirSync,
-  openSync,
-  readdirSync,
   readFileSync,
-  readSync,
   renameSync,
   rmSync,
-  statSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { CHAIN_START, hashOfGroup } from './chain.ts';
+import { ifThere, lockJournal, unlockJournal } from './journal-lock.ts';
+import { createSegment, mendTail, segments, type Tail } from './segments.ts';
+import { publishKey, SigningKey } from './signing-key.ts';
 
 /**
  * The append-only local log of records: one JSON object a line.
@@ -25,17 +24,19 @@ import { join } from 'node:path';
  * statement of that turn is forwarded. Once written they belong to the operating system: killing this process loses
  * none of them (`durability: process`).
  *
- * Every line starts `{"v":1,"seq":N,"at":"2026-01-31T12:00:00.000Z","event":"..."`; `seq` has no gaps on a node, over
- * restarts too, so that a missing record shows. A line that was cut by a full disk or a power failure is cut off when the
- * journal is opened next, and said so in a `journal.gap` record.
+ * Every line starts `{"v":1,"seq":N`; `seq` has no gaps on a node, over restarts too, so that a missing record shows. The
+ * first line of each write goes on `,"prev":"..."`, the hash of the write before (see chain.ts), and a signed checkpoint
+ * follows at the latest a second after something new. A line that was cut by a full disk or a power failure is cut off when
+ * the journal is opened next, and said so in a `journal.gap` record. See docs/recording.md.
  */
 
 /** A segment is closed and the next one begun when it is larger than this many bytes. */
 const SEGMENT_BYTES = 128 * 1024 * 1024;
+/** What was written is signed after at most so many milliseconds. */
+const CHECKPOINT_MS = 1_000;
 /** The file beside the segments that has the node's name in it. */
 const NODE = 'journal.node';
 const NODE_NAME = /^[0-9a-f-]{36}$/;
-const SEGMENT_NAME = /^journal-\d{8}T\d{9}Z-(\d+)\.jsonl$/;
 
 export class JournalError extends Error {
   override name = 'JournalError';
@@ -50,8 +51,13 @@ export interface JournalCounters {
   lost: number;
 }
 
+/** Why a checkpoint is written. */
+type CheckpointCause = 'interval' | 'segment' | 'close';
+
 /** Room for the batch of a turn, bytes; a larger batch gets room of its own. */
 const BATCH_BYTES = 256 * 1024;
+/** More than the line of a checkpoint takes. */
+const CHECKPOINT_BYTES = 1024;
 /** `000Z`, `001Z`, ... */
 const MILLISECONDS = Array.from({ length: 1000 }, (_, n) => `${String(n).padStart(3, '0')}Z`);
 /** A UTF-16 code unit takes at most so many bytes in UTF-8. */
@@ -73,6 +79,8 @@ export class Journal {
   readonly directory: string;
   /** Whose journal it is: with `seq` it names a record among those of all nodes. */
   readonly node: string;
+  /** Called when a checkpoint is due and nothing else will have the journal written: see {@link dirty}. */
+  onDue: () => void = () => this.flush();
   readonly counters: JournalCounters = { records: 0, bytes: 0, failures: 0, lost: 0 };
   /** Why the last write failed; `null` while records can be written. */
   failure: string | null = null;
@@ -82,6 +90,13 @@ export class Journal {
   #torn = false;
   #segment: number;
   #seq: number;
+  /** Hash of the last group written. */
+  #chain: string;
+  readonly #key: SigningKey;
+  /** Why the next batch ends with a checkpoint; `null` if it does not. */
+  #due: CheckpointCause | null = null;
+  /** Runs from the first record after a checkpoint. */
+  #timer: NodeJS.Timeout | null = null;
   /** Records of this turn without their number, and for each whether it outlives a failed write. */
   #pending: string[] = [];
   #keep: boolean[] = [];
@@ -98,32 +113,39 @@ export class Journal {
   /** Asked to be called at the next write. */
   #awaiting: (() => void)[] = [];
 
-  private constructor(directory: string, node: string, fd: number, segment: number, seq: number) {
+  private constructor(directory: string, node: string, key: SigningKey, fd: number, segment: number, tail: Tail) {
     this.directory = directory;
     this.node = node;
+    this.#key = key;
     this.#fd = fd;
     this.#segment = segment;
-    this.#seq = seq;
+    this.#seq = tail.seq;
+    this.#chain = tail.head;
   }
 
   /**
    * Opens the journal in `directory` (made if missing) and begins a new segment.
+   * @param key signs its checkpoints; without it one that is kept beside the journal
    * @throws JournalError if the directory or the last segment cannot be read or the new one cannot be written.
    */
-  static open(directory: string): Journal {
+  static open(directory: string, key: SigningKey | null = null): Journal {
     try {
       mkdirSync(directory, { recursive: true, mode: 0o700 });
-      lock(directory);
+      lockJournal(directory);
+      const signing = key ?? SigningKey.ofJournal(directory);
+      publishKey(directory, signing);
       const old = segments(directory);
-      let seq = 0;
+      let tail: Tail = { seq: 0, head: CHAIN_START };
       let cut = 0;
-      for (let i = old.length - 1; i >= 0 && seq === 0; i--) {
-        const tail = mendTail(join(directory, old[i]!.name));
-        seq = tail.seq;
-        cut += tail.cut;
+      for (let i = old.length - 1; i >= 0 && tail.seq === 0; i--) {
+        const mended = mendTail(join(directory, old[i]!.name));
+        cut += mended.cut;
+        if (mended.seq > 0) tail = mended;
       }
       const segment = (old.at(-1)?.number ?? 0) + 1;
-      const journal = new Journal(directory, nodeOf(directory), openSegment(directory, segment), segment, seq);
+      const { fd } = createSegment(directory, segment);
+      const journal = new Journal(directory, nodeOf(directory), signing, fd, segment, tail);
+      journal.append(journal.#header(), true);
       if (cut > 0) journal.append(`"journal.gap","reason":"torn line","bytes":${cut}`, true);
       journal.append(`"journal.open","segment":${segment},"pid":${process.pid},"node":"${journal.node}"`, true);
       if (!journal.flush()) throw new Error(journal.failure ?? 'cannot write');
@@ -142,9 +164,9 @@ export class Journal {
     this.#awaiting.push(callback);
   }
 
-  /** True if records wait for {@link flush}. */
+  /** True if records wait for {@link flush}, or a checkpoint is due. */
   get dirty(): boolean {
-    return this.#pending.length > 0;
+    return this.#pending.length > 0 || this.#due !== null;
   }
 
   /**
@@ -176,6 +198,14 @@ export class Journal {
    * @returns false if the batch could not be written: nothing attempted in it may be forwarded.
    */
   flush(): boolean {
+    const isWritten = this.#put();
+    if (!isWritten) return false;
+    if (this.#size > SEGMENT_BYTES) this.#rotate();
+    if (this.#awaiting.length > 0) for (const grown of this.#awaiting.splice(0)) grown();
+    return true;
+  }
+
+  #put(): boolean {
     if (this.#gap !== null) {
       const { failures, lost } = this.#gap;
       this.append(
@@ -185,25 +215,22 @@ export class Journal {
     }
     const pending = this.#pending;
     const records = pending.length;
-    if (records === 0) return true;
+    if (records === 0 && this.#due === null) return true;
     let batch = '';
-    for (let i = 0; i < records; i++) batch += `{"v":1,"seq":${this.#seq + i + 1}${pending[i]}`;
+    if (records > 0) {
+      batch = this.#groupBegin(this.#seq + 1, this.#chain) + pending[0]!;
+      for (let i = 1; i < records; i++) batch += `{"v":1,"seq":${this.#seq + i + 1}${pending[i]!}`;
+    }
     try {
-      const bytes = this.#write(batch);
-      this.#seq += records;
-      this.#size += bytes;
-      this.counters.records += records;
-      this.counters.bytes += bytes;
+      this.#write(batch, records);
     } catch (error) {
       this.#failed(error as Error);
       return false;
     }
     this.failure = null;
     this.#gap = null;
-    this.#pending.length = 0;
+    pending.length = 0;
     this.#keep.length = 0;
-    if (this.#size > SEGMENT_BYTES) this.#rotate();
-    if (this.#awaiting.length > 0) for (const grown of this.#awaiting.splice(0)) grown();
     return true;
   }
 
@@ -215,8 +242,22 @@ export class Journal {
   /** Writes what is pending and closes the file. */
   close(): void {
     this.flush();
+    this.#checkpoint('close');
+    if (this.#timer !== null) clearTimeout(this.#timer);
     closeSync(this.#fd);
-    rmSync(join(this.directory, LOCK), { force: true });
+    unlockJournal(this.directory);
+  }
+
+  readonly #signSoon = (): void => {
+    this.#timer = null;
+    this.#due ??= 'interval';
+    this.onDue();
+  };
+
+  /** Writes a checkpoint by itself. */
+  #checkpoint(cause: CheckpointCause): boolean {
+    this.#due = cause;
+    return this.#put();
   }
 
   #failed(error: Error): void {
@@ -237,121 +278,80 @@ export class Journal {
     }
   }
 
-  #write(batch: string): number {
+  /** @param batch the lines of `records`; a checkpoint follows them if one is due and there is room */
+  #write(batch: string, records: number): void {
     if (this.#torn) ftruncateSync(this.#fd, this.#size);
-    const fits = batch.length * MOST_BYTES <= BATCH_BYTES;
+    const fits = batch.length * MOST_BYTES + CHECKPOINT_BYTES <= BATCH_BYTES;
     const bytes = fits ? this.#batch : Buffer.from(batch, 'utf8');
-    const length = fits ? bytes.write(batch, 0, 'utf8') : bytes.length;
+    let length = fits ? bytes.write(batch, 0, 'utf8') : bytes.length;
+    let seq = this.#seq + records;
+    let head = length > 0 ? hashOfGroup(bytes.subarray(0, length)) : this.#chain;
+    const signs = this.#due !== null && fits;
+    if (signs) {
+      const begin = length;
+      seq++;
+      length += bytes.write(this.#checkpointLine(seq, head), begin, 'utf8');
+      head = hashOfGroup(bytes.subarray(begin, length));
+    }
     let written = 0;
     this.#torn = true;
     while (written < length) written += writeSync(this.#fd, bytes, written, length - written);
     this.#torn = false;
-    return written;
+    this.counters.records += seq - this.#seq;
+    this.counters.bytes += length;
+    this.#size += length;
+    this.#seq = seq;
+    this.#chain = head;
+    if (signs) {
+      this.#due = null;
+      if (this.#timer !== null) clearTimeout(this.#timer);
+      this.#timer = null;
+    } else this.#timer ??= setTimeout(this.#signSoon, CHECKPOINT_MS).unref();
+  }
+
+  /** The beginning of a line that begins a group. */
+  #groupBegin(seq: number, head: string): string {
+    return `{"v":1,"seq":${seq},"prev":"${head}"`;
+  }
+
+  #checkpointLine(seq: number, head: string): string {
+    const signed =
+      `${this.#groupBegin(seq, head)},"at":"${new Date().toISOString()}","event":"journal.checkpoint",` +
+      `"node":"${this.node}","segment":${this.#segment},"by":"${this.#due!}","key":"${this.#key.id}"`;
+    return `${signed},"signature":"${this.#key.sign(Buffer.from(signed, 'utf8'))}"}\n`;
+  }
+
+  /** The first record of a segment. */
+  #header(): string {
+    return `"journal.segment","node":"${this.node}","segment":${this.#segment}`;
   }
 
   /** Begins the next segment. If that fails, the full one goes on and the next flush tries again. */
   #rotate(): void {
-    let next: number;
+    let next: ReturnType<typeof createSegment>;
     try {
-      next = openSegment(this.directory, this.#segment + 1);
+      next = createSegment(this.directory, this.#segment + 1);
     } catch {
       return;
     }
-    // A full segment takes long to reach the disk: no statement waits for that.
-    const full = this.#fd;
-    fsync(full, () => close(full));
-    this.#fd = next;
-    this.#segment++;
-    this.#size = 0;
-  }
-}
-
-/**
- * Tells which process writes the journal: two writers would use each other's sequence numbers. One line: process id, and
- * where there is /proc, the boot and the moment in it when the process began, since process ids come again after a boot and
- * are few in a container.
- */
-const LOCK = 'journal.lock';
-/** A lock without text has just been made, or its maker died between two system calls; milliseconds. */
-const LOCK_WRITTEN_MS = 5_000;
-
-/** @throws Error if another process of this machine that can be seen from here has it */
-function lock(directory: string): void {
-  const path = join(directory, LOCK);
-  for (;;) {
-    try {
-      writeFileSync(path, ownLock(), { mode: 0o600, flag: 'wx' });
-      return;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    const full = { fd: this.#fd, size: this.#size };
+    if (this.#checkpoint('segment')) {
+      full.size = this.#size;
+      this.#fd = next.fd;
+      this.#size = 0;
+      this.#segment++;
+      this.append(this.#header(), false);
+      if (this.#put()) {
+        // A full segment takes long to reach the disk: no statement waits for that.
+        fsync(full.fd, () => close(full.fd));
+        return;
+      }
+      this.#fd = full.fd;
+      this.#size = full.size;
+      this.#segment--;
     }
-    const held = ifThere(() => readFileSync(path, 'utf8'));
-    if (held === null) continue;
-    if (held === '' && (ifThere(() => Date.now() - statSync(path).mtimeMs) ?? 0) < LOCK_WRITTEN_MS) {
-      throw new Error('another process is about to write it');
-    }
-    if (isHeld(held)) throw new Error(`process ${Number.parseInt(held, 10)} writes it`);
-    removeLock(path, held);
-  }
-}
-
-/** The process that writes the journal in `directory`; `null` if none does that can be seen from here. */
-export function journalWriter(directory: string): number | null {
-  const held = ifThere(() => readFileSync(join(directory, LOCK), 'utf8'));
-  return held !== null && isHeld(held) ? Number.parseInt(held, 10) : null;
-}
-
-/** Of several that find the same lock of a dead process, one removes it, and none the lock that the first then makes. */
-function removeLock(path: string, stale: string): void {
-  const aside = `${path}.${randomUUID()}`;
-  if (ifThere(() => renameSync(path, aside)) === null) return;
-  try {
-    const removed = readFileSync(aside, 'utf8');
-    if (removed !== stale) writeFileSync(path, removed, { mode: 0o600, flag: 'wx' });
-  } finally {
-    rmSync(aside);
-  }
-}
-
-function ownLock(): string {
-  const boot = ifThere(() => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim());
-  const begun = beginOf(process.pid);
-  return boot === null || begun === null ? `${process.pid}\n` : `${process.pid} ${boot} ${begun}\n`;
-}
-
-function isHeld(held: string): boolean {
-  const [pid = '', boot, begun] = held.trim().split(' ');
-  if (!/^[1-9]\d*$/.test(pid) || Number(pid) === process.pid) return false;
-  if (boot === undefined) return isAlive(Number(pid));
-  return boot === ownLock().split(' ')[1] && begun === beginOf(Number(pid));
-}
-
-/** When a process began, in clock ticks since boot (proc(5), field 22 of stat); `null` if it has ended or cannot be seen. */
-function beginOf(pid: number): string | null {
-  const stat = ifThere(() => readFileSync(`/proc/${pid}/stat`, 'latin1'));
-  if (stat === null) return null;
-  // The second field is the command in parentheses and may hold anything.
-  const [state, ...rest] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return state === 'Z' || state === 'X' ? null : (rest[18] ?? null);
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-}
-
-/** `null` if the file, or the process behind it, is not there. */
-function ifThere<T>(look: () => T): T | null {
-  try {
-    return look();
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ESRCH') return null;
-    throw error;
+    closeSync(next.fd);
+    rmSync(join(this.directory, next.name), { force: true });
   }
 }
 
@@ -365,50 +365,4 @@ function nodeOf(directory: string): string {
   writeFileSync(aside, `${node}\n`, { mode: 0o600, flush: true });
   renameSync(aside, path);
   return node;
-}
-
-function openSegment(directory: string, number: number): number {
-  const stamp = new Date().toISOString().replace(/[-:.]/g, '');
-  return openSync(join(directory, `journal-${stamp}-${number}.jsonl`), 'ax', 0o600);
-}
-
-/** Segments of a journal directory, oldest first. */
-export function segments(directory: string): { name: string; number: number }[] {
-  const found: { name: string; number: number }[] = [];
-  for (const name of readdirSync(directory)) {
-    const match = SEGMENT_NAME.exec(name);
-    if (match) found.push({ name, number: Number(match[1]) });
-  }
-  return found.sort((a, b) => a.number - b.number);
-}
-
-/** Cuts a torn last line off a segment; gives the last sequence number in it and how many bytes were cut. */
-function mendTail(path: string): { seq: number; cut: number } {
-  const fd = openSync(path, 'r+');
-  try {
-    const size = fstatSync(fd).size;
-    let end = size;
-    let text = Buffer.alloc(0);
-    // Read backwards until a whole last line is in hand.
-    for (let from = size; from > 0; ) {
-      const step = Math.min(from, 64 * 1024);
-      from -= step;
-      const part = Buffer.alloc(step);
-      readSync(fd, part, 0, step, from);
-      text = Buffer.concat([part, text]);
-      const lastNewline = text.lastIndexOf(0x0a);
-      const before = lastNewline > 0 ? text.lastIndexOf(0x0a, lastNewline - 1) : -1;
-      if (lastNewline >= 0 && (before >= 0 || from === 0)) {
-        end = from + lastNewline + 1;
-        const seq = (JSON.parse(text.toString('utf8', before + 1, lastNewline)) as { seq: number }).seq;
-        if (!Number.isSafeInteger(seq)) throw new Error(`${path}: the last record has no sequence number`);
-        if (end < size) ftruncateSync(fd, end);
-        return { seq, cut: size - end };
-      }
-    }
-    if (size > 0) ftruncateSync(fd, 0);
-    return { seq: 0, cut: size };
-  } finally {
-    closeSync(fd);
-  }
 }

@@ -1,6 +1,6 @@
 import { closeSync, createReadStream, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { segments } from './journal.ts';
+import { segments } from './segments.ts';
 
 /** One line of the journal. Which other fields it has depends on its event; nothing is promised about their types. */
 export interface JournalRecord {

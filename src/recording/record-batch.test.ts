@@ -3,8 +3,9 @@ import { appendFileSync, mkdtempSync, rmSync, truncateSync, unlinkSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { Journal, type JournalHead, segments } from './journal.ts';
+import { Journal, type JournalHead } from './journal.ts';
 import { BATCH_BYTES, type JournalPosition, type RecordBatch, readBatch, readBatches } from './record-batch.ts';
+import { segments } from './segments.ts';
 
 function temporary(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'sluice-batch-'));

@@ -1,7 +1,8 @@
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type JournalHead, segments } from './journal.ts';
+import type { JournalHead } from './journal.ts';
 import { type JournalRecord, parseRecord } from './read-records.ts';
+import { segments } from './segments.ts';
 
 /** How far somebody has read a journal. */
 export interface JournalPosition {

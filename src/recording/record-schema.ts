@@ -35,7 +35,7 @@ const by = identity.describe('Who did it.');
 const client = z
   .strictObject({ address: z.string(), tls: z.boolean().optional() })
   .meta({ id: 'client', description: 'Where it came from.' });
-const node = z.string().describe('The node that wrote the journal.');
+const node = z.uuid().describe('The node that wrote the journal.');
 const segment = z.int().min(1).describe('Number of the segment, as in the name of its file.');
 
 const statement = z.int().min(1).describe('Number of the statement within its session.');
@@ -72,7 +72,7 @@ const EVENTS = {
     .strictObject({ node, segment })
     .describe('The first record of every file: whose journal it is, and which part of it.'),
   'journal.open': z
-    .strictObject({ segment, pid: z.int().min(1) })
+    .strictObject({ segment, pid: z.int().min(1), node })
     .describe('Sluice has started. Sessions without an end before it were lost with the process before.'),
   'journal.checkpoint': z
     .strictObject({

@@ -6,8 +6,9 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { ExporterConfig } from '../config/config.ts';
-import { Journal, segments } from './journal.ts';
+import { Journal } from './journal.ts';
 import { RecordingThread } from './recording-thread.ts';
+import { segments } from './segments.ts';
 
 const LIMIT_MS = 30_000;
 

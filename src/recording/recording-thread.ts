@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { ExporterConfig } from '../config/config.ts';
 import { type FollowerStatus, retryDelay } from './follower.ts';
-import { type Journal, type JournalHead, segments } from './journal.ts';
+import type { Journal, JournalHead } from './journal.ts';
+import { segments } from './segments.ts';
 
 /** What the thread is to do, as plain data. */
 export interface RecordingWork {
