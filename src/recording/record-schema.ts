@@ -38,6 +38,7 @@ const client = z
 const node = z.uuid().describe('The node that wrote the journal.');
 const segment = z.int().min(1).describe('Number of the segment, as in the name of its file.');
 
+const claimed = z.record(z.string(), z.string()).describe('What the client says of it; nobody verifies it.');
 const statement = z.int().min(1).describe('Number of the statement within its session.');
 /** What a statement is and what becomes of it. */
 const judged = {
@@ -54,6 +55,7 @@ const judged = {
   shadow: z.array(z.string()).optional().describe('Shadow rules that would have changed the verdict.'),
   masks: z.array(z.string()).optional().describe('Ids of the masks of its result.'),
   masked: z.array(z.int().min(1)).optional().describe('Columns of the result that are masked, from 1.'),
+  claimed: claimed.optional(),
 };
 const bind = z
   .union([
@@ -161,11 +163,12 @@ const EVENTS = {
       credential: z.string().optional(),
       expires: time.optional().describe('When the identity ends, and the session with it.'),
       client,
-      upstream: z.strictObject({ pid: z.int().min(0) }).describe('The connection as the server knows it.'),
-      claimed: z.strictObject({ application_name: z.string().nullable() }).describe('What nobody verifies.'),
-      parameters: z
-        .record(z.string(), z.string())
-        .describe('Start-up parameters of a PostgreSQL client, connection attributes of a MySQL client.'),
+      protocol: z.enum(['postgres', 'mysql']),
+      upstream: z
+        .strictObject({ host: z.string(), port: z.int(), database: z.string(), pid: z.int().min(0) })
+        .describe('The server, and the connection as it knows it.'),
+      claimed,
+      parameters: z.record(z.string(), z.string()).optional().describe('Start-up parameters of a PostgreSQL client.'),
     })
     .describe('A session begins.'),
   'session.end': z
@@ -183,7 +186,6 @@ const EVENTS = {
         .enum(['query', 'parse', 'execute', 'fetch', 'function call', 'command'])
         .describe('The message that brought it.'),
       approval: z.int().min(1).optional().describe('The request for approval by which it may run.'),
-      claimed: z.record(z.string(), z.string()).optional().describe('What the client says of it; nobody verifies it.'),
       binds: z
         .array(z.union([bind, z.array(bind)]))
         .optional()
