@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { segments } from '../src/recording/journal.ts';
+import { segments } from '../src/recording/segments.ts';
 import { type PostgresServer, startPostgres } from './servers/postgres.ts';
 import { type Sluice, serveAgain, startSluice } from './sluice.ts';
 import { type Received, WebhookReceiver } from './webhook-receiver.ts';

@@ -140,7 +140,7 @@ const EVENTS = {
   'auth.failed': z
     .strictObject({
       user: z.string().nullable().describe('Who it said it was.'),
-      via: z.enum(['api', 'saml']).optional().describe('Left out: a client of a database.'),
+      via: z.enum(['api', 'saml', 'slack']).optional().describe('Left out: a client of a database.'),
       client,
       reason,
     })
@@ -244,6 +244,31 @@ const EVENTS = {
   'approval.delegated': z
     .strictObject({ by, to: z.string(), issuer: z.string(), until: time })
     .describe('Somebody hands over their vote.'),
+  'approval.slack': z
+    .strictObject({
+      channel: z.string(),
+      request: z.int().min(1),
+      slack: z.strictObject({ team: z.string(), user: z.string() }).describe('Who pressed, as Slack has them.'),
+      decision: z.string(),
+      outcome: z.enum(['voted', 'opened', 'refused']).describe('`opened`: they were asked for more.'),
+      by: by.optional(),
+      subject: z.string().optional().describe('Whom Sluice took them for.'),
+      reason: reason.optional(),
+    })
+    .describe('Somebody has pressed a button in Slack.'),
+  'approval.undelivered': z
+    .strictObject({
+      channel: z.string(),
+      request: z.int().min(1),
+      notice: z.string(),
+      delivery: z.string(),
+      attempts: count,
+      reason,
+    })
+    .describe('A notice could not be delivered, and is not tried again.'),
+  'approval.redelivered': z
+    .strictObject({ by, delivery: z.string() })
+    .describe('Somebody had a notice sent again that was given up.'),
   'credential.created': z
     .strictObject({
       credential: z.string(),

@@ -5,6 +5,7 @@ import { personOf, UnknownPerson } from '../../approvals/slack/people.ts';
 import { isFromSlack } from '../../approvals/slack/signature.ts';
 import type { SlackChannel } from '../../approvals/slack/slack-channel.ts';
 import { type Voter, whyNotVote } from '../../approvals/voting.ts';
+import type { EventFields } from '../../recording/record-schema.ts';
 import type { ApiServer, ApiServices } from '../api.ts';
 import { ApiError } from '../api-error.ts';
 import { rolesOf } from '../roles.ts';
@@ -79,7 +80,10 @@ async function take(
 async function act(interaction: Interaction, channel: SlackChannel, services: ApiServices): Promise<Answer> {
   const signal = AbortSignal.timeout(ANSWER_MS);
   const { user, team, request, decision } = interaction;
-  const note = (outcome: 'voted' | 'opened' | 'refused', more: object) =>
+  const note = (
+    outcome: 'voted' | 'opened' | 'refused',
+    more: Pick<EventFields<'approval.slack'>, 'by' | 'subject' | 'reason'>,
+  ) =>
     services.record('approval.slack', {
       channel: channel.name,
       request,
