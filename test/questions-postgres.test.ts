@@ -225,7 +225,7 @@ describe('EXPLAIN (SLUICE)', () => {
       'EXPLAIN (SLUICE, ANALYZE) DELETE FROM items',
       'EXPLAIN (SLUICE off) DELETE FROM items',
     ]) {
-      await assert.rejects(client.query(text), { code: '0A000' }, text);
+      await assert.rejects(client.query(text), { code: '42601' }, text);
     }
     assert.deepEqual(await server.query('SELECT count(*)::int AS n FROM items'), [{ n: 10 }]);
     await client.end();
@@ -326,7 +326,7 @@ describe('in the protocol, a question is what another statement in its place wou
     );
     const messages = await raw.take('Z');
     assert.match(types(messages), /^12D{10}CEZ$/);
-    assert.equal(decodeErrorResponse(messages.at(-2)!.body).code, '0A000');
+    assert.equal(decodeErrorResponse(messages.at(-2)!.body).code, '42601');
     assert.equal(shapeOf(await raw.take('Z')), 'T D(1) C(SELECT 1) Z(I)');
     raw.socket.destroy();
   });

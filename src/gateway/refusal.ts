@@ -171,7 +171,7 @@ export function unsupportedCommand(kind: string): Refusal {
 /** A question to Sluice that cannot be answered in the form it has. */
 export function notAlone(kind: string): Refusal {
   const message = 'A question to Sluice has to be the only statement of its text, and without other options.';
-  return refusal('0A000', message, 'Send it alone.', 'question', kind, 'later');
+  return refusal('42601', message, 'Send it alone.', 'question', kind, 'later');
 }
 
 /** What Sluice is asked for cannot be looked up now. */

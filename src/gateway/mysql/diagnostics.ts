@@ -1,18 +1,7 @@
-import { type Capabilities, CLIENT, MARIADB_CLIENT } from '../../../protocols/mysql/capabilities.ts';
-import { encodePackets } from '../../../protocols/mysql/framing.ts';
-import { lenencBytes } from '../../../protocols/mysql/payload-fields.ts';
-import {
-  COLUMN_FLAG,
-  encodeColumnDefinition,
-  encodeEof,
-  encodeOk,
-  encodeResultSetHeader,
-  FIELD_TYPE,
-  RESPONSE,
-} from '../../../protocols/mysql/responses.ts';
 import type { StatementFacts } from '../../statements/facts.ts';
 import type { JudgedStatement } from '../judge.ts';
 import type { Refusal } from '../refusal.ts';
+import { type AnswerContext, encodeResultSet } from './result-sets.ts';
 
 /**
  * SHOW WARNINGS and its like: what is said about the last statement. Where that was refused here the server knows nothing
@@ -90,15 +79,11 @@ const WITHHELD: Row = [
  * The result set that answers the question.
  *
  * @param refused why the last statement was refused; `null` if the server's words about it are withheld
- * @param status SERVER_STATUS flags of the session
- * @param sequence of the first packet
  */
 export function encodeDiagnostics(
   question: DiagnosticsQuestion,
   refused: (Refusal & { readonly errno: number }) | null,
-  capabilities: Capabilities,
-  status: number,
-  sequence: number,
+  context: AnswerContext,
 ): Buffer {
   const all: readonly Row[] =
     refused === null
@@ -111,75 +96,17 @@ export function encodeDiagnostics(
   const rows = all.filter(([level]) => !question.errorsOnly || level === 'Error');
   if (question.counts) {
     const name = question.errorsOnly ? '@@session.error_count' : '@@session.warning_count';
-    return resultSet([[name, FIELD_TYPE.longlong]], [[String(rows.length)]], capabilities, status, sequence);
+    return encodeResultSet([[name, 'longlong']], [[String(rows.length)]], false, context);
   }
   const shown = rows.slice(question.offset, question.offset + question.limit);
-  return resultSet(
+  return encodeResultSet(
     [
-      ['Level', FIELD_TYPE.varString],
-      ['Code', FIELD_TYPE.long],
-      ['Message', FIELD_TYPE.varString],
+      ['Level', 'varString'],
+      ['Code', 'long'],
+      ['Message', 'varString'],
     ],
     shown.map((row) => row.map(String)),
-    capabilities,
-    status,
-    sequence,
+    false,
+    context,
   );
-}
-
-const UTF8MB4 = 45;
-const BINARY = 63;
-
-/** A text result set. */
-function resultSet(
-  columns: readonly (readonly [name: string, type: number])[],
-  rows: readonly (readonly string[])[],
-  capabilities: Capabilities,
-  status: number,
-  sequence: number,
-): Buffer {
-  const deprecatesEof = (capabilities.client & CLIENT.deprecateEof) !== 0;
-  const isExtended = (capabilities.mariadb & MARIADB_CLIENT.extendedMetadata) !== 0;
-  const payloads = [encodeResultSetHeader({ columns: columns.length, metadataFollows: true }, capabilities)];
-  for (const [name, type] of columns) {
-    const isText = type === FIELD_TYPE.varString;
-    payloads.push(
-      encodeColumnDefinition(
-        {
-          catalog: 'def',
-          schema: '',
-          table: '',
-          orgTable: '',
-          name,
-          orgName: '',
-          extendedMetadata: isExtended ? new Map() : null,
-          characterSet: isText ? UTF8MB4 : BINARY,
-          columnLength: isText ? 2048 : 21,
-          type,
-          flags: isText ? 0 : COLUMN_FLAG.unsigned | COLUMN_FLAG.binary,
-          decimals: 0,
-        },
-        capabilities,
-      ),
-    );
-  }
-  if (!deprecatesEof) payloads.push(encodeEof({ warnings: 0, status }));
-  for (const row of rows) payloads.push(Buffer.concat(row.map(lenencBytes)));
-  payloads.push(
-    deprecatesEof
-      ? encodeOk(
-          {
-            header: RESPONSE.eof,
-            affectedRows: 0n,
-            lastInsertId: 0n,
-            status,
-            warnings: 0,
-            info: '',
-            sessionState: null,
-          },
-          capabilities,
-        )
-      : encodeEof({ warnings: 0, status }),
-  );
-  return Buffer.concat(payloads.map((payload, i) => encodePackets(payload, (sequence + i) & 0xff)));
 }

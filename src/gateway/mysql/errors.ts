@@ -13,6 +13,8 @@ const IN_MYSQL: Readonly<Record<string, readonly [code: number, sqlState: string
   '58030': [1021, 'HY000'],
   // ER_UNKNOWN_CHARACTER_SET
   '22023': [1115, '42000'],
+  // ER_PARSE_ERROR
+  '42601': [1064, '42000'],
   // ER_UNKNOWN_COM_ERROR
   '0A000': [1047, '08S01'],
   // ER_SERVER_SHUTDOWN

@@ -74,10 +74,20 @@ export function stateOf(row: Buffer): SessionState {
   const role = reader.lenencBytesOrNull();
   return {
     settings,
-    database: database === null ? null : Buffer.from(database.toString('latin1'), 'hex').toString('utf8'),
+    database: hexText(database),
     foldsNames: folds?.toString('latin1') !== '0',
-    role: role === null ? null : Buffer.from(role.toString('latin1'), 'hex').toString('utf8'),
+    role: hexText(role),
   };
+}
+
+/** The columns of a row in which every text is in hexadecimal digits of UTF-8. */
+export function textsOf(row: Buffer, columns: number): (string | null)[] {
+  const reader = new PayloadReader('row', row);
+  return Array.from({ length: columns }, () => hexText(reader.lenencBytesOrNull()));
+}
+
+function hexText(digits: Buffer | null): string | null {
+  return digits === null ? null : Buffer.from(digits.toString('latin1'), 'hex').toString('utf8');
 }
 
 export function quoteName(name: string): string {

@@ -35,16 +35,26 @@ import type { SessionPins } from '../../policy/session-rules.ts';
 import { type NameChange, opaqueText, type StatementFacts } from '../../statements/facts.ts';
 import type { MysqlServer } from '../../statements/mysql/server.ts';
 import { withValues, wordsOf } from '../../statements/mysql/words.ts';
+import { OWN_COLUMNS, type OwnStatement } from '../../statements/own-statement.ts';
 import { isDenied, isRefused, isRefusedAlways, isStable, type JudgedStatement, type Judgement } from '../judge.ts';
 import { momentOf } from '../moment.ts';
 import { judgeWithNames } from '../names-in-text.ts';
+import { type OwnRow, verdictRows } from '../own-answers.ts';
 import { previewOf } from '../preview.ts';
 import { questionAbout } from '../question.ts';
-import { overApproved, type Refusal, refusalOf, unmaskable, unsupportedCommand, withheldMessages } from '../refusal.ts';
+import {
+  notAlone,
+  overApproved,
+  type Refusal,
+  refusalOf,
+  unmaskable,
+  unsupportedCommand,
+  withheldMessages,
+} from '../refusal.ts';
 import { RowTooLarge } from '../rewrite-buffer.ts';
 import { mayChangeSchema } from '../schema-changes.ts';
 import type { SessionServices, SessionStart } from '../services.ts';
-import { type Decided, Session } from '../session.ts';
+import { type Decided, isAnswered, Session } from '../session.ts';
 import type { Execution, Via } from '../statement-recorder.ts';
 import { writesBack, writesMasked } from '../written-masks.ts';
 import { type Binds, bindsOf, bulkBindsOf, NO_BINDS, togetherOf, withAttributes, withoutValues } from './binds.ts';
@@ -59,7 +69,8 @@ import { errorFor, errorPacket, inMysql, mayQuoteValues, unknownStatement, withh
 import type { RowStream } from './masked-rows.ts';
 import { ANSWER, type Answer, PART, type Part, Response } from './response.ts';
 import { type Definitions, mayBeNull, type ResultContext, ResultMasking, renumbered } from './result-masking.ts';
-import { ASK_STATE, ownQuery, quoteName, type SessionState, setupOf, stateOf } from './session-setup.ts';
+import { type AnswerContext, encodePrepared, encodeResultSet, type OwnColumn } from './result-sets.ts';
+import { ASK_STATE, ownQuery, quoteName, type SessionState, setupOf, stateOf, textsOf } from './session-setup.ts';
 import { REPORTED, TextReading } from './text-reading.ts';
 
 /** What a session of MySQL begins with besides what every session does. */
@@ -124,6 +135,11 @@ interface Guard {
   readonly keep: string;
   readonly undo: string;
 }
+
+/** Ids of prepared questions to Sluice: servers count theirs from 1. */
+const FIRST_OWN_STATEMENT = 0x7000_0000;
+/** Claims whose values are asked for at a time. */
+const MOST_CLAIMS = 50;
 
 /** No name of a client's: it would have to quote it. */
 const SAVEPOINT = '`sluice guard`';
@@ -196,6 +212,10 @@ export class MysqlSession extends Session implements PacketSink {
   /** The number of rows that what runs, or is about to run, may change; `null` where there is no such limit. */
   #guard: Guard | null = null;
   #markedStatements = 0;
+  /** Questions to Sluice that were made ready; and claims whose values the server has to be asked for. */
+  #ownStatements = 0;
+  readonly #unsureClaims = new Set<string>();
+  readonly #claimed = new Set<string>();
 
   constructor(services: SessionServices, client: Socket, upstream: Socket, start: SessionStart, own: MysqlStart) {
     super(services, client, upstream, start, pathOf(own.state.database));
@@ -327,11 +347,18 @@ export class MysqlSession extends Session implements PacketSink {
         const id = statementIdAt(bytes, start, end);
         this.#dropLongData(this.#prepared.get(id));
         this.#prepared.delete(id);
-        this.#forward(sequence, bytes, start, end);
+        if (id < FIRST_OWN_STATEMENT) this.#forward(sequence, bytes, start, end);
+        else this.#keep(sequence, bytes, start, end);
         return true;
       }
       case COM.stmtReset: {
-        this.#dropLongData(this.#prepared.get(statementIdAt(bytes, start, end)));
+        const id = statementIdAt(bytes, start, end);
+        this.#dropLongData(this.#prepared.get(id));
+        if (this.#prepared.get(id)?.judgement.asks != null) {
+          this.#keep(sequence, bytes, start, end);
+          this.#answerOk(sequence);
+          return true;
+        }
         return this.#plain(ANSWER.ok, sequence, bytes, start, end);
       }
       case COM.ping:
@@ -420,6 +447,8 @@ export class MysqlSession extends Session implements PacketSink {
     const judgement = this.#judge(bytes, from, end);
     if (judgement === null) return false;
     if (this.#answersHere(judgement, sequence)) return true;
+    if (judgement.asks !== null) return this.#answerOwn('query', judgement, NO_BINDS, sequence, bytes, start, end);
+    this.#claim(judgement);
     const kill = ownKill(judgement);
     const killed = kill !== null && this.#kills(kill.id, kill.what, sequence);
     if (killed !== false) return killed === true;
@@ -589,8 +618,11 @@ export class MysqlSession extends Session implements PacketSink {
     this.#keep(sequence, bytes, start, end);
     // Until the server has prepared this one, there is none that was prepared last.
     this.#lastPrepared = null;
+    const { asks } = judgement;
     const statements = this.#withNames(judgement, this.names.current);
-    const refusal = this.#refusalOf(statements, isRefusedAlways);
+    const refusal =
+      this.#refusalOf(statements, isRefusedAlways) ??
+      (asks?.question === null ? notAlone(statements[0]!.facts.kind) : null);
     if (refusal !== null) {
       this.#refuse('parse', statements, NO_BINDS, refusal, sequence);
       return true;
@@ -610,6 +642,10 @@ export class MysqlSession extends Session implements PacketSink {
       definitions: null,
     };
     this.#preparedDefinitions = 0;
+    if (asks !== null) {
+      this.#prepareOwn(asks.question!.asks, judgement.text, this.#about, sequence);
+      return true;
+    }
     return this.#forwardAbout(ANSWER.prepared, sequence, bytes, start, end);
   }
 
@@ -643,6 +679,13 @@ export class MysqlSession extends Session implements PacketSink {
         : this.#readBulk(prepared, bytes.subarray(start, end));
     const statements = this.#atExecution(judgement, execution.binds);
     const binds = execution.binds.length === 1 ? execution.binds[0]! : togetherOf(execution.binds);
+    if (judgement.asks !== null) {
+      if (!this.#answerOwn('execute', judgement, binds, sequence, bytes, start, end)) return false;
+      prepared.types = execution.types;
+      this.#dropLongData(prepared);
+      return true;
+    }
+    this.#claim(judgement);
     const decided = this.#decide(judgement, statements, binds);
     if (decided === 'wait') return false;
     this.#keep(sequence, bytes, start, end);
@@ -765,7 +808,7 @@ export class MysqlSession extends Session implements PacketSink {
       }
       long.bytes += size;
     }
-    this.#add(sequence, bytes, start, end);
+    if (statementIdAt(bytes, start, end) < FIRST_OWN_STATEMENT) this.#add(sequence, bytes, start, end);
     return true;
   }
 
@@ -816,6 +859,11 @@ export class MysqlSession extends Session implements PacketSink {
     this.#killed = null;
     if (killed !== 'done') return false;
     this.#refused = null;
+    this.#answerOk(sequence);
+    return true;
+  }
+
+  #answerOk(sequence: number): void {
     const ok = {
       header: RESPONSE.ok,
       affectedRows: 0n,
@@ -826,7 +874,81 @@ export class MysqlSession extends Session implements PacketSink {
       sessionState: null,
     };
     this.answers.addMessage(encodePackets(encodeOk(ok, this.#own.capabilities), (sequence + 1) & 0xff));
+  }
+
+  // --- Questions to Sluice -----------------------------------------------------------------------------------------
+
+  /** Answers a question to Sluice, in its turn. @returns false while the answer is looked up */
+  #answerOwn(
+    via: Via,
+    judgement: Judgement,
+    binds: Binds,
+    sequence: number,
+    bytes: Buffer,
+    start: number,
+    end: number,
+  ): boolean {
+    const answer = this.ownAnswer(judgement, binds.json, (from) => this.#explain(judgement.text.slice(from), binds));
+    if (answer === null) return false;
+    this.#keep(sequence, bytes, start, end);
+    const { statements, asks } = judgement;
+    if (!isAnswered(answer)) {
+      this.#refuse(via, statements, binds, answer, sequence);
+      return true;
+    }
+    const values = recordedBinds(binds, statements, this.start.judge.redact);
+    const execution = this.recorder.attempted(via, statements, values, null, binds.claimed);
+    execution.rows = answer.length;
+    this.recorder.outcome(execution, 'ok', '');
+    this.#refused = null;
+    const columns = ownColumns(asks!.question!.asks);
+    const rows = answer.map((row) => row.map((value, i) => (columns[i]![1] === 'datetime' ? timeText(value) : value)));
+    this.answers.addMessage(encodeResultSet(columns, rows, via === 'execute', this.#answerContext(sequence)));
     return true;
+  }
+
+  async #explain(text: string, binds: Binds): Promise<readonly OwnRow[]> {
+    const judgement = await this.start.judge.judge(text, { lexing: this.#reading.modes, names: this.names.current });
+    const statements = this.#atMoment(judgement, binds);
+    return verdictRows(statements, this.#otherRefusal(statements, binds));
+  }
+
+  /** Makes a question ready under an id of our own: the server has nothing of it. */
+  #prepareOwn(asks: OwnStatement['asks'], text: string, prepared: Prepared, sequence: number): void {
+    const id = FIRST_OWN_STATEMENT + this.#ownStatements++;
+    const words = wordsOf(text, this.#own.server, { ...this.#reading.modes, database: null });
+    prepared.parameters = (words ?? []).filter(({ keyword }) => keyword === '?').length;
+    this.#about = null;
+    this.#prepared.set(id, prepared);
+    this.#lastPrepared = prepared;
+    this.#refused = null;
+    const { parameters } = prepared;
+    this.answers.addMessage(encodePrepared(id, parameters, ownColumns(asks), this.#answerContext(sequence)));
+  }
+
+  /** What statements claim that will be sent if nothing refuses them. */
+  #claim({ statements }: Judgement): void {
+    for (let i = 0; i < statements.length; i++) {
+      for (const { name, value } of statements[i]!.facts.claims ?? []) {
+        if (this.#claimed.size < MOST_CLAIMS) this.#claimed.add(name);
+        if (value !== undefined) this.start.claims.set(name, value);
+        else this.#unsureClaims.add(name);
+      }
+    }
+  }
+
+  #askClaims(): void {
+    const names = [...this.#unsureClaims].slice(0, MOST_CLAIMS);
+    this.#unsureClaims.clear();
+    const values = names.map((name) => `HEX(CONVERT(@${quoteName(`sluice_${name}`)} USING utf8mb4))`);
+    this.#sendOwn(
+      `SELECT ${values.join(', ')}`,
+      ([row]) => {
+        const said = textsOf(row!, names.length);
+        for (const [i, name] of names.entries()) this.start.claims.set(name, said[i] || null);
+      },
+      () => undefined,
+    );
   }
 
   // --- Judging ---------------------------------------------------------------------------------------------------
@@ -872,6 +994,10 @@ export class MysqlSession extends Session implements PacketSink {
       this.#isUnsure = false;
       this.#ask();
       this.#isFree();
+      return this.waitForServer();
+    }
+    if (this.#unsureClaims.size > 0) {
+      this.#askClaims();
       return this.waitForServer();
     }
     const { names } = this;
@@ -1044,7 +1170,7 @@ export class MysqlSession extends Session implements PacketSink {
     this.#sendOwn(text, done, failed);
   }
 
-  #sendOwn(text: string, done: (() => void) | null, failed: ((error: Err) => void) | undefined): void {
+  #sendOwn(text: string, done: OwnCommand['done'], failed: ((error: Err) => void) | undefined): void {
     const payload = ownQuery(text, this.#own.capabilities);
     this.#beforeNext({ payload, answer: ANSWER.results, done, ...(failed !== undefined && { failed }) });
     this.#isFree();
@@ -1403,6 +1529,9 @@ export class MysqlSession extends Session implements PacketSink {
   }
 
   #wasReset(): void {
+    // Their variables are gone.
+    for (const name of this.#claimed) this.start.claims.set(name, null);
+    this.#claimed.clear();
     this.#prepared.clear();
     this.#named.clear();
     this.#lastPrepared = null;
@@ -1473,15 +1602,30 @@ export class MysqlSession extends Session implements PacketSink {
     if (statements.length !== 1 || !asksForDiagnostics(statements[0]!.facts)) return false;
     const question = diagnosticsQuestion(text);
     if (question === null) return false;
-    const { capabilities } = this.#own;
-    this.answers.addMessage(encodeDiagnostics(question, this.#refused, capabilities, this.#statusHere, sequence + 1));
+    this.answers.addMessage(encodeDiagnostics(question, this.#refused, this.#answerContext(sequence)));
     return true;
+  }
+
+  /** @param sequence of the command's last packet */
+  #answerContext(sequence: number): AnswerContext {
+    return { capabilities: this.#own.capabilities, status: this.#statusHere, sequence: (sequence + 1) & 0xff };
   }
 
   /** SERVER_STATUS flags for an answer of our own. */
   get #statusHere(): number {
     return this.#response.status & ~(SERVER_STATUS.moreResultsExist | SERVER_STATUS.sessionStateChanged);
   }
+}
+
+function ownColumns(asks: OwnStatement['asks']): OwnColumn[] {
+  return OWN_COLUMNS[asks].map(([name, type]) => [name, COLUMN_TYPES[type]]);
+}
+
+const COLUMN_TYPES = { text: 'varString', integer: 'longlong', time: 'datetime' } as const;
+
+/** A time of ISO 8601 in UTC as a DATETIME. */
+function timeText(time: string | null): string | null {
+  return time === null ? null : time.slice(0, 19).replace('T', ' ');
 }
 
 /** What one COM_STMT_EXECUTE or COM_STMT_BULK_EXECUTE brings. */

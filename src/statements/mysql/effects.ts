@@ -1,5 +1,6 @@
 import type { CatalogueLookup, CatalogueRelation, CatalogueTrigger } from '../catalogue.ts';
 import {
+  type ClaimChange,
   EFFECT_CLASSES,
   type Effect,
   type EffectName,
@@ -55,7 +56,7 @@ export interface AnalysisContext {
 /** What a statement does, besides its name and place. */
 export type Analysed = Pick<
   StatementFacts,
-  'effects' | 'executes' | 'nameChange' | 'changesLexing' | 'refuses' | 'textParameters'
+  'effects' | 'executes' | 'nameChange' | 'changesLexing' | 'refuses' | 'textParameters' | 'claims'
 >;
 
 export function analyseStatement(statement: Statement, context: AnalysisContext): Analysed {
@@ -67,6 +68,7 @@ export function analyseStatement(statement: Statement, context: AnalysisContext)
     nameChange: walk.nameChange,
     changesLexing: walk.changesLexing,
     refuses: walk.refuses,
+    ...(walk.claims.length === 0 ? {} : { claims: walk.claims }),
     ...(walk.textParameters.size === 0 ? {} : { textParameters: [...walk.textParameters] }),
   };
 }
@@ -110,6 +112,9 @@ interface CteScope {
 
 const TOP: Place = { ctes: null, frame: null, via: null, recursion: null };
 
+/** Variables by which a client says something about itself; they change nothing at the server. */
+const CLAIMS = '@sluice_';
+
 /** Most tables of one query: the servers' own limit. */
 const MOST_TABLES = 61;
 const STEPS_FOR_A_TABLE = 100;
@@ -123,6 +128,7 @@ class EffectWalk {
   changesLexing = false;
   refuses: string | null = null;
   readonly textParameters = new Set<number>();
+  readonly claims: ClaimChange[] = [];
   readonly #context: AnalysisContext;
   readonly #effects = new Map<string, Effect>();
   readonly #cascaded = new Set<string>();
@@ -137,6 +143,12 @@ class EffectWalk {
   }
 
   #add(given: Effect): void {
+    const { name: variable = '' } = given.object?.kind === 'setting' ? given.object : {};
+    if (given.effect === 'set-session' && variable.toLowerCase().startsWith(CLAIMS)) {
+      const { value } = given;
+      this.claims.push({ name: variable.slice(CLAIMS.length).toLowerCase(), ...(value !== undefined && { value }) });
+      return;
+    }
     const object = this.#catalogued(this.#folded(this.#resolved(given.object)));
     const effect = object === given.object ? given : { ...given, object };
     const name = object === null ? '' : `${object.kind}\0${object.schema ?? '\0'}\0${object.name}`;

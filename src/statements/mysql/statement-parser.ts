@@ -836,7 +836,9 @@ class SettingReader {
   }
 
   variable(name: string, value: Expression): void {
-    this.#actions.push(does('set-session', setting(`@${name}`)));
+    const action = does('set-session', setting(`@${name}`));
+    const isClaim = name.startsWith('sluice_') && value.type === 'literal' && value.kind === 'text';
+    this.#actions.push(isClaim ? { ...action, value: value.value } : action);
     this.#expressions.push(value);
   }
 

@@ -1,5 +1,6 @@
 import type { CatalogueLookup } from '../catalogue.ts';
 import { opaqueText, type StatementFacts, type TextFacts } from '../facts.ts';
+import { factsOfOwn } from '../own-statement.ts';
 import { isTooMuch, MANY_STEPS, STEPS_PER_CHARACTER, WorkBudget } from '../work-budget.ts';
 import { type AnalysisContext, analyseStatement } from './effects.ts';
 import { fingerprint } from './fingerprint.ts';
@@ -7,6 +8,7 @@ import type { KnownFunctions } from './functions.ts';
 import { effectsOfHint } from './hints.ts';
 import { type Hint, lex, type Token } from './lexer.ts';
 import { lineageOf } from './lineage.ts';
+import { ownStatement } from './own-statements.ts';
 import type { MysqlLexingState, MysqlServer } from './server.ts';
 import { StatementParser } from './statement-parser.ts';
 import { NotUnderstood, TokenReader } from './token-reader.ts';
@@ -98,6 +100,8 @@ class TextReader {
   }
 
   #statement(start: number): StatementFacts {
+    const own = this.#depth === 0 ? ownStatement(this.#reader) : null;
+    if (own !== null) return { ...factsOfOwn(own), start, end: this.#endBefore() };
     const first = this.#reader.position;
     try {
       const statement = new StatementParser(this.#reader).statement();
@@ -115,12 +119,18 @@ class TextReader {
         effects: [...analysed.effects, ...hints.flatMap((hint) => effectsOfHint(hint.text))],
         fingerprint: fingerprint(tokens),
         start,
-        end: this.#reader.peek().type === 'end' ? this.#text.length : this.#reader.peek().start,
+        end: this.#endBefore(),
       };
     } catch (error) {
       if (error instanceof NotUnderstood) return this.#opaque(start, `unparsed: ${error.message}`);
       throw error;
     }
+  }
+
+  /** Where the statement ends that was read last. */
+  #endBefore(): number {
+    const next = this.#reader.peek();
+    return next.type === 'end' ? this.#text.length : next.start;
   }
 
   /** Takes over a change of the default database, the one change that is known whole. */
