@@ -189,6 +189,17 @@ test('a record is valid JSON, whatever the text and the names hold', () => {
   assert.ok(!record.includes('\n'));
 });
 
+test('of a long text of which something may not be recorded only the beginning is', () => {
+  const text = `insert ${'x'.repeat(300 * 1024)} 'secret'`;
+  const analyzer = {
+    analyze: () => ({ statements: [statement([effect('opaque', '')], text.length, { kind: 'OPAQUE' })] }),
+  };
+  const { record } = now(judgeOf(analyzer).judge(text, STANDARD)).statements[0]!;
+  const fields = JSON.parse(`{${record}}`) as Record<string, unknown>;
+  assert.equal(fields.text, text.slice(0, 256 * 1024));
+  assert.equal(fields.textLength, text.length);
+});
+
 test('the number of texts kept is bounded', () => {
   const asked: string[] = [];
   const judge = judgeOf(analyzerOf(asked));

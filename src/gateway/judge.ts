@@ -84,6 +84,12 @@ export interface RulesInForce {
 }
 
 /**
+ * Characters of a text that are searched for what may not be recorded. Of a longer one only these are recorded then: to search all
+ * of it would keep the event loop.
+ */
+const MOST_SEARCHED = 256 * 1024;
+
+/**
  * Judges text for one identity on one connection, under the rules in force. Shared by the sessions of that identity,
  * so that a text seen before costs one look-up.
  */
@@ -295,20 +301,26 @@ export class Judge implements Keeper {
     facts: StatementFacts,
     { verdict: { masks }, record }: Pick<Decided, 'verdict' | 'record'>,
   ): string {
-    let shown = text;
     const all = this.redact === 'all-literals' || hidesAll(facts);
-    if (this.redact !== 'none' && (masks !== null || all)) {
-      const literals = this.literalsIn(text, reading);
-      const hidden = all
-        ? literals
-        : literals.filter(
-            ({ value }, index) => (masks!.touchesMasked && !masks!.showsLiteral(index)) || masks!.finds(value),
-          );
-      shown = withoutLiterals(text, hidden);
-      // Also in a comment, or in several literals together.
-      if (masks?.finds(shown) === true) shown = withoutLiterals(text, literals);
+    if (this.redact === 'none' || (masks === null && !all)) {
+      return `"text":${facts.json ?? JSON.stringify(text)},${record}`;
     }
-    return `"text":${JSON.stringify(shown)},${record}`;
+    const isCut = text.length > MOST_SEARCHED;
+    const begin = isCut ? text.slice(0, MOST_SEARCHED) : text;
+    const literals = this.literalsIn(begin, reading);
+    const hidden = all
+      ? literals
+      : literals.filter(
+          ({ value, end }, index) =>
+            (masks!.touchesMasked && !masks!.showsLiteral(index)) ||
+            masks!.finds(value) ||
+            // It may go on.
+            (isCut && end === begin.length),
+        );
+    let shown = withoutLiterals(begin, hidden);
+    // Also in a comment, or in several literals together.
+    if (masks?.finds(shown) === true) shown = withoutLiterals(begin, literals);
+    return `"text":${JSON.stringify(shown)},${isCut ? `"textLength":${text.length},` : ''}${record}`;
   }
 
   /** The literals of a text, as it was read. */

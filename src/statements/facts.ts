@@ -194,6 +194,8 @@ export interface StatementFacts {
   readonly claims?: readonly ClaimChange[];
   /** Hash that is equal for statements that differ only in literals; 16 hex digits. `''` if unparsed. */
   readonly fingerprint: string;
+  /** Its text as JSON, where another thread has read it and it is long: to make that of some megabytes takes too long elsewhere. */
+  readonly json?: string;
   /** Start and end of this statement in the analysed text, in UTF-16 code units. */
   readonly start: number;
   readonly end: number;

@@ -11,6 +11,13 @@ interface Coming {
   readonly lists: Record<CatalogueList, unknown[]>;
 }
 
+/** Characters from which on a text is not kept by anybody, so that its JSON is not either. */
+const LONG = 256 * 1024;
+
+function withJson({ statements }: TextFacts, text: string): TextFacts {
+  return { statements: statements.map((one) => ({ ...one, json: JSON.stringify(text.slice(one.start, one.end)) })) };
+}
+
 /** The other side of long-texts.ts, in its thread. */
 export function readLongTexts<Context>(
   read: (text: string, context: Context, catalogue: CatalogueLookup | null) => TextFacts,
@@ -41,7 +48,8 @@ export function readLongTexts<Context>(
       }
       case 'text': {
         const { text, context, catalogueVersion } = message;
-        port.postMessage(read(text, context, catalogueVersion === null ? null : catalogues.get(catalogueVersion)!));
+        const facts = read(text, context, catalogueVersion === null ? null : catalogues.get(catalogueVersion)!);
+        port.postMessage(text.length > LONG ? withJson(facts, text) : facts);
       }
     }
   });
