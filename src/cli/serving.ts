@@ -23,6 +23,7 @@ import { ruleChanges } from '../policy/changes.ts';
 import { RuleSet } from '../policy/decide.ts';
 import { maskKeys } from '../policy/masks.ts';
 import { Journal } from '../recording/journal.ts';
+import { indexPlace } from '../recording/record-index/index-place.ts';
 import type { EventFields, EventName } from '../recording/record-schema.ts';
 import type { RecordingThread } from '../recording/recording-thread.ts';
 import { PostgresAnalyzer } from '../statements/postgres/analyzer.ts';
@@ -354,10 +355,18 @@ async function tokenVerifier({ oidc }: Config, users: Users): Promise<TokenVerif
 }
 
 /** Begun only where something follows the journal. */
-async function recordingThread({ recording }: Config, journal: Journal, log: Log): Promise<RecordingThread | null> {
-  if (recording.export.length === 0) return null;
+async function recordingThread(
+  { recording, store }: Config,
+  journal: Journal,
+  log: Log,
+): Promise<RecordingThread | null> {
+  const { export: exporters, directory } = recording;
+  const index = recording.index ? indexPlace(directory, store) : null;
+  if (exporters.length === 0 && index === null) return null;
+  // What is written up to here is no growth that the thread would have to begin for.
+  journal.flush();
   const { RecordingThread } = await import('../recording/recording-thread.ts');
-  return new RecordingThread(journal, recording.export, log);
+  return new RecordingThread(journal, { exporters, index }, log);
 }
 
 /** Loaded only where there are channels. */

@@ -235,6 +235,8 @@ export interface Config {
     readonly directory: string;
     readonly redact: Redaction;
     readonly export: readonly ExporterConfig[];
+    /** True if records are indexed, to be searched. */
+    readonly index: boolean;
   };
   readonly store: StoreConfig;
   readonly limits: Limits;

@@ -238,6 +238,7 @@ async function resolveReferences(
       directory: resolve(directory, value.recording.directory),
       redact: value.recording.redact,
       export: exporters,
+      index: value.recording.index,
     },
     limits: {
       sessions: value.limits.sessions,

@@ -318,6 +318,12 @@ export const configSchema = z
           .describe(
             'What records leave out: `secrets` are literals and binds that meet masked columns, what detectors find, passwords in statements about roles and other servers, and all literals of a text that cannot be read; `all-literals` are all literals and binds.',
           ),
+        index: z
+          .boolean()
+          .default(true)
+          .describe(
+            'Keep an index of all records, for `recordings search` and `sessions`: in the store if that is a PostgreSQL, then of all nodes, else in `index.db` in the directory of the journal.',
+          ),
         export: exportList.describe(
           'Where records are brought to as well, at least once and in order, however long it is away; see recording.md.',
         ),

@@ -38,7 +38,11 @@ function followed(t: TestContext, ...names: readonly string[]): Followed & { beg
   const file = (name: string) => join(directory, `${name}.jsonl`);
   const exporters = names.map((name): ExporterConfig => ({ to: 'jsonl', name, file: file(name), format: 'sluice' }));
   const begin = () =>
-    new RecordingThread(journal, exporters, { info: log('info'), warn: log('warn'), error: log('error') });
+    new RecordingThread(
+      journal,
+      { exporters, index: null },
+      { info: log('info'), warn: log('warn'), error: log('error') },
+    );
   const all = {
     ...{ directory: journalDirectory, journal, logged, file, begin },
     thread: begin(),

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import type { ExporterConfig } from '../config/config.ts';
+import type { ExporterConfig, StoreConfig } from '../config/config.ts';
 import { type FollowerStatus, retryDelay } from './follower.ts';
 import type { Journal, JournalHead } from './journal.ts';
 import { segments } from './segments.ts';
@@ -12,6 +12,8 @@ export interface RecordingWork {
   readonly node: string;
   readonly head: JournalHead;
   readonly exporters: readonly ExporterConfig[];
+  /** Where the index is; `null` if there is none. */
+  readonly index: StoreConfig | null;
 }
 
 export type ToRecordingThread = { readonly kind: 'grown' | 'end'; readonly head: JournalHead };
@@ -65,7 +67,7 @@ const HEAP_MB = 512;
  */
 export class RecordingThread {
   readonly #journal: Journal;
-  readonly #exporters: readonly ExporterConfig[];
+  readonly #work: Pick<RecordingWork, 'exporters' | 'index'>;
   readonly #log: RecordingLog;
   #worker: Worker | null = null;
   #begunAt = 0;
@@ -79,11 +81,12 @@ export class RecordingThread {
   /** When the followers' status came, milliseconds since the epoch. */
   #heardAt = Date.now();
 
-  constructor(journal: Journal, exporters: readonly ExporterConfig[], log: RecordingLog) {
+  /** The index alone needs no thread before there is something new to be found in it. */
+  constructor(journal: Journal, work: Pick<RecordingWork, 'exporters' | 'index'>, log: RecordingLog) {
     this.#journal = journal;
-    this.#exporters = exporters;
+    this.#work = work;
     this.#log = log;
-    this.#followers = exporters.map(({ name }) => ({
+    this.#followers = work.exporters.map(({ name }) => ({
       name,
       position: null,
       pendingSince: null,
@@ -91,7 +94,8 @@ export class RecordingThread {
       failures: 0,
       failure: null,
     }));
-    this.#begin();
+    if (work.exporters.length > 0) this.#begin();
+    else journal.onGrowth(() => this.#beginSoon(GATHER_MS));
   }
 
   status(): RecordingStatus {
@@ -119,7 +123,7 @@ export class RecordingThread {
 
   #begin(): void {
     const { directory, node, head } = this.#journal;
-    const work: RecordingWork = { directory, node, head, exporters: this.#exporters };
+    const work: RecordingWork = { directory, node, head, ...this.#work };
     const worker = new Worker(new URL('./recording-worker.js', import.meta.url), {
       workerData: work,
       resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
@@ -170,13 +174,12 @@ export class RecordingThread {
     this.#failure = reason;
     this.#deaths = performance.now() - this.#begunAt > WELL_MS ? 1 : this.#deaths + 1;
     this.#log.error({ reason }, 'the recording thread died; it is begun again, and goes on where it was');
-    this.#beginning = setTimeout(
-      () => {
-        this.#restarts++;
-        this.#begin();
-      },
-      retryDelay(this.#deaths, null),
-    ).unref();
+    this.#restarts++;
+    this.#beginSoon(retryDelay(this.#deaths, null));
+  }
+
+  #beginSoon(ms: number): void {
+    if (!this.#ending) this.#beginning = setTimeout(() => this.#begin(), ms).unref();
   }
 
   #lagOf({ position, pendingSince }: FollowerStatus): Lag {

@@ -14,7 +14,7 @@ const STATUS_MS = 200;
 /** How long followers may go on when the process ends, milliseconds. */
 const END_MS = 1_500;
 
-const { directory, node, exporters, head: begun } = workerData as RecordingWork;
+const { directory, node, exporters, index, head: begun } = workerData as RecordingWork;
 let head = begun;
 /** The head that the main thread was last asked to tell of a later one than. */
 let asked = -1;
@@ -47,12 +47,15 @@ async function exporterOf(config: ExporterConfig): Promise<Exporter> {
 }
 
 async function consumers(): Promise<Consumer[]> {
-  return Promise.all(
+  const all = await Promise.all(
     exporters.map(async (config) => {
       const { name } = config;
       return exporting(name, await exporterOf(config), join(directory, 'exporters', `${name}.json`));
     }),
   );
+  if (index === null) return all;
+  const { indexing } = await import('./record-index/indexing.ts');
+  return [indexing(index, node, events.log), ...all];
 }
 
 const journal = { directory, node, head: () => head };

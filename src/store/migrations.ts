@@ -1,5 +1,6 @@
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, PostgresAdapter, sql } from 'kysely';
 import type { Migration, MigrationProvider } from 'kysely/migration';
+import { recordIndexDdl } from './record-index-tables.ts';
 
 /** By name, in the order of their names. One that has been released is never changed: a further one is added. */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -8,6 +9,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0003-saml': { up: createSaml },
   '0200-approval-channels': { up: createApprovalChannels },
   '0210-requesters': { up: addRequesters },
+  '0300-record-index': { up: createRecordIndex },
 };
 
 /** The same for SQLite and PostgreSQL: text, bigint, and nothing that only one of them has. */
@@ -238,4 +240,10 @@ async function addRequesters({ schema }: Kysely<unknown>): Promise<void> {
     .on('approval_requests')
     .columns(['requester', 'id'])
     .execute();
+}
+
+/** Beside a SQLite store the index is in a file of its own. */
+async function createRecordIndex(db: Kysely<unknown>): Promise<void> {
+  if (!(db.getExecutor().adapter instanceof PostgresAdapter)) return;
+  for (const text of recordIndexDdl('postgres')) await sql.raw(text).execute(db);
 }

@@ -1,5 +1,5 @@
 import { type Dialect, PostgresDialect } from 'kysely';
-import pg from 'pg';
+import pg, { type ClientConfig } from 'pg';
 import { isLoopback } from '../config/address.ts';
 
 /** A node asks little: a login is one look-up by key. */
@@ -11,21 +11,24 @@ const INT8 = 20;
 
 /** kysely on a pool of connections. @param url `postgres://...`; its `sslmode` is `verify-full` unless it says otherwise */
 export function postgresDialect(url: string): Dialect {
-  const pool = new pg.Pool({
+  const pool = new pg.Pool({ ...postgresOptions(url), max: MOST_CONNECTIONS, query_timeout: ANSWER_MS });
+  // A connection that breaks while nobody uses it; the next query makes another, or says what is wrong.
+  pool.on('error', () => undefined);
+  return new PostgresDialect({ pool });
+}
+
+/** How every connection to the store is made. */
+export function postgresOptions(url: string): ClientConfig {
+  return {
     connectionString: withTls(url),
     application_name: 'sluice',
-    max: MOST_CONNECTIONS,
     connectionTimeoutMillis: CONNECT_MS,
-    query_timeout: ANSWER_MS,
     types: {
       // Counts and times, all of them far below 2^53.
       getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
         oid === INT8 ? Number : pg.types.getTypeParser(oid, format as 'text')) as typeof pg.types.getTypeParser,
     },
-  });
-  // A connection that breaks while nobody uses it; the next query makes another, or says what is wrong.
-  pool.on('error', () => undefined);
-  return new PostgresDialect({ pool });
+  };
 }
 
 function withTls(text: string): string {

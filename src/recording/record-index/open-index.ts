@@ -1,0 +1,14 @@
+import { Kysely } from 'kysely';
+import type { StoreConfig } from '../../config/config.ts';
+import type { RecordIndexTables } from '../../store/record-index-tables.ts';
+import type { RecordIndex } from './search.ts';
+
+/** Opens the index to search it. Rejects where that is not possible. */
+export async function openIndex(place: StoreConfig): Promise<RecordIndex> {
+  if (place.kind === 'postgres') {
+    const { postgresDialect } = await import('../../store/postgres-dialect.ts');
+    return new Kysely<RecordIndexTables>({ dialect: postgresDialect(place.url) });
+  }
+  const { sqliteDialect } = await import('../../store/sqlite-dialect.ts');
+  return new Kysely<RecordIndexTables>({ dialect: sqliteDialect(place.file) });
+}
