@@ -119,10 +119,15 @@ interface Bucket {
   readonly session: number | null;
   readonly shape: number | null;
   readonly profile: number;
+  /** Sorts as its newest record does. */
+  readonly newest: string;
 }
 
-interface Buckets {
-  readonly buckets: Bucket & { readonly newest: string | null };
+/** Of a bucket without a record that fits: sorts behind all others, in both databases. */
+const NOWHERE = '';
+
+function newestOf(place: Expression<unknown>) {
+  return sql<string>`coalesce(${place}, ${NOWHERE})`.as('newest');
 }
 
 /**
@@ -223,7 +228,7 @@ class Search {
             .whereRef('p.id', '=', 'x.profile')
             .where((eb) => profileFits(eb as unknown as Profiles))
             .select(['p.id as profile', 'x.part as session', nothing.as('shape')])
-            .select(newest.whereRef('e.session', '=', sql.ref('x.part')).as('newest'))
+            .select(newestOf(newest.whereRef('e.session', '=', sql.ref('x.part'))))
         : shapeConditions.length > 0
           ? index
               .selectFrom('index_shapes as f')
@@ -234,18 +239,17 @@ class Search {
               .whereRef('p.id', '=', 'x.profile')
               .where((eb) => profileFits(eb as unknown as Profiles))
               .select(['p.id as profile', nothing.as('session'), 'x.part as shape'])
-              .select(newest.whereRef('e.shape', '=', sql.ref('x.part')).as('newest'))
+              .select(newestOf(newest.whereRef('e.shape', '=', sql.ref('x.part'))))
           : index
               .selectFrom('index_profiles as p')
               .where(profileFits)
               .select(['p.id as profile', nothing.as('session'), nothing.as('shape')])
-              .select(newest.as('newest'));
-    return (index.selectFrom(buckets.as('buckets') as never) as SelectQueryBuilder<Buckets, 'buckets', object>)
-      .select(['session', 'shape', 'profile'])
-      .where('newest', 'is not', null)
+              .select(newestOf(newest));
+    const rows = await (buckets as unknown as SelectQueryBuilder<RecordIndexTables, never, Bucket>)
       .orderBy('newest', 'desc')
       .limit(this.#limit)
       .execute();
+    return rows.filter((bucket) => bucket.newest !== NOWHERE);
   }
 
   /** The records of a bucket, in their order; which one it is has to be added. */
