@@ -37,6 +37,8 @@ export interface SluiceUser {
   /** Default `agent`. */
   readonly kind?: 'human' | 'agent' | 'service';
   readonly groups?: readonly string[];
+  /** Who answers for it. */
+  readonly owner?: string;
   /** The one plugin by which MySQL clients are asked for the password; left out, as they like. */
   readonly mysqlPlugin?: 'caching_sha2_password' | 'mysql_native_password' | undefined;
 }
@@ -262,9 +264,10 @@ function configured(connection: SluiceConnection, directory: string) {
   };
 }
 
-async function enrolled({ name, password, certificates, kind = 'agent', groups = [], mysqlPlugin }: SluiceUser) {
+async function enrolled({ name, password, certificates, kind = 'agent', groups = [], owner, mysqlPlugin }: SluiceUser) {
   return {
     ...{ name, kind, groups },
+    ...(owner && { owner }),
     ...(certificates && { certificates }),
     ...(password !== undefined && {
       scram: formatScramVerifier(await createScramVerifier(password)),

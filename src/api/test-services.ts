@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { createNativeVerifier, formatNativeVerifier } from '../../protocols/mysql/native-password.ts';
 import { Approvals } from '../approvals/approvals.ts';
 import { Outbox } from '../approvals/outbox.ts';
-import type { SlackChannelConfig, UserConfig } from '../config/config.ts';
+import type { ApprovalChannelConfig, SlackChannelConfig, UserConfig } from '../config/config.ts';
 import { Access } from '../identity/access.ts';
 import { Backoff } from '../identity/backoff.ts';
 import { Credentials } from '../identity/credentials.ts';
@@ -39,7 +39,7 @@ const USERS: readonly UserConfig[] = [
 ];
 
 /** Nothing is there at its address. */
-const SLACK: SlackChannelConfig = {
+export const SLACK: SlackChannelConfig = {
   to: 'slack',
   name: 'slack',
   connections: null,
@@ -54,13 +54,16 @@ const SLACK: SlackChannelConfig = {
   loginWithinMs: 3_600_000,
 };
 
-export async function testServices(changes: Partial<ApiServices> = {}): Promise<TestServices> {
+export async function testServices(
+  changes: Partial<ApiServices> = {},
+  channels: readonly ApprovalChannelConfig[] = [SLACK],
+): Promise<TestServices> {
   const directory = mkdtempSync(join(tmpdir(), 'sluice-api-'));
   const store = await openStore({ kind: 'sqlite', file: join(directory, 'sluice.db') });
   const access = await Access.open(store);
   const activities: Activity[] = [];
   const inventory = new Inventory(store, () => activities.splice(0));
-  const outbox = new Outbox({ breakGlass: [], url: 'https://sluice.example', channels: [SLACK] }, store, (id) =>
+  const outbox = new Outbox({ breakGlass: [], url: 'https://sluice.example', channels }, store, (id) =>
     approvals.request(id),
   );
   const approvals: Approvals = new Approvals({
