@@ -15,7 +15,7 @@ import type { SessionServices, SessionStart } from './services.ts';
 import { SessionNames } from './session-names.ts';
 import { StatementRecorder } from './statement-recorder.ts';
 import type { TurnMember } from './turn.ts';
-import type { UpstreamReader } from './upstream-reads.ts';
+import { BIG, type UpstreamReader } from './upstream-reads.ts';
 
 /** How often, and after how many milliseconds each, a server is asked to end what a session runs until it has gone. */
 const MOST_KILLS = 20;
@@ -87,6 +87,9 @@ export abstract class Session implements TurnMember, UpstreamReader {
   /** Tells the client that it waits; sent as soon as nothing of the server's is under way. */
   #notice: Buffer | null = null;
 
+  /** What came last and is read at the end of this turn, and from which side. */
+  #arrived: Buffer | null = null;
+  #isClients = false;
   #inTurn = false;
   /** True from the first recorded message of this turn on: what follows may have to be taken back. */
   #marked = false;
@@ -169,8 +172,35 @@ export abstract class Session implements TurnMember, UpstreamReader {
 
   /** Takes bytes from the client. */
   fromClient(chunk: Buffer): void {
+    if (!this.#closed) this.#takeLater(chunk, true);
+  }
+
+  /**
+   * Has what came read at the end of the turn, together with what came for other sessions: code that runs once for each socket,
+   * between system calls, finds nothing of it in the processor's caches.
+   */
+  #takeLater(chunk: Buffer, isClients: boolean): void {
+    if (this.#arrived !== null) {
+      this.takeIn();
+      if (!this.toClient.isEmpty) this.#sendToClient();
+    }
+    this.#arrived = chunk;
+    this.#isClients = isClients;
+    this.joinTurn();
+  }
+
+  /** Reads what has come and was left for the end of the turn. */
+  takeIn(): void {
+    const chunk = this.#arrived;
+    if (chunk === null) return;
+    this.#arrived = null;
     if (this.#closed) return;
     this.lastActivity = this.services.now();
+    if (this.#isClients) this.#takeFromClient(chunk);
+    else this.#takeFromUpstream(chunk);
+  }
+
+  #takeFromClient(chunk: Buffer): void {
     if (this.#rest !== null) {
       this.#rest = Buffer.concat([this.#rest.subarray(this.#restAt), chunk]);
       this.#restAt = 0;
@@ -220,7 +250,10 @@ export abstract class Session implements TurnMember, UpstreamReader {
   }
 
   #serverSpoke(): void {
-    if (this.#waiting === 'server') this.#resume();
+    if (this.#waiting !== 'server') return;
+    // Before answers of our own to what the client has sent after it.
+    if (!this.toClient.isEmpty) this.#sendToClient();
+    this.#resume();
   }
 
   /** Reads on from the client unless something it does has to be waited for. */
@@ -451,7 +484,7 @@ export abstract class Session implements TurnMember, UpstreamReader {
         this.#clientFull = true;
         this.#client.pause();
       }
-      if (!this.toClient.isEmpty) this.toClient.writeTo(this.#client);
+      if (!this.toClient.isEmpty) this.#sendToClient();
     }
     if (!this.toUpstream.isEmpty && this.#upstream.writable && !this.toUpstream.writeTo(this.#upstream)) {
       this.#upstreamFull = true;
@@ -492,7 +525,17 @@ export abstract class Session implements TurnMember, UpstreamReader {
   /** Takes bytes from the upstream. */
   fromUpstream(chunk: Buffer): void {
     if (this.#closed) return;
+    if (chunk.length < BIG) {
+      this.#takeLater(chunk, false);
+      return;
+    }
+    this.takeIn();
     this.lastActivity = this.services.now();
+    this.#takeFromUpstream(chunk);
+    if (!this.toClient.isEmpty) this.#sendToClient();
+  }
+
+  #takeFromUpstream(chunk: Buffer): void {
     try {
       this.readUpstream(chunk);
     } catch (error) {
@@ -505,9 +548,12 @@ export abstract class Session implements TurnMember, UpstreamReader {
       this.fatal('08006', `The upstream of connection "${name}" broke the protocol.`, 'upstream broke the protocol');
     }
     this.#sendNotice();
-    if (!this.toClient.isEmpty && !this.toClient.writeTo(this.#client)) this.#upstream.pause();
     this.#serverSpoke();
     if (this.#draining && this.isIdle) this.#drainNow();
+  }
+
+  #sendToClient(): void {
+    if (!this.toClient.writeTo(this.#client)) this.#upstream.pause();
   }
 
   /** Statements recorded so far. */
@@ -550,6 +596,7 @@ export abstract class Session implements TurnMember, UpstreamReader {
 
   /** The client sent its last byte. The server answers what it has in hand and ends the session, as it would without us. */
   clientEnded(): void {
+    this.takeIn();
     if (this.#closed) return;
     if (this.isHeld) {
       this.clientClosed('client closed');
@@ -560,11 +607,13 @@ export abstract class Session implements TurnMember, UpstreamReader {
   }
 
   clientClosed(reason: string): void {
+    this.takeIn();
     this.end(reason);
     this.joinTurn();
   }
 
   upstreamClosed(reason: string): void {
+    this.takeIn();
     if (this.#closed) return;
     if (!this.#clientGone && this.#endReason === '' && this.upstreamAtBoundary) {
       this.fatal('08006', `The upstream of connection "${this.start.connection.name}" closed the connection.`, reason);
@@ -576,12 +625,14 @@ export abstract class Session implements TurnMember, UpstreamReader {
 
   /** Ends the session with an error for the client. @param code SQLSTATE */
   terminate(code: string, message: string, reason: string): void {
+    this.takeIn();
     this.stopWaiting('leave');
     this.fatal(code, message, reason);
   }
 
   /** The identity of the session has ended: so does what it runs. The server rolls its transaction back. */
   revoke(message: string, reason: string): void {
+    this.takeIn();
     if (this.#closed) return;
     if (this.owesAnswers) void this.#killUntilGone();
     this.fatal(this.identityEnded, message, reason);
@@ -604,6 +655,7 @@ export abstract class Session implements TurnMember, UpstreamReader {
 
   /** Ends the session as soon as no transaction is open. */
   drain(): void {
+    this.takeIn();
     this.#draining = true;
     // Its request stays open: sent again elsewhere, the statement collects what is decided.
     if (this.stopWaiting('leave')) return;

@@ -7,18 +7,26 @@ import { Turn, type TurnMember } from './turn.ts';
 /** A journal that only says what it was asked. */
 function fakeJournal(said: string[], works: () => boolean) {
   return {
+    /** Records of what has happened are there; of what is about to happen. */
     dirty: false,
+    isAwaited: false,
     failure: null as string | null,
     flush() {
       said.push('flush');
       this.dirty = !works();
+      this.isAwaited = false;
       return works();
+    },
+    attempt() {
+      this.dirty = true;
+      this.isAwaited = true;
     },
   };
 }
 
 function member(name: string, said: string[], onRelease: () => void = () => undefined): TurnMember {
   return {
+    takeIn: () => said.push(`${name} reads`),
     beforeFlush: () => said.push(`${name} before`),
     release: () => {
       said.push(`${name} release`);
@@ -36,12 +44,12 @@ function turnWith(works: () => boolean) {
 
 test('everything of a turn is recorded in one write before anything of it is sent', async () => {
   const { said, journal, turn } = turnWith(() => true);
-  journal.dirty = true;
+  journal.attempt();
   turn.join(member('a', said));
   turn.join(member('b', said));
   assert.deepEqual(said, [], 'nothing happens inside the turn');
   await turnEnds();
-  assert.deepEqual(said, ['a before', 'b before', 'flush', 'a release', 'b release']);
+  assert.deepEqual(said, ['a reads', 'b reads', 'a before', 'b before', 'flush', 'a release', 'b release']);
 });
 
 test('records made at the last moment are in the same write', async () => {
@@ -49,27 +57,34 @@ test('records made at the last moment are in the same write', async () => {
   turn.join({
     ...member('a', said),
     beforeFlush: () => {
-      journal.dirty = true;
+      journal.attempt();
     },
   });
   await turnEnds();
-  assert.deepEqual(said, ['flush', 'a release']);
+  assert.deepEqual(said, ['a reads', 'flush', 'a release']);
 });
 
 test('what could not be recorded is not sent', async () => {
   const { said, journal, turn } = turnWith(() => false);
-  journal.dirty = true;
+  journal.attempt();
   turn.join(member('a', said));
   turn.join(member('b', said));
   await turnEnds();
-  assert.deepEqual(said, ['a before', 'b before', 'flush', 'a unrecorded', 'b unrecorded']);
+  assert.deepEqual(said.slice(4), ['flush', 'a unrecorded', 'b unrecorded']);
 });
 
 test('without records nothing is written', async () => {
   const { said, turn } = turnWith(() => true);
   turn.join(member('a', said));
   await turnEnds();
-  assert.deepEqual(said, ['a before', 'a release']);
+  assert.deepEqual(said, ['a reads', 'a before', 'a release']);
+});
+
+test('who joins while others read is in the same turn', async () => {
+  const { said, turn } = turnWith(() => true);
+  turn.join({ ...member('a', said), takeIn: () => turn.join(member('b', said)) });
+  await turnEnds();
+  assert.deepEqual(said, ['b reads', 'a before', 'b before', 'a release', 'b release']);
 });
 
 test('records of what has happened are written soon, by one write for all of them', async (t) => {
@@ -86,11 +101,22 @@ test('records of what has happened are written soon, by one write for all of the
 
 test('records of what has happened go out with the attempts of a turn', async () => {
   const { said, journal, turn } = turnWith(() => true);
-  journal.dirty = true;
+  journal.attempt();
   turn.wake();
   turn.join(member('a', said));
   await turnEnds();
-  assert.deepEqual(said, ['a before', 'flush', 'a release']);
+  assert.deepEqual(said, ['a reads', 'a before', 'flush', 'a release']);
+});
+
+test('a turn in which nothing is attempted leaves records for the next one, or for a moment later', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { said, journal, turn } = turnWith(() => true);
+  journal.dirty = true;
+  turn.join(member('a', said));
+  await turnEnds();
+  assert.deepEqual(said, ['a reads', 'a before', 'a release']);
+  t.mock.timers.tick(50);
+  assert.equal(said.at(-1), 'flush');
 });
 
 test('records made while a turn ends are written soon after it', async () => {
@@ -102,14 +128,14 @@ test('records made while a turn ends are written soon after it', async () => {
     }),
   );
   await sleep(50);
-  assert.deepEqual(said, ['a before', 'a release', 'flush']);
+  assert.deepEqual(said, ['a reads', 'a before', 'a release', 'flush']);
 });
 
 test('a member that joins while the turn ends is in the next one', async () => {
   const { said, turn } = turnWith(() => true);
   turn.join(member('a', said, () => turn.join(member('b', said))));
   await turnEnds();
-  assert.deepEqual(said, ['a before', 'a release']);
+  assert.deepEqual(said, ['a reads', 'a before', 'a release']);
   await turnEnds();
-  assert.deepEqual(said, ['a before', 'a release', 'b before', 'b release']);
+  assert.deepEqual(said.slice(3), ['b reads', 'b before', 'b release']);
 });

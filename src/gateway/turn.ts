@@ -2,6 +2,8 @@ import type { Journal } from '../recording/journal.ts';
 
 /** Something that has bytes staged for the end of the turn. */
 export interface TurnMember {
+  /** Reads what came for it in this turn. */
+  takeIn(): void;
   /** Last records of this turn, before the journal is written. */
   beforeFlush(): void;
   /** The turn's records are safe: send what is staged. */
@@ -21,7 +23,9 @@ export class Turn {
   readonly #journal: Journal;
   #members: TurnMember[] = [];
   #scheduled = false;
+  /** Made once: it is needed many times a second. */
   #timer: NodeJS.Timeout | null = null;
+  #awake = false;
 
   constructor(journal: Journal) {
     this.#journal = journal;
@@ -41,26 +45,32 @@ export class Turn {
    * they go out with the next turn's attempts, or alone if there are none for a moment.
    */
   wake(): void {
-    if (this.#timer !== null || this.#scheduled) return;
-    this.#timer = setTimeout(this.#flush, SOON_MS);
+    if (this.#awake || this.#scheduled) return;
+    this.#awake = true;
+    if (this.#timer === null) this.#timer = setTimeout(this.#flush, SOON_MS);
+    else this.#timer.refresh();
   }
 
   readonly #flush = (): void => {
-    this.#timer = null;
+    this.#awake = false;
     // The end of a turn alone may find out that the journal fails: it knows whose statements not to send.
     if (!this.#scheduled && this.#journal.failure === null) this.#journal.flush();
   };
 
   readonly #end = (): void => {
-    this.#scheduled = false;
     const members = this.#members;
+    // Who reads may have another join.
+    for (let i = 0; i < members.length; i++) members[i]!.takeIn();
+    this.#scheduled = false;
     this.#members = [];
     for (let i = 0; i < members.length; i++) members[i]!.beforeFlush();
+    const journal = this.#journal;
     // After a failure nothing is attempted until the housekeeping has made the journal work again.
-    const recorded = this.#journal.failure !== null || !this.#journal.dirty || this.#journal.flush();
+    const recorded = journal.failure !== null || !journal.isAwaited || journal.flush();
     for (let i = 0; i < members.length; i++) {
       if (recorded) members[i]!.release();
       else members[i]!.unrecorded();
     }
+    if (journal.dirty) this.wake();
   };
 }

@@ -15,7 +15,7 @@ export const KEEPS_ALL = { holdsChunk: true, owesAnswers: false };
 
 const BYTES = 64 * 1024;
 /** A read of so many bytes is a part of a big result, bytes. */
-const BIG = 4 * 1024;
+export const BIG = 4 * 1024;
 
 /**
  * What all sockets read into, as long as little comes at a time: an idle session keeps no buffer, and a small

@@ -169,6 +169,11 @@ export class Journal {
     return this.#pending.length > 0 || this.#due !== null;
   }
 
+  /** True if something must not happen before {@link flush}. */
+  get isAwaited(): boolean {
+    return this.#keep.includes(false);
+  }
+
   /**
    * Adds a record to the batch of this turn.
    * @param fields the record from the value of `event` on, as JSON text without the closing brace: `"session.end","session":"..."`

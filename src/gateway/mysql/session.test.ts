@@ -76,6 +76,10 @@ class MemoryJournal {
   readonly records: string[] = [];
   #pending: { fields: string; keep: boolean }[] = [];
 
+  get isAwaited(): boolean {
+    return this.#pending.some(({ keep }) => !keep);
+  }
+
   get dirty(): boolean {
     return this.#pending.length > 0;
   }
@@ -286,6 +290,7 @@ test('an execution that is refused leaves neither its values nor its types at th
   const eof = encodeEof({ warnings: 0, status: SERVER_STATUS.autocommit });
   const answer = [prepared, Buffer.from([3, 0x64, 0x65, 0x66]), eof];
   session.fromUpstream(Buffer.concat(answer.map((payload, i) => encodePackets(payload, i + 1))));
+  await turnEnds();
   sent();
   client.take();
   const execute = (typesSent: boolean, value: number | null) =>

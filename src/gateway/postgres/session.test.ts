@@ -103,6 +103,10 @@ class MemoryJournal {
   readonly records: string[] = [];
   #pending: { fields: string; keep: boolean }[] = [];
 
+  get isAwaited(): boolean {
+    return this.#pending.some(({ keep }) => !keep);
+  }
+
   get dirty(): boolean {
     return this.#pending.length > 0;
   }
@@ -388,6 +392,7 @@ test('an end of a copy that never began is forgotten with the statement it stood
   session.fromClient(Buffer.concat([encodeQuery('read a'), encodeQuery('refuse copy'), encodeCopyDone()]));
   await turnEnds();
   session.fromUpstream(Buffer.concat([encodeCommandComplete('SELECT 1'), READY, ERROR, READY]));
+  await turnEnds();
   assert.equal(session.isSilentSince(Number.POSITIVE_INFINITY), true);
 });
 
@@ -416,12 +421,53 @@ test('a client that does not read its refusals is not read either', async () => 
   assert.equal(client.paused, false);
 });
 
+test('what the server said comes before an answer of our own to what came after it', async () => {
+  const { session, client } = startSession();
+  session.fromClient(encodeQuery('read a'));
+  await turnEnds();
+  session.fromUpstream(Buffer.concat([encodeCommandComplete('SELECT 1'), READY]));
+  session.fromClient(encodeQuery('refuse a'));
+  await turnEnds();
+  assert.equal(client.types, 'CZEZ');
+});
+
+test('what the server said comes before an answer of our own to what waited for it', async () => {
+  const { session, client } = startSession();
+  session.fromClient(Buffer.concat([encodeQuery('prepare p'), parse('execute p'), encodeQuery('refuse a')]));
+  await turnEnds();
+  session.fromUpstream(Buffer.concat([encodeCommandComplete('SELECT 1'), READY]));
+  await turnEnds();
+  assert.equal(client.types.slice(0, 2), 'CZ');
+});
+
+test('a statement that comes right before the end of its client still reaches the server', async () => {
+  for (const leave of ['clientEnded', 'clientClosed'] as const) {
+    const { session, upstream, attempts } = startSession();
+    session.fromClient(encodeQuery('read a'));
+    session[leave]('client closed');
+    await turnEnds();
+    assert.equal(upstream.types[0], 'Q', leave);
+    assert.equal(attempts().length, 1, leave);
+  }
+});
+
+test('what comes right before the end of an upstream still reaches the client', async () => {
+  const { session, client } = startSession();
+  session.fromClient(encodeQuery('read a'));
+  await turnEnds();
+  session.fromUpstream(Buffer.concat([encodeCommandComplete('SELECT 1'), READY]));
+  session.upstreamClosed('upstream closed');
+  await turnEnds();
+  assert.equal(client.types.slice(0, 2), 'CZ');
+});
+
 test('an upstream whose client does not read is not read either', async () => {
   const { session, client, upstream } = startSession();
   session.fromClient(encodeQuery('read a'));
   await turnEnds();
   client.room = false;
   session.fromUpstream(encodeCommandComplete('SELECT 1'));
+  await turnEnds();
   assert.equal(upstream.paused, true);
   session.clientDrained();
   assert.equal(upstream.paused, false);
