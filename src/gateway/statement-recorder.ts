@@ -87,7 +87,8 @@ export class StatementRecorder {
     this.#activity = services.activities.begin(start);
     this.#session =
       `"session":"${start.id}","identity":${JSON.stringify(start.identity)},` +
-      `"connection":${JSON.stringify(start.connection.name)}`;
+      `"connection":${JSON.stringify(start.connection.name)},"protocol":"${start.connection.protocol}",` +
+      `"client":{"address":${JSON.stringify(start.address)}}`;
   }
 
   /**

@@ -1,6 +1,7 @@
 /** What the journal says about sessions: a summary of each, and one in full. */
 
 import { type JournalProblem, type JournalRecord, readRecords } from './read-records.ts';
+import { number, object, text, texts } from './record-fields.ts';
 
 /**
  * `active` as far as the journal says; `lost` if Sluice was started again without having recorded the end, which
@@ -252,20 +253,4 @@ class Timeline {
 function identityOf(value: unknown): SessionSummary['identity'] {
   const { subject, kind, groups } = object(value);
   return typeof subject === 'string' ? { subject, kind: text(kind) ?? '', groups: texts(groups) } : null;
-}
-
-function text(value: unknown): string | null {
-  return typeof value === 'string' ? value : null;
-}
-
-function number(value: unknown): number | null {
-  return typeof value === 'number' ? value : null;
-}
-
-function texts(value: unknown): string[] {
-  return Array.isArray(value) ? value.filter((item) => typeof item === 'string') : [];
-}
-
-function object(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 }
