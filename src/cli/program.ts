@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { CommandFailure, EXIT } from './failure.ts';
+import { versionOfSluice } from './version.ts';
 
 /** Each is loaded only when it is asked for, so that `serve` has nothing in memory that other commands need. */
 const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
@@ -28,12 +28,9 @@ const MISTAKES = ['InvalidFileError', 'SnapshotError'];
 
 /** Runs the command in `argv` (as process.argv) and sets the process's exit code. */
 export async function run(argv: readonly string[]): Promise<void> {
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-    version: string;
-  };
   const program = new Command('sluice')
     .description('A database firewall: a verdict and a record for every statement.')
-    .version(version)
+    .version(versionOfSluice())
     .exitOverride()
     .showHelpAfterError('(add --help for the options)');
   // Help, what is no command, and what is about all of them need all of them.

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { FastifyInstance } from 'fastify';
@@ -31,6 +32,7 @@ import { openStore, type Store } from '../store/store.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
 import { FileWatch } from './file-watch.ts';
 import { InvalidSettings, readSettings, type Settings } from './settings.ts';
+import { versionOfSluice } from './version.ts';
 
 /** What asks for a reload. */
 type ReloadCause = 'signal' | 'file change' | 'administrator';
@@ -356,7 +358,7 @@ async function tokenVerifier({ oidc }: Config, users: Users): Promise<TokenVerif
 
 /** Begun only where something follows the journal. */
 async function recordingThread(
-  { recording, store }: Config,
+  { recording, store, connections }: Config,
   journal: Journal,
   log: Log,
 ): Promise<RecordingThread | null> {
@@ -366,7 +368,11 @@ async function recordingThread(
   // What is written up to here is no growth that the thread would have to begin for.
   journal.flush();
   const { RecordingThread } = await import('../recording/recording-thread.ts');
-  return new RecordingThread(journal, { exporters, index }, log);
+  const targets = connections.map(
+    ({ name, upstream: { host, port, database } }) => [name, { host, port, database }] as const,
+  );
+  const origin = { version: versionOfSluice(), hostname: hostname(), targets: new Map(targets) };
+  return new RecordingThread(journal, { exporters, index, origin }, log);
 }
 
 /** Loaded only where there are channels. */

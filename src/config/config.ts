@@ -135,8 +135,32 @@ export interface JsonlExporter extends AnyExporter {
   readonly format: ExportFormat;
 }
 
-/** What records are written as. */
-export type ExportFormat = 'sluice';
+/** What records are written as: lines of JSON. */
+export type ExportFormat = 'sluice' | 'ocsf';
+/** What events are written as. */
+export type EventFormat = ExportFormat | 'cef';
+
+export interface SyslogExporter extends AnyExporter {
+  readonly to: 'syslog';
+  readonly address: Address;
+  readonly transport: 'tls' | 'tcp';
+  /** PEM text of the authorities to trust; `null` for those Node ships. */
+  readonly ca: string | null;
+  /** PEM texts of the certificate Sluice shows and its key; `null` for none. */
+  readonly certificate: string | null;
+  readonly key: string | null;
+  readonly format: EventFormat;
+}
+
+export interface OtlpExporter extends AnyExporter {
+  readonly to: 'otlp';
+  /** Without a slash at its end, and without `/v1/logs`. */
+  readonly url: string;
+  readonly logs: boolean;
+  readonly traces: boolean;
+  /** Of requests; their values are secret. */
+  readonly headers: Readonly<Record<string, string>>;
+}
 
 export interface WebhookExporter extends AnyExporter {
   readonly to: 'webhook';
@@ -147,7 +171,7 @@ export interface WebhookExporter extends AnyExporter {
 }
 
 /** Where records are brought to; as plain data, since it goes to a thread. */
-export type ExporterConfig = JsonlExporter | WebhookExporter;
+export type ExporterConfig = JsonlExporter | WebhookExporter | SyslogExporter | OtlpExporter;
 
 interface AnyChannel {
   /** Unique among the channels. */

@@ -1,7 +1,8 @@
 /** `recording.export` of sluice.yaml: where records are brought to. */
 
 import { z } from 'zod';
-import { path, receiverAddress, secret } from './schema-values.ts';
+import { isLoopback } from './address.ts';
+import { address, path, receiverAddress, secret } from './schema-values.ts';
 
 const name = z
   .string()
@@ -12,9 +13,11 @@ const name = z
   );
 
 const format = z
-  .literal('sluice')
+  .enum(['sluice', 'ocsf'])
   .default('sluice')
-  .describe("What records are written as: `sluice` is the journal's own lines, byte for byte.");
+  .describe(
+    "What records are written as: `sluice` is the journal's own lines, byte for byte; `ocsf` are events of the Open Cybersecurity Schema Framework, a statement and its outcome in one.",
+  );
 
 const jsonl = z.strictObject({
   to: z.literal('jsonl').describe('Lines of JSON in a file or on standard output.'),
@@ -34,8 +37,57 @@ const webhook = z.strictObject({
   format,
 });
 
+const syslog = z
+  .strictObject({
+    to: z.literal('syslog').describe('Messages as RFC 5424 has them, over TLS (RFC 5425).'),
+    name,
+    address: address.describe('Where the receiver listens; 6514 is the usual port.'),
+    transport: z
+      .enum(['tls', 'tcp'])
+      .default('tls')
+      .describe('`tcp` only to a receiver on this machine (RFC 6587, octet counting).'),
+    ca: path
+      .optional()
+      .describe('PEM file of the authorities that its certificate may be of, instead of those that come with Node.'),
+    certificate: path.optional().describe('PEM file of the certificate that Sluice shows it, where it asks for one.'),
+    key: path.optional().describe('PEM file of the private key of that certificate.'),
+    format: z
+      .enum(['sluice', 'ocsf', 'cef'])
+      .default('sluice')
+      .describe('What the text of a message is: the record, or the event in OCSF, or a line of CEF.'),
+  })
+  .superRefine(({ transport, address, certificate, key, ca }, context) => {
+    if (transport === 'tcp' && !isLoopback(address.host)) {
+      context.addIssue({ code: 'custom', path: ['transport'], message: 'must be tls to another machine' });
+    }
+    if ((certificate === undefined) !== (key === undefined)) {
+      context.addIssue({ code: 'custom', path: ['certificate'], message: 'certificate and key belong together' });
+    }
+    if (transport === 'tcp' && (ca ?? certificate) !== undefined) {
+      context.addIssue({ code: 'custom', path: ['transport'], message: 'certificates are of use with tls only' });
+    }
+  });
+
+const otlp = z.strictObject({
+  to: z.literal('otlp').describe('A collector of OpenTelemetry, by OTLP over HTTP with JSON.'),
+  name,
+  url: receiverAddress.describe('Its address up to `/v1/logs` and `/v1/traces`: `http://127.0.0.1:4318`.'),
+  logs: z.boolean().default(true).describe('Send a log record for every event.'),
+  traces: z
+    .boolean()
+    .default(true)
+    .describe(
+      "Send a span for every statement that claims a trace which is recorded, as a child of the client's span.",
+    ),
+  headers: z
+    .record(z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/, 'must be the name of a header'), secret)
+    .default({})
+    .describe('Headers of each request, such as one that authorizes it.')
+    .meta({ title: 'names and secrets' }),
+});
+
 export const exportList = z
-  .array(z.discriminatedUnion('to', [jsonl, webhook]))
+  .array(z.discriminatedUnion('to', [jsonl, webhook, syslog, otlp]))
   .default([])
   .superRefine((list, context) => {
     const names = list.map((exporter) => exporter.name ?? exporter.to);

@@ -287,3 +287,45 @@ test('a user has at least one verifier, each of its own form', async () => {
     /users\[0\]\.mysql is not a caching_sha2/,
   );
 });
+
+test('syslog and OTLP are read with their certificates and secrets', async () => {
+  writeFileSync(join(directory, 'siem.pem'), 'an authority');
+  const { recording } = await load(`${VALID.replace('recording: { directory: ./var/journal }', '')}
+recording:
+  directory: ./var/journal
+  export:
+    - { to: syslog, address: "siem.example:6514", ca: ./siem.pem, format: cef }
+    - { to: syslog, name: local, address: "127.0.0.1:601", transport: tcp }
+    - { to: otlp, url: "http://127.0.0.1:4318/", logs: false, headers: { x-key: { env: ORDERS_PASSWORD } } }
+`);
+  const clear = { ca: null, certificate: null, key: null };
+  assert.deepEqual(recording.export, [
+    {
+      ...{ to: 'syslog', name: 'syslog', address: { host: 'siem.example', port: 6514 }, transport: 'tls' },
+      ...{ ...clear, ca: 'an authority', format: 'cef' },
+    },
+    {
+      ...{ to: 'syslog', name: 'local', address: { host: '127.0.0.1', port: 601 }, transport: 'tcp' },
+      ...{ ...clear, format: 'sluice' },
+    },
+    {
+      ...{ to: 'otlp', name: 'otlp', url: 'http://127.0.0.1:4318', logs: false, traces: true },
+      headers: { 'x-key': 'hunter2' },
+    },
+  ]);
+});
+
+test('records do not leave the machine in clear, and what belongs together has to be there', async () => {
+  const problems = await problemsOf(`${VALID.replace('recording: { directory: ./var/journal }', '')}
+recording:
+  directory: ./var/journal
+  export:
+    - { to: syslog, address: "siem.example:601", transport: tcp }
+    - { to: syslog, name: b, address: "siem.example:6514", certificate: ./siem.pem }
+    - { to: otlp, url: "http://collector.example:4318" }
+`);
+  assert.equal(problems.length, 3);
+  assert.match(problems[0]!, /must be tls to another machine/);
+  assert.match(problems[1]!, /certificate and key belong together/);
+  assert.match(problems[2]!, /must be an https address/);
+});

@@ -269,6 +269,17 @@ async function exporterOf(
       for (const text of secrets) parseWebhookSecret(text);
       return { to, name, url, format, secrets };
     }
+    case 'syslog': {
+      const pem = async (path: string | undefined) => (path === undefined ? null : readPem(resolve(directory, path)));
+      const { ca, certificate, key, ...rest } = exporter;
+      return { ...rest, name, ca: await pem(ca), certificate: await pem(certificate), key: await pem(key) };
+    }
+    case 'otlp': {
+      const headers = await Promise.all(
+        Object.entries(exporter.headers).map(async ([header, value]) => [header, await secretOf(value)] as const),
+      );
+      return { ...exporter, name, url: exporter.url.replace(/\/+$/, ''), headers: Object.fromEntries(headers) };
+    }
   }
 }
 

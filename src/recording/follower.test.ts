@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Consumer, DeliveryError, Follower, type FollowerEvents, retryDelay } from './follower.ts';
 import { Journal } from './journal.ts';
 import type { JournalPosition, RecordBatch } from './record-batch.ts';
@@ -250,4 +251,39 @@ test('each wait is about twice the one before, up to half a minute, and what a r
   assert.equal(retryDelay(1, asked(60_000)), 60_000);
   assert.equal(retryDelay(1, asked(10 ** 9)), 60 * 60_000);
   assert.ok(retryDelay(9, asked(1)) >= 15_000);
+});
+
+test('a consumer makes sure of what it has when nothing comes for a while, and before the end', async (t) => {
+  const { journal, tick } = journalOf(t);
+  const recorder = new Recorder();
+  let from: JournalPosition | null = null;
+  let asked = 0;
+  const unsure: Consumer = {
+    name: 'unsure',
+    begin: () => recorder.begin(),
+    take: async (batch) => {
+      await recorder.take(batch);
+      from ??= batch.begin;
+      return from;
+    },
+    settle: async () => {
+      asked++;
+      // Once it is away just then.
+      if (asked === 1) throw new DeliveryError('away');
+      from = null;
+      return recorder.position;
+    },
+    close: () => recorder.close(),
+  };
+  tick(1);
+  const { follower } = follow(t, unsure, journal);
+  await recorder.until(() => recorder.taken.length === 1);
+  while (asked < 2 || follower.status.pendingSince !== null) await delay(50);
+  assert.equal(follower.status.position!.seq, journal.head.seq);
+  assert.equal(follower.status.failure, null);
+  tick(2);
+  await recorder.until(() => recorder.taken.length === 2);
+  await follower.end(20_000);
+  assert.equal(asked, 3);
+  assert.equal(follower.status.position!.seq, journal.head.seq);
 });

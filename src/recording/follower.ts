@@ -16,6 +16,11 @@ export interface Consumer {
    * again later; after a restart records may come again that it has taken already. It ends early if `signal` is aborted.
    */
   take(batch: RecordBatch, signal: AbortSignal): Promise<JournalPosition | undefined>;
+  /**
+   * Makes sure of what it may have taken for good and does not know yet, and gives how far it has. Called when nothing came for
+   * a while, and before the end. Left out where there is nothing to be done about it.
+   */
+  settle?(signal: AbortSignal): Promise<JournalPosition | null>;
   close(): Promise<void>;
 }
 
@@ -66,6 +71,8 @@ export interface FollowerEvents {
   log(level: 'info' | 'warn' | 'error', fields: object, message: string): void;
 }
 
+/** How long nothing has to come before a consumer is asked to make sure of what it has, milliseconds. */
+const QUIET_MS = 5_000;
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 30_000;
 /** What a receiver asks for is bounded as well: it may be wrong. */
@@ -145,8 +152,10 @@ export class Follower {
         begun = true;
         this.#batch ??= await this.#next();
         if (this.#batch !== null) await this.#deliver(this.#batch);
-        else if (this.#ending) return;
-        else await this.#growth();
+        else if (this.#ending) {
+          if (this.#isUnsettled) await this.#settle();
+          return;
+        } else await this.#growth();
       } catch (error) {
         if (this.#abort.signal.aborted) return;
         this.#fail(error as Error);
@@ -190,6 +199,22 @@ export class Follower {
     this.#batch = null;
     this.#records += batch.last - batch.first + 1;
     this.#bytes += batch.bytes.length;
+    this.#wentWell();
+  }
+
+  /** True if the consumer can be asked to make sure of something. After a failure only it knows whether there is anything. */
+  get #isUnsettled(): boolean {
+    if (this.#consumer.settle === undefined) return false;
+    return this.#failure !== null || (this.#settled?.seq ?? 0) < (this.#position?.seq ?? 0);
+  }
+
+  async #settle(): Promise<void> {
+    this.#settled = (await this.#consumer.settle!(this.#abort.signal)) ?? this.#settled;
+    if (this.#settled?.seq === this.#position?.seq) this.#unsettledSince = null;
+    this.#wentWell();
+  }
+
+  #wentWell(): void {
     if (this.#failure !== null) {
       const { attempts, since } = this.#failure;
       this.#failure = null;
@@ -226,7 +251,12 @@ export class Follower {
       this.#grown = resolve;
     });
     this.#events.level();
-    await grown;
+    if (this.#isUnsettled) {
+      const quiet = new AbortController();
+      const isQuiet = delay(QUIET_MS, true, { signal: quiet.signal }).catch(() => false);
+      if (await Promise.race([grown.then(() => false), isQuiet])) await this.#settle();
+      quiet.abort();
+    } else await grown;
     this.#grown = null;
   }
 }

@@ -33,6 +33,8 @@ export class RecordBatch {
   readonly last: number;
   /** When the first was written, milliseconds since the epoch. */
   readonly at: number;
+  /** Where they begin. */
+  readonly begin: JournalPosition;
   /** Where to go on once they are taken. */
   readonly end: JournalPosition;
   #records: readonly JournalRecord[] | null = null;
@@ -41,6 +43,7 @@ export class RecordBatch {
   constructor(node: string, from: JournalPosition, bytes: Buffer) {
     this.node = node;
     this.segment = from.segment;
+    this.begin = from;
     this.bytes = bytes;
     const first = frameAt(bytes, 0);
     const last = frameAt(bytes, bytes.lastIndexOf(NEWLINE, bytes.length - 2) + 1);

@@ -38,6 +38,7 @@ const client = z
 const node = z.uuid().describe('The node that wrote the journal.');
 const segment = z.int().min(1).describe('Number of the segment, as in the name of its file.');
 
+const protocol = z.enum(['postgres', 'mysql']).describe("The wire protocol; `mysql` is MariaDB's as well.");
 const claimed = z.record(z.string(), z.string()).describe('What the client says of it; nobody verifies it.');
 const statement = z.int().min(1).describe('Number of the statement within its session.');
 /** What a statement is and what becomes of it. */
@@ -45,6 +46,8 @@ const judged = {
   session,
   identity,
   connection,
+  protocol,
+  client,
   text: z.string().describe('The statement; what is redacted stands there as `?`.'),
   fingerprint: z.string().describe('Equal for statements that differ only in literals; empty if it could not be read.'),
   kind: z.string().describe('`SELECT`, `DELETE`, ...; `OPAQUE` if it could not be read.'),
@@ -163,7 +166,7 @@ const EVENTS = {
       credential: z.string().optional(),
       expires: time.optional().describe('When the identity ends, and the session with it.'),
       client,
-      protocol: z.enum(['postgres', 'mysql']),
+      protocol,
       upstream: z
         .strictObject({ host: z.string(), port: z.int(), database: z.string(), pid: z.int().min(0) })
         .describe('The server, and the connection as it knows it.'),
@@ -172,7 +175,7 @@ const EVENTS = {
     })
     .describe('A session begins.'),
   'session.end': z
-    .strictObject({ session, identity, connection, reason, statements: count, ms: milliseconds })
+    .strictObject({ session, identity, connection, protocol, client, reason, statements: count, ms: milliseconds })
     .describe('A session has ended.'),
   'session.killed': z.strictObject({ session, by, reason }).describe('Somebody has a session ended.'),
   'statement.prepare': z

@@ -6,6 +6,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { ExporterConfig } from '../config/config.ts';
+import { ORIGIN } from './exporters/test-records.ts';
 import { Journal } from './journal.ts';
 import { RecordingThread } from './recording-thread.ts';
 import { segments } from './segments.ts';
@@ -40,7 +41,7 @@ function followed(t: TestContext, ...names: readonly string[]): Followed & { beg
   const begin = () =>
     new RecordingThread(
       journal,
-      { exporters, index: null },
+      { exporters, index: null, origin: ORIGIN },
       { info: log('info'), warn: log('warn'), error: log('error') },
     );
   const all = {

@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { ExporterConfig, StoreConfig } from '../config/config.ts';
+import type { Origin } from './exporters/origin.ts';
 import { type FollowerStatus, retryDelay } from './follower.ts';
 import type { Journal, JournalHead } from './journal.ts';
 import { segments } from './segments.ts';
@@ -14,6 +15,8 @@ export interface RecordingWork {
   readonly exporters: readonly ExporterConfig[];
   /** Where the index is; `null` if there is none. */
   readonly index: StoreConfig | null;
+  /** What exporters tell of where records come from. */
+  readonly origin: Origin;
 }
 
 export type ToRecordingThread = { readonly kind: 'grown' | 'end'; readonly head: JournalHead };
@@ -67,7 +70,7 @@ const HEAP_MB = 512;
  */
 export class RecordingThread {
   readonly #journal: Journal;
-  readonly #work: Pick<RecordingWork, 'exporters' | 'index'>;
+  readonly #work: Pick<RecordingWork, 'exporters' | 'index' | 'origin'>;
   readonly #log: RecordingLog;
   #worker: Worker | null = null;
   #begunAt = 0;
@@ -82,7 +85,7 @@ export class RecordingThread {
   #heardAt = Date.now();
 
   /** The index alone needs no thread before there is something new to be found in it. */
-  constructor(journal: Journal, work: Pick<RecordingWork, 'exporters' | 'index'>, log: RecordingLog) {
+  constructor(journal: Journal, work: Pick<RecordingWork, 'exporters' | 'index' | 'origin'>, log: RecordingLog) {
     this.#journal = journal;
     this.#work = work;
     this.#log = log;

@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import { parseWebhookSecret } from '../../protocols/webhooks/standard-webhooks.ts';
-import type { ExporterConfig } from '../config/config.ts';
+import type { ExporterConfig, JsonlExporter, WebhookExporter } from '../config/config.ts';
 import { type Exporter, exporting } from './exporters/exporter.ts';
-import { formatOf } from './exporters/formats.ts';
+import { linesOf, writerOf } from './exporters/formats.ts';
+import type { LineFormat } from './exporters/jsonl.ts';
 import { type Consumer, Follower } from './follower.ts';
 import type { FromRecordingThread, RecordingWork, ToRecordingThread } from './recording-thread.ts';
 
@@ -14,7 +15,7 @@ const STATUS_MS = 200;
 /** How long followers may go on when the process ends, milliseconds. */
 const END_MS = 1_500;
 
-const { directory, node, exporters, index, head: begun } = workerData as RecordingWork;
+const { directory, node, exporters, index, origin, head: begun } = workerData as RecordingWork;
 let head = begun;
 /** The head that the main thread was last asked to tell of a later one than. */
 let asked = -1;
@@ -32,7 +33,30 @@ function tellStatus(): void {
 }
 
 async function exporterOf(config: ExporterConfig): Promise<Exporter> {
-  const format = await formatOf(config.format);
+  switch (config.to) {
+    case 'syslog': {
+      const { SyslogSender } = await import('./exporters/syslog.ts');
+      return new SyslogSender(config, await writerOf(config.format, origin), origin);
+    }
+    case 'otlp': {
+      const { otlpExporter } = await import('./exporters/otlp.ts');
+      return otlpExporter(config, origin, events.log);
+    }
+    default: {
+      const { format, done } = await linesOf(config.format, origin);
+      const exporter = await lineExporterOf(config, format);
+      return {
+        ...exporter,
+        deliver: async (batch, signal) => {
+          await exporter.deliver(batch, signal);
+          return done();
+        },
+      };
+    }
+  }
+}
+
+async function lineExporterOf(config: JsonlExporter | WebhookExporter, format: LineFormat): Promise<Exporter> {
   switch (config.to) {
     case 'jsonl': {
       const { fileExporter, stdoutExporter } = await import('./exporters/jsonl.ts');

@@ -10,6 +10,8 @@ export interface Exporter {
    * (spans that wait for an outcome). Rejects if they are to be tried again later; each try has a limit in time of its own.
    */
   deliver(batch: RecordBatch, signal: AbortSignal): Promise<JournalPosition | undefined>;
+  /** See {@link Consumer.settle}; `null` if nothing was delivered in this process. */
+  settle?(signal: AbortSignal): Promise<JournalPosition | null>;
   close(): Promise<void>;
 }
 
@@ -19,6 +21,7 @@ export interface Exporter {
  */
 export function exporting(name: string, exporter: Exporter, positionFile: string): Consumer {
   let delivered: JournalPosition | null = null;
+  const { settle } = exporter;
   return {
     name,
     begin: async () => delivered ?? readPosition(positionFile),
@@ -28,6 +31,13 @@ export function exporting(name: string, exporter: Exporter, positionFile: string
       delivered = batch.end;
       return settled;
     },
+    ...(settle !== undefined && {
+      settle: async (signal: AbortSignal) => {
+        const settled = await settle.call(exporter, signal);
+        if (settled !== null) await writePosition(positionFile, settled);
+        return settled;
+      },
+    }),
     close: () => exporter.close(),
   };
 }
