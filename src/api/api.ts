@@ -23,6 +23,7 @@ import type { Inventory } from '../identity/inventory.ts';
 import type { LastLogins } from '../identity/last-logins.ts';
 import type { SamlLogins } from '../identity/saml-logins.ts';
 import type { Users } from '../identity/users.ts';
+import type { RecordIndex } from '../recording/record-index/search.ts';
 import type { EventFields, EventName } from '../recording/record-schema.ts';
 import type { Store } from '../store/store.ts';
 import { ApiError } from './api-error.ts';
@@ -34,6 +35,7 @@ import { addChannelRoutes } from './routes/channels.ts';
 import { addCredentialRoutes } from './routes/credentials.ts';
 import { addLoginRoutes } from './routes/login.ts';
 import { addMeRoutes } from './routes/me.ts';
+import { addRecordingRoutes } from './routes/recordings.ts';
 import { addReloadRoutes } from './routes/reload.ts';
 import { addSessionRoutes } from './routes/sessions.ts';
 
@@ -71,6 +73,10 @@ export interface ApiServices extends AuthenticationSources {
   grantsFor(identity: Identity, connection: ConnectionConfig): string[];
   /** The sessions of this node. */
   sessions(): LiveSession[];
+  /** This node's name in journals. */
+  readonly node: string;
+  /** `null` where records are not indexed. */
+  recordIndex(): Promise<RecordIndex | null>;
   /** @returns why the rules that were in force stay; `null` if those in the files are in force now */
   reload(): Promise<string | null>;
   /** Why nothing can be recorded; `null` if it can. */
@@ -154,6 +160,7 @@ async function addRoutes(api: ApiServer, services: ApiServices): Promise<void> {
     addSamlRoutes(api, services.saml, services);
   }
   addSessionRoutes(api, services);
+  addRecordingRoutes(api, services);
   addApprovalRoutes(api, services);
   addChannelRoutes(api, services);
   if (services.outbox !== null && services.outbox.slack.length > 0) {

@@ -107,6 +107,8 @@ export async function testServices(
     grantsFor: () => ['reads', 'writes'],
     log: createLog('fatal'),
     sessions: () => [],
+    node: '00000000-0000-4000-8000-000000000001',
+    recordIndex: async () => null,
     reload: async () => null,
     recordingFailure: () => null,
     isUser: () => false,

@@ -13,6 +13,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void
   logout: async () => (await import('./logout.ts')).addLogoutCommand,
   users: async () => (await import('./users-hash.ts')).addUsersCommand,
   sessions: async () => (await import('./sessions.ts')).addSessionsCommand,
+  recordings: async () => (await import('./recordings.ts')).addRecordingsCommand,
   approvals: async () => (await import('./approvals.ts')).addApprovalsCommand,
   agents: async () => (await import('./agents.ts')).addAgentsCommand,
   credentials: async () => (await import('./credentials.ts')).addCredentialsCommand,

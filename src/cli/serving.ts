@@ -24,7 +24,8 @@ import { ruleChanges } from '../policy/changes.ts';
 import { RuleSet } from '../policy/decide.ts';
 import { maskKeys } from '../policy/masks.ts';
 import { Journal } from '../recording/journal.ts';
-import { indexPlace } from '../recording/record-index/index-place.ts';
+import { indexFile, indexPlace, removeIndexFile } from '../recording/record-index/index-place.ts';
+import type { RecordIndex } from '../recording/record-index/search.ts';
 import type { EventFields, EventName } from '../recording/record-schema.ts';
 import type { RecordingThread } from '../recording/recording-thread.ts';
 import { PostgresAnalyzer } from '../statements/postgres/analyzer.ts';
@@ -57,6 +58,7 @@ export class Serving {
   #tls: TlsConfig | null;
   #api: ApiListener | null = null;
   #reloading: Promise<void> = Promise.resolve();
+  #index: Promise<RecordIndex> | null = null;
   readonly #files = new FileWatch(() => void this.reload('file change'));
 
   private constructor(
@@ -303,6 +305,21 @@ export class Serving {
     return formatAddress(server.address);
   }
 
+  /** To be searched; opened when it is first asked for. */
+  #openIndex(): Promise<RecordIndex | null> {
+    const { recording, store } = this.#config;
+    if (!recording.index) return Promise.resolve(null);
+    this.#index ??= import('../recording/record-index/open-index.ts').then(async ({ openIndex }) => {
+      const index = await openIndex(indexPlace(recording.directory, store));
+      this.#ending.push(() => index.destroy());
+      return index;
+    });
+    this.#index.catch(() => {
+      this.#index = null;
+    });
+    return this.#index;
+  }
+
   async #createApi(ports: Ports): Promise<FastifyInstance> {
     const [{ createApi }, { PasswordCheck }] = await Promise.all([
       import('../api/api.ts'),
@@ -323,6 +340,8 @@ export class Serving {
       log: this.log,
       grantsFor: (identity, connection) => this.#gateway.grantsFor(identity, connection),
       sessions: () => this.#gateway.sessions(),
+      node: this.#journal.node,
+      recordIndex: () => this.#openIndex(),
       reload: async () => {
         await this.reload('administrator');
         return this.#rulesFailure;
@@ -364,6 +383,8 @@ async function recordingThread(
 ): Promise<RecordingThread | null> {
   const { export: exporters, directory } = recording;
   const index = recording.index ? indexPlace(directory, store) : null;
+  // One that was made for a search of the journal alone would not be kept level with it.
+  if (index?.kind !== 'sqlite') removeIndexFile(indexFile(directory));
   if (exporters.length === 0 && index === null) return null;
   // What is written up to here is no growth that the thread would have to begin for.
   journal.flush();

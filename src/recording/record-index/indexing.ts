@@ -1,8 +1,9 @@
 import type { StoreConfig } from '../../config/config.ts';
 import type { Consumer } from '../follower.ts';
 import type { IndexSql } from './index-columns.ts';
+import { removeIndexFile } from './index-place.ts';
 import { Indexer } from './indexer.ts';
-import { isUnusable, removeIndexFile, SqliteIndex } from './sqlite-index.ts';
+import { isUnusable, SqliteIndex } from './sqlite-index.ts';
 
 export type IndexLog = (level: 'info' | 'warn', fields: object, message: string) => void;
 

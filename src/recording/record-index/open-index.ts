@@ -9,6 +9,9 @@ export async function openIndex(place: StoreConfig): Promise<RecordIndex> {
     const { postgresDialect } = await import('../../store/postgres-dialect.ts');
     return new Kysely<RecordIndexTables>({ dialect: postgresDialect(place.url) });
   }
+  const { SqliteIndex } = await import('./sqlite-index.ts');
+  // Makes the tables where nothing was indexed yet.
+  await new SqliteIndex(place.file).close();
   const { sqliteDialect } = await import('../../store/sqlite-dialect.ts');
   return new Kysely<RecordIndexTables>({ dialect: sqliteDialect(place.file) });
 }

@@ -13,7 +13,14 @@ import { type RecordBatch, readBatches } from '../record-batch.ts';
 import { objectsOf } from './drafts.ts';
 import { indexing } from './indexing.ts';
 import { openIndex } from './open-index.ts';
-import { type FoundRecords, type IndexedRecord, type RecordFilter, type RecordIndex, searchRecords } from './search.ts';
+import {
+  type FoundRecords,
+  type IndexedRecord,
+  placeIn,
+  type RecordFilter,
+  type RecordIndex,
+  searchRecords,
+} from './search.ts';
 
 const STATEMENTS = 1000;
 /** Of SQLite; the first has the tables' definitions. */
@@ -69,7 +76,7 @@ async function all(index: RecordIndex, filter: RecordFilter, limit = 200): Promi
   const found: IndexedRecord[] = [];
   for (let next: string | null = null, pages = 0; ; pages++) {
     assert.ok(pages < 5000, 'pages without an end');
-    const page: FoundRecords = await searchRecords(index, filter, limit, next);
+    const page: FoundRecords = await searchRecords(index, filter, limit, next === null ? null : placeIn(next));
     found.push(...page.records);
     if (page.next === null) return found;
     next = page.next;

@@ -92,8 +92,8 @@ export const MOST_FOUND = 200;
 /** How many records are looked at for a text before the page is given as it is. */
 const MOST_LOOKED_AT = 50_000;
 
-/** The order of records: by time, then by id. */
-interface Place {
+/** Where records are in their order: by time, then by id. */
+export interface Place {
   readonly at: number;
   readonly id: number;
 }
@@ -134,20 +134,19 @@ function newestOf(place: Expression<unknown>) {
  * Searches the index, newest first. How long that takes depends on how many profiles (and shapes) fit, and not on how many records:
  * of each the newest record is looked up, and only those whose newest are the newest of all can have any of the page.
  *
- * @param after the `next` of the page before
+ * @param after {@link placeIn} the `next` of the page before
  * @param limit at most {@link MOST_FOUND}
  */
 export async function searchRecords(
   index: RecordIndex,
   filter: RecordFilter,
   limit: number,
-  after: string | null = null,
+  after: Place | null = null,
 ): Promise<FoundRecords> {
-  const search = new Search(index, filter, Math.min(limit, MOST_FOUND), after === null ? null : placeIn(after));
-  return search.run();
+  return new Search(index, filter, Math.min(limit, MOST_FOUND), after).run();
 }
 
-/** @throws Error if it is none */
+/** The place that a `next` says. @throws Error if it is none */
 export function placeIn(cursor: string): Place {
   const match = /^(\d{1,15})-(\d{1,16})$/.exec(cursor);
   if (match === null) throw new Error('is no place in a search');
@@ -391,18 +390,24 @@ class Search {
       .orderBy('e.at', 'desc')
       .orderBy('e.id', 'desc')
       .execute();
-    const nodes = await this.#nodes();
+    const nodes = await nodeNames(this.#index);
     const last = rows.length < this.#limit ? end : rows.at(-1)!;
     return {
       records: rows.map((row) => recordOf(row, nodes)),
       next: last === null ? null : `${last.at}-${last.id}`,
     };
   }
+}
 
-  async #nodes(): Promise<ReadonlyMap<number, string>> {
-    const rows = await this.#index.selectFrom('index_nodes').select(['id', 'name']).execute();
-    return new Map(rows.map(({ id, name }) => [id, name]));
-  }
+/** The names of nodes by their numbers. */
+export async function nodeNames(index: RecordIndex): Promise<ReadonlyMap<number, string>> {
+  const rows = await index.selectFrom('index_nodes').select(['id', 'name']).execute();
+  return new Map(rows.map(({ id, name }) => [id, name]));
+}
+
+/** The number of the node that has written a row. */
+export function nodeOfId(id: number): number {
+  return Math.floor(id / IDS_OF_A_NODE);
 }
 
 interface Row extends Place {
@@ -435,7 +440,7 @@ interface Row extends Place {
 function recordOf(row: Row, nodes: ReadonlyMap<number, string>): IndexedRecord {
   const { id, at, event, session, subject, issuer, kind, owner, connection, text, fingerprint, verdict } = row;
   const { trace, approval, status, sqlstate, rows, affected, bytes, micros } = row;
-  const node = Math.floor(id / IDS_OF_A_NODE);
+  const node = nodeOfId(id);
   return {
     ...{ node: nodes.get(node) ?? '', seq: id - node * IDS_OF_A_NODE, at, event, session, statement: row.number },
     identity: subject === null ? null : { subject, issuer, kind, owner },

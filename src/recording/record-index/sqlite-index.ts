@@ -1,4 +1,4 @@
-import { closeSync, openSync, rmSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { recordIndexDdl } from '../../store/record-index-tables.ts';
 import {
@@ -23,10 +23,6 @@ const VERSION = 1;
 const CHECKPOINT_PAGES = 8192;
 /** How much of the file is kept in memory, kB: where the indexes grow. */
 const CACHE_KB = 16_384;
-
-export function removeIndexFile(file: string): void {
-  for (const suffix of ['', '-wal', '-shm']) rmSync(file + suffix, { force: true });
-}
 
 /** True for what SQLite says of files that are broken or none of its own (SQLITE_CORRUPT, SQLITE_NOTADB). */
 export function isUnusable(error: unknown): boolean {

@@ -1,0 +1,7 @@
+import type { Command } from 'commander';
+import { addRecordingsSearch } from './recordings-search.ts';
+
+export function addRecordingsCommand(program: Command): void {
+  const recordings = program.command('recordings').description('What was recorded.');
+  addRecordingsSearch(recordings);
+}
