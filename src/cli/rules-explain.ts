@@ -1,4 +1,4 @@
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { readSnapshot } from '../catalog/snapshot.ts';
 import { RuleSet, type Subject } from '../policy/decide.ts';
 import type { ExplainedRule } from '../policy/explain.ts';
@@ -23,6 +23,7 @@ interface ExplainOptions extends SenderOptions {
   readonly catalogue?: string;
   readonly dialect?: Dialect;
   readonly searchPath?: string;
+  readonly rows?: number;
   readonly json?: true;
 }
 
@@ -37,6 +38,7 @@ export function addRulesExplain(rules: Command): void {
     .option('--catalogue <snapshot>', 'catalogue to look names up in, a file `rules catalog` has written')
     .addOption(new Option('--dialect <dialect>', 'whose SQL it is').choices([...DIALECTS]))
     .option('--search-path <schemas>', 'where PostgreSQL looks for names without schema, with commas')
+    .option('--rows <number>', 'rows that the server is taken to expect, for rules that ask', rowsGiven)
     .option('--json', 'print JSON')
     .action(async (sql: string, options: ExplainOptions) => {
       const { files, subject, dialect: configured } = await asked(options);
@@ -48,7 +50,8 @@ export function addRulesExplain(rules: Command): void {
       const dialect = options.dialect ?? snapshot?.dialect ?? configured;
       const reader = await StatementReader.create(dialect, snapshot);
       try {
-        const moment = rehearsedMoment(sql, Date.now(), {}, [], session);
+        const estimate = options.rows === undefined ? null : { rows: options.rows };
+        const moment = rehearsedMoment(sql, Date.now(), {}, [], session, estimate);
         const ruleSet = new RuleSet(sections.rules, version, sections);
         const judged = await judgeText(reader, ruleSet, sql, { subject, session, moment });
         if (options.json) console.log(JSON.stringify(asJson(judged, subject), null, 2));
@@ -57,6 +60,11 @@ export function addRulesExplain(rules: Command): void {
         reader.close();
       }
     });
+}
+
+function rowsGiven(text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('Not a number of rows.');
+  return Number(text);
 }
 
 async function asked(

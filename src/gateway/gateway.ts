@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Logger } from 'pino';
+import { Estimates } from '../catalog/estimates.ts';
 import type { CatalogueStatus } from '../catalog/keeper.ts';
 import type { Config, ConnectionConfig, TlsConfig } from '../config/config.ts';
 import type { Access } from '../identity/access.ts';
@@ -97,6 +98,7 @@ export class Gateway implements Inside {
   /** One judge for each identity on each connection that has had a session. */
   readonly #judges = new Map<Analyzer, Map<string, Judge>>();
   readonly #room = new JudgementRoom();
+  readonly #estimates = new Estimates();
   readonly #names = new Map<string, NamesInForce>();
   readonly #sessions = new Map<Session, Entrance>();
   /** Takes the client away from its session. */
@@ -127,6 +129,7 @@ export class Gateway implements Inside {
       budgets: new Budgets(),
       activities: new Activities(),
       approvals: options.approvals,
+      estimates: this.#estimates,
       approvalsUrl: config.approvals.url,
       now: () => performance.now(),
       ended: (session) => this.#ended(session),
@@ -226,6 +229,7 @@ export class Gateway implements Inside {
     await this.#emptyWithin(END_MS);
     for (const socket of this.#sockets) socket.destroy();
     clearInterval(this.#housekeeping);
+    this.#estimates.close();
     await Promise.all([...this.#names.values()].map((names) => names.close()));
   }
 

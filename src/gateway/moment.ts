@@ -15,7 +15,12 @@ export interface MomentOfSession {
 }
 
 /** The moment at which a text is executed, for verdicts that depend on it. */
-export function momentOf(start: SessionStart, judgement: Judgement, session: MomentOfSession): Moment {
+export function momentOf(
+  start: SessionStart,
+  judgement: Judgement,
+  session: MomentOfSession,
+  estimate: Moment['estimate'],
+): Moment {
   const { id, address, tls, claims } = start;
   const settings = new Map([...session.settings].map(([name, value]) => [name.toLowerCase(), value]));
   return {
@@ -23,6 +28,6 @@ export function momentOf(start: SessionStart, judgement: Judgement, session: Mom
     claimed: claimsTogether(claims.all, judgement.claimed, session.claimed) ?? claims.all,
     binds: session.binds,
     session: { id, address, tls, inTransaction: session.inTransaction, settings },
-    estimate: null,
+    estimate,
   };
 }

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Approvals } from '../approvals/approvals.ts';
+import type { Estimates } from '../catalog/estimates.ts';
 import type { ConnectionConfig } from '../config/config.ts';
 import type { CredentialUse, Identity } from '../identity/identity.ts';
 import type { Budgets } from '../policy/budgets.ts';
@@ -43,6 +44,8 @@ export interface SessionServices {
   readonly activities: Activities;
   /** Asks people about what rules hold, and knows what was asked. */
   readonly approvals: Pick<Approvals, 'rule' | 'requestsOf'>;
+  /** Asks servers what statements would cost. */
+  readonly estimates: Pick<Estimates, 'of'>;
   /** Where people find requests for approval; `null` where nowhere. */
   readonly approvalsUrl: string | null;
   /** Milliseconds on the monotonic clock. */

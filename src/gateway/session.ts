@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Granted, Ruling, StopWaiting } from '../approvals/approvals.ts';
 import { hashOfBinding, type Question } from '../approvals/request.ts';
+import type { Estimate, EstimateQuestion } from '../catalog/estimates.ts';
 import type { Meter } from '../policy/budgets.ts';
 import type { NameContext } from '../statements/catalogue.ts';
 import { endSocket } from './end-socket.ts';
@@ -82,6 +83,8 @@ export abstract class Session implements TurnMember, UpstreamReader {
   #analysed: Judgement | null = null;
   /** The statement that waits for approval, or has just got a ruling. */
   #hold: Hold | null = null;
+  /** What the server expects of the statements in hand. */
+  #estimate: { readonly key: string; readonly estimate: Estimate | null } | null = null;
   /** The answer to a question to Sluice that was looked up. */
   #ownAnswer: { readonly text: string; readonly values: string | null; readonly answer: OwnAnswer } | null = null;
   /** Tells the client that it waits; sent as soon as nothing of the server's is under way. */
@@ -301,6 +304,44 @@ export abstract class Session implements TurnMember, UpstreamReader {
   protected decideGranted(statements: readonly JudgedStatement[], grant: Granted): Decided {
     const granted = statements.map(approved);
     return { statements: granted, ...this.metering.begin(granted), grant };
+  }
+
+  // --- Estimates ---------------------------------------------------------------------------------------------------
+
+  /**
+   * What the server expects of statements, where a rule about them asks; `null` if it is not asked or cannot be told, `'wait'`
+   * while it is asked: then they come again.
+   *
+   * @param values that tell them from the same text with other values
+   * @param preview what can be asked about them
+   */
+  protected estimateOf(
+    { text }: Judgement,
+    statements: readonly JudgedStatement[],
+    values: string | null,
+    preview: () => EstimateQuestion | null,
+  ): Estimate | null | 'wait' {
+    const key = `${text}\0${values ?? ''}`;
+    if (!needsEstimate(statements)) return null;
+    const found = this.#estimate;
+    this.#estimate = null;
+    if (found?.key === key) return found.estimate;
+    this.waitFor(
+      this.askEstimate(statements, preview()).then((estimate) => {
+        this.#estimate = { key, estimate };
+      }),
+    );
+    return 'wait';
+  }
+
+  /** As {@link estimateOf}, at once. */
+  protected async askEstimate(
+    statements: readonly JudgedStatement[],
+    question: EstimateQuestion | null,
+  ): Promise<Estimate | null> {
+    if (question === null || !needsEstimate(statements)) return null;
+    const { name, protocol, upstream } = this.start.connection;
+    return this.services.estimates.of(name, { protocol, ...upstream }, question);
   }
 
   // --- Approval ----------------------------------------------------------------------------------------------------
@@ -728,4 +769,18 @@ export abstract class Session implements TurnMember, UpstreamReader {
     endSocket(this.#upstream, this.farewell);
     this.services.ended(this);
   }
+}
+
+/** Planning runs no function but those that are known to only compute: what does more is not planned. */
+const PLANNED: ReadonlySet<string> = new Set(['read', 'insert', 'update', 'delete', 'merge']);
+
+/** True if a rule asks for an estimate, and one can be had without doing anything. */
+function needsEstimate(statements: readonly JudgedStatement[]): boolean {
+  const [first, second] = statements;
+  return (
+    first !== undefined &&
+    second === undefined &&
+    first.verdict.needsEstimate === true &&
+    first.facts.effects.every(({ effect }) => PLANNED.has(effect))
+  );
 }

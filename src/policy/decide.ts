@@ -158,6 +158,7 @@ export class RuleSet {
     const limits: Limit[] = [];
     const approvals: Approval[] = [];
     let stable = true;
+    let needsEstimate = false;
     let shadowDenies = false;
     let refusing: CompiledRule | null = null;
     let refused: Effect | null = null;
@@ -172,6 +173,7 @@ export class RuleSet {
       const about = aboutEffects(rule, facts, subject);
       if (about.length === 0) continue;
       if (stable && isVolatile(rule)) stable = false;
+      needsEstimate ||= rule.expression?.needsEstimate === true;
       const hits = matchedEffects(rule, about, facts, subject, moment);
       const first = hits[0];
       if (first === undefined) continue;
@@ -206,7 +208,13 @@ export class RuleSet {
     }
     const { masks, shadowMasks, isVolatile: masksAreVolatile } = this.#masksOf(facts, subject, moment);
     shadowStricter.push(...shadowMasks);
-    const outcome = { rules: matched, stable: stable && !masksAreVolatile, limits, masks };
+    const outcome = {
+      rules: matched,
+      stable: stable && !masksAreVolatile,
+      ...(needsEstimate && { needsEstimate }),
+      limits,
+      masks,
+    };
     if (this.#isShadow) {
       const isUncovered = needsCover && effects.some((effect) => !coveredWithShadow.has(effect));
       if (isUncovered) shadowStricter.push('default');

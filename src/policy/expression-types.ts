@@ -101,11 +101,11 @@ export const VARIABLES: Readonly<Record<string, Field>> = {
   },
   now: { means: 'The time: `now.getHours("Europe/Berlin")`.', type: 'timestamp' },
   estimate: {
-    means: 'What the server expects (EXPLAIN).',
+    means: 'What the server expects of the statement: see below.',
     type: {
       fields: {
-        rows: { type: 'int', means: 'Rows.' },
-        cost: { type: 'double', means: 'Cost, in the units of the server.' },
+        rows: { type: 'int', means: 'Rows that it returns or changes.' },
+        cost: { type: 'double', means: 'Cost, in the units of the server; MariaDB tells none before 11.0.' },
       },
     },
   },

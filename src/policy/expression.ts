@@ -22,6 +22,8 @@ export interface Visible {
 export interface Expression {
   /** True if it reads the time, claims, binds, the session or the estimate. */
   readonly needsMoment: boolean;
+  /** True if it reads what the server expects the statement to cost. */
+  readonly needsEstimate: boolean;
   /** `null` if it fails: something it asks for is not there, is too long, or the moment is not known. */
   evaluate(visible: Visible, effect: Effect, moment: Moment | null): boolean | null;
   /** True if the answer can differ between the effects of a statement. */
@@ -80,6 +82,7 @@ export function compileExpression(source: string): Expression | ExpressionFault 
     const asks = (name: string) => uses.has(name);
     return {
       needsMoment: VOLATILE.some(asks),
+      needsEstimate: asks('estimate'),
       readsEffect: asks('effect'),
       mostEvaluations: Math.max(1, Math.floor(MOST_STEPS / cost)),
       evaluate(visible, effect, moment) {
@@ -178,7 +181,9 @@ function variablesOf(
   }
   if (uses.has('estimate')) {
     if (moment.estimate === null) return null;
-    variables.estimate = { rows: BigInt(Math.round(moment.estimate.rows)), cost: moment.estimate.cost };
+    const { rows, cost } = moment.estimate;
+    if (cost === undefined && uses.has('estimate.cost')) return null;
+    variables.estimate = { rows: BigInt(Math.round(rows)), cost: cost ?? 0 };
   }
   return variables;
 }

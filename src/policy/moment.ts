@@ -7,8 +7,8 @@ export interface Moment {
   /** Bind values as text, in order; `null` for NULL. */
   readonly binds: readonly (string | null)[];
   readonly session: SessionState;
-  /** What the server expects the statement to cost (EXPLAIN); `null` if it was not asked. */
-  readonly estimate: { readonly rows: number; readonly cost: number } | null;
+  /** What the server expects of the statement (EXPLAIN); `null` if that is not known, `cost` is absent if it tells none. */
+  readonly estimate: { readonly rows: number; readonly cost?: number } | null;
 }
 
 export interface SessionState {

@@ -119,7 +119,7 @@ rules:
   - id: writes-have-an-intent
     match: { identities: { kind: agent }, effects: [write], missing: [intent] }
     action: deny
-    hint: Say what it is for in a comment at the end of the statement, intent='...'.
+    hint: Say what it is for, by SET sluice.intent = '...' or in a comment intent='...' at the end of the statement.
 
   - id: large-writes
     match: { identities: { kind: agent }, effects: [update, delete] }
@@ -196,8 +196,6 @@ they have connected to: name a MySQL connection as its database.
 
 ## What this version does not do yet
 
-* Nobody can approve yet: a statement that is held is refused.
-* Nothing is estimated yet: an expression over \`estimate\` is true for deny and hold rules.
 * What \`limit\` counts is kept in memory: a restart begins anew.
 * A mask refuses a statement of which it cannot be told what it shows: those on relations that the catalogue does not have, opaque
   ones, those that call functions that are not known to be pure or procedures, and reads of the statistics the server keeps of
@@ -355,6 +353,12 @@ long: over a list of more than 200 items, over a text of more than 10,000 charac
 | variable | type | meaning |
 |---|---|---|
 ${rows.join('\n')}
+
+\`estimate\` is what the planner says at the execution, with the values of its parameters: Sluice asks by EXPLAIN, on a connection of its own, in a transaction that only
+reads, and waits a second at most. It asks only about statements that such a rule is about. Not estimated, so that the expression fails, are several statements in one text, statements that
+do anything but read, insert, update, delete and merge (calls of functions that are not known to only compute, locks), and what the server does not answer about in time; in MySQL and MariaDB
+also writes of other forms than an UPDATE or DELETE of one table. Planners guess: an estimate is for asking people, not for keeping somebody out. In tests it is
+\`given.estimate\`, in \`sluice rules explain\` \`--rows\`.
 `;
 }
 

@@ -14,6 +14,8 @@ interface Outcome {
    * it was decided by the time, by what the client claims, by bind values or by the state of the session.
    */
   readonly stable: boolean;
+  /** True if a rule about the statement asks what the server expects of it: that has to be found out at its execution. */
+  readonly needsEstimate?: true;
   /** Budgets to check before each execution and to charge, whether or not the verdict is stable; see budgets.ts. */
   readonly limits: readonly Limit[];
   /** What happens to its result; `null` if no mask and no detector is for the subject. */

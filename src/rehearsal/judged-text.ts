@@ -83,6 +83,7 @@ function refusalOf(statement: JudgedStatement | undefined, action: Verdict['acti
  *
  * @param now milliseconds since 1970
  * @param claimed what the client claims besides the text's own comment
+ * @param estimate what the server expects of the statement; `null` if that is not known
  */
 export function rehearsedMoment(
   text: string,
@@ -90,6 +91,7 @@ export function rehearsedMoment(
   claimed: Readonly<Record<string, string>>,
   binds: readonly (string | null)[],
   session: SessionReading,
+  estimate: Moment['estimate'] = null,
 ): Moment {
   const settings = new Map([
     ['search_path', session.searchPath.join(', ')],
@@ -100,6 +102,6 @@ export function rehearsedMoment(
     claimed: new Map([...Object.entries(claimed), ...(claimsInComment(text) ?? [])]),
     binds,
     session: { id: 'rehearsal', address: '127.0.0.1', tls: true, inTransaction: false, settings },
-    estimate: null,
+    estimate,
   };
 }

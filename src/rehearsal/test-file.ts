@@ -27,12 +27,15 @@ const session = z.strictObject({
   sql_mode: z.string().optional(),
 });
 
+const estimate = z.strictObject({ rows: z.number().nonnegative(), cost: z.number().nonnegative().optional() });
+
 const situation = z.strictObject({
   identity,
   connection: text,
   default: z.enum(['allow', 'hold', 'deny']),
   session: session.optional(),
   claimed: z.record(text, z.string()).optional(),
+  estimate: estimate.optional(),
   at: z.iso.datetime({ offset: true, error: 'must be a time such as 2026-03-02T10:00:00Z' }).optional(),
 });
 
@@ -62,6 +65,7 @@ const KEYS = {
   given: situation.shape,
   identity: identity.shape,
   session: session.shape,
+  estimate: estimate.shape,
 };
 
 export interface GivenSituation {
@@ -79,6 +83,8 @@ export interface GivenSituation {
     readonly sqlMode: string | null;
   };
   readonly claimed: Readonly<Record<string, string>>;
+  /** What the server expects of the statements; `null`: not known. */
+  readonly estimate: { readonly rows: number; readonly cost?: number } | null;
   /** Milliseconds since 1970; `null`: when the test runs. */
   readonly at: number | null;
 }
@@ -152,8 +158,14 @@ function situationOf(given: z.infer<typeof situation>): GivenSituation {
       sqlMode: given.session?.sql_mode ?? null,
     },
     claimed: given.claimed ?? {},
+    estimate: estimateOf(given.estimate),
     at: given.at === undefined ? null : Date.parse(given.at),
   };
+}
+
+function estimateOf(given: z.infer<typeof estimate> | undefined): GivenSituation['estimate'] {
+  if (given === undefined) return null;
+  return given.cost === undefined ? { rows: given.rows } : { rows: given.rows, cost: given.cost };
 }
 
 const WORDING: Wording = {
@@ -164,6 +176,7 @@ const WORDING: Wording = {
 
 function keysAt(path: readonly PropertyKey[]): string[] {
   const last = path.at(-1);
-  if (last === 'identity' || last === 'session' || last === 'given') return Object.keys(KEYS[last]);
+  if (last === 'identity' || last === 'session' || last === 'estimate' || last === 'given')
+    return Object.keys(KEYS[last]);
   return Object.keys(path.length === 0 ? KEYS.file : KEYS.case);
 }

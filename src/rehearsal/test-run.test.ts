@@ -122,3 +122,27 @@ test('the example in the documentation is a test file', () => {
     ['allow bot', 'deny bot', 'allow ann'],
   );
 });
+
+test('a case can say what the server expects; what it does not say is not known', async () => {
+  write(
+    'large.yaml',
+    `version: 1
+rules:
+  - { id: large, match: { effects: [read] }, if: estimate.rows > 1000, action: deny }
+  - { id: dear, match: { effects: [read] }, if: estimate.cost > 10.0, action: deny }
+`,
+  );
+  const given = (estimate: string) => `given: { default: allow, estimate: ${estimate} }`;
+  const cases = `
+  - { sql: SELECT 1 FROM t, ${given('{ rows: 1000, cost: 1 }')}, expect: allow }
+  - { sql: SELECT 1 FROM t, ${given('{ rows: 1001, cost: 1 }')}, expect: deny, rules: [large] }
+  - { sql: SELECT 1 FROM t, ${given('{ rows: 1 }')}, expect: deny, rules: [dear] }
+  - { sql: SELECT 1 FROM t, expect: deny, rules: [dear, large], given: { default: allow } }
+`;
+  const file = write('large.test.yaml', `${GIVEN}rules: [large.yaml]\ncases:${cases}`);
+  const { results } = await runTests([readTestFile(file)]);
+  assert.deepEqual(
+    results.flatMap(({ differences }) => differences),
+    [],
+  );
+});

@@ -54,10 +54,11 @@ export async function runTests(
         const reader = readers.get(one.dialect) ?? (await StatementReader.create(one.dialect, snapshot));
         readers.set(one.dialect, reader);
         const session = sessionOf(one.given, snapshot);
+        const { at, claimed, estimate } = one.given;
         const judged = await judgeText(reader, rules, one.sql, {
           subject: one.given,
           session,
-          moment: rehearsedMoment(one.sql, one.given.at ?? Date.now(), one.given.claimed, one.params, session),
+          moment: rehearsedMoment(one.sql, at ?? Date.now(), claimed, one.params, session, estimate),
         });
         for (const { rules: explained } of judged.statements) {
           for (const { id, effects } of explained) {

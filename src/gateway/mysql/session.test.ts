@@ -138,6 +138,7 @@ function startSession() {
       rule: async () => ({ kind: 'unavailable' as const, reason: 'nobody is there' }),
       requestsOf: async () => [],
     },
+    estimates: { of: async () => null },
     now: () => performance.now(),
     ended: () => undefined,
   };

@@ -30,6 +30,7 @@ import { decodeSessionState } from '../../../protocols/mysql/session-state.ts';
 import { ProtocolViolation } from '../../../protocols/mysql/violation.ts';
 import type { Granted } from '../../approvals/approvals.ts';
 import type { Preview, Question } from '../../approvals/request.ts';
+import type { Estimate, EstimateQuestion } from '../../catalog/estimates.ts';
 import type { Redaction } from '../../config/redaction.ts';
 import type { SessionPins } from '../../policy/session-rules.ts';
 import { type NameChange, opaqueText, type StatementFacts } from '../../statements/facts.ts';
@@ -103,8 +104,9 @@ interface Prepared {
   longData: Map<number, LongData> | null;
   /** What the execution whose cursor is open was given. */
   cursor: Binds;
-  /** And the approval by which it runs. */
+  /** And the approval by which it runs, and what the server expects of it. */
   grant: Granted | null;
+  estimate: Estimate | null;
   /** The definitions of its columns, where they may be needed without coming again: for cursors, and if they are not sent twice. */
   definitions: Definitions | null;
 }
@@ -498,7 +500,9 @@ export class MysqlSession extends Session implements PacketSink {
     start: number,
     end: number,
   ): boolean {
-    const decided = this.#decide(judgement, this.#atMoment(judgement, binds), binds);
+    const estimate = this.#estimateOf(judgement, binds);
+    if (estimate === 'wait') return false;
+    const decided = this.#decide(judgement, this.#atMoment(judgement, binds, estimate), binds);
     if (decided === 'wait') return false;
     this.#keep(sequence, bytes, start, end);
     if (!this.#mayRun(via, judgement, decided, binds, sequence)) return true;
@@ -639,6 +643,7 @@ export class MysqlSession extends Session implements PacketSink {
       longData: null,
       cursor: NO_BINDS,
       grant: null,
+      estimate: null,
       definitions: null,
     };
     this.#preparedDefinitions = 0;
@@ -677,7 +682,11 @@ export class MysqlSession extends Session implements PacketSink {
       command === COM.stmtExecute
         ? this.#readExecute(prepared, bytes.subarray(start, end))
         : this.#readBulk(prepared, bytes.subarray(start, end));
-    const statements = this.#atExecution(judgement, execution.binds);
+    const [first, second] = execution.binds;
+    const estimate =
+      judgement.asks === null && second === undefined ? this.#estimateOf(judgement, first ?? NO_BINDS) : null;
+    if (estimate === 'wait') return false;
+    const statements = this.#atExecution(judgement, execution.binds, estimate);
     const binds = execution.binds.length === 1 ? execution.binds[0]! : togetherOf(execution.binds);
     if (judgement.asks !== null) {
       if (!this.#answerOwn('execute', judgement, binds, sequence, bytes, start, end)) return false;
@@ -704,6 +713,7 @@ export class MysqlSession extends Session implements PacketSink {
     } else this.#add(sequence, bytes, start, end);
     prepared.serverTypes = prepared.types;
     prepared.cursor = binds;
+    prepared.estimate = estimate;
     prepared.grant = decided?.grant ?? null;
     this.#noteSent(decided?.statements ?? judgement.statements);
     this.#about = prepared;
@@ -762,7 +772,7 @@ export class MysqlSession extends Session implements PacketSink {
     if (judgement === null) return false;
     const binds = prepared?.cursor ?? NO_BINDS;
     this.#keep(sequence, bytes, start, end);
-    const statements = this.#atMoment(judgement, binds);
+    const statements = this.#atMoment(judgement, binds, prepared?.estimate ?? null);
     const masking = ResultMasking.of(statements, this.toClient);
     const mismatch =
       masking?.fetching(prepared?.definitions ?? null, this.#resultContext(COM.stmtFetch)).mismatch ?? null;
@@ -909,7 +919,9 @@ export class MysqlSession extends Session implements PacketSink {
 
   async #explain(text: string, binds: Binds): Promise<readonly OwnRow[]> {
     const judgement = await this.start.judge.judge(text, { lexing: this.#reading.modes, names: this.names.current });
-    const statements = this.#atMoment(judgement, binds);
+    const named = this.#withNames(judgement, this.names.current);
+    const estimate = await this.askEstimate(named, this.#toBePlanned(judgement, named, binds));
+    const statements = this.#atMoment(judgement, binds, estimate);
     return verdictRows(statements, this.#otherRefusal(statements, binds));
   }
 
@@ -1013,8 +1025,23 @@ export class MysqlSession extends Session implements PacketSink {
     });
   }
 
+  #estimateOf(judgement: Judgement, binds: Binds): Estimate | null | 'wait' {
+    if (judgement.passes) return null;
+    const statements = this.#withNames(judgement, this.names.current);
+    return this.estimateOf(judgement, statements, binds.json, () => this.#toBePlanned(judgement, statements, binds));
+  }
+
+  /** Rows are asked for by a SELECT: what only reads may not even plan an UPDATE here. */
+  #toBePlanned(judgement: Judgement, statements: readonly JudgedStatement[], binds: Binds): EstimateQuestion | null {
+    if (!binds.isComplete) return null;
+    const { statement, counting, sqlMode } = this.#previewOf(judgement, statements, binds);
+    const planned = statements[0]?.facts.kind === 'SELECT' ? statement : counting;
+    const database = this.#reading.database ?? '';
+    return planned === null ? null : { statement: planned, role: '', searchPath: [], database, sqlMode };
+  }
+
   /** The statements of a text as they are judged at this execution of it. */
-  #atMoment(judgement: Judgement, binds: Binds): readonly JudgedStatement[] {
+  #atMoment(judgement: Judgement, binds: Binds, estimate: Estimate | null): readonly JudgedStatement[] {
     if (judgement.passes) return judgement.statements;
     const statements = this.#withNames(judgement, this.names.current);
     if (statements.some(({ facts }) => facts.textParameters?.some((parameter) => binds.notText.has(parameter))))
@@ -1022,21 +1049,30 @@ export class MysqlSession extends Session implements PacketSink {
     if (statements.every(isStable)) return statements;
     // What depends on values that are not all known cannot be decided.
     if (!binds.isComplete) return this.#opaque(judgement.text, 'a value that is too long to be judged').statements;
-    const moment = momentOf(this.start, judgement, {
-      binds: binds.values,
-      claimed: binds.claimed,
-      inTransaction: this.#response.isInTransaction,
-      settings: this.#reading.settings,
-    });
+    const moment = momentOf(
+      this.start,
+      judgement,
+      {
+        binds: binds.values,
+        claimed: binds.claimed,
+        inTransaction: this.#response.isInTransaction,
+        settings: this.#reading.settings,
+      },
+      estimate,
+    );
     return statements.map((statement) => this.start.judge.atMoment(statement, moment));
   }
 
   /** As {@link #atMoment}, for each set of values: if one of them is refused, that is how the statements are judged. */
-  #atExecution(judgement: Judgement, executions: readonly Binds[]): readonly JudgedStatement[] {
+  #atExecution(
+    judgement: Judgement,
+    executions: readonly Binds[],
+    estimate: Estimate | null,
+  ): readonly JudgedStatement[] {
     let statements: readonly JudgedStatement[] = judgement.statements;
     if (judgement.passes) return statements;
     for (const binds of executions) {
-      statements = this.#atMoment(judgement, binds);
+      statements = this.#atMoment(judgement, binds, estimate);
       if (statements.some(isRefused)) break;
       if (statements.every((one) => isStable(one) && one.facts.textParameters === undefined)) break;
     }

@@ -1,5 +1,6 @@
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import type { Granted } from '../../approvals/approvals.ts';
+import type { Estimate } from '../../catalog/estimates.ts';
 import { EFFECT_CLASSES, type EffectName, type NameChange } from '../../statements/facts.ts';
 import type { Judge, JudgedStatement, Judgement } from '../judge.ts';
 import type { Refusal } from '../refusal.ts';
@@ -28,6 +29,8 @@ export interface Portal {
   readonly end: number;
   /** The approval by which it runs, once it does. */
   grant: Granted | null;
+  /** What the server expects of it, once that has been asked. */
+  estimate?: Estimate | null;
   /** The schemas that were searched then: its plan was made with them, and stays. */
   readonly path: readonly string[];
   /** The body of the RowDescription that the server gave of it. */

@@ -169,6 +169,7 @@ function startSession(ruleId = 'no-delete', Session = PostgresSession) {
         rule: async () => ({ kind: 'unavailable' as const, reason: 'nobody is there' }),
         requestsOf: async () => [],
       },
+      estimates: { of: async () => null },
       now: () => performance.now(),
       ended: () => undefined,
     },

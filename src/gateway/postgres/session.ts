@@ -26,6 +26,7 @@ import {
 import { hasCodec, textOfBinary } from '../../../protocols/postgres/values.ts';
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import type { Preview, Question } from '../../approvals/request.ts';
+import type { Estimate, EstimateQuestion } from '../../catalog/estimates.ts';
 import type { Redaction } from '../../config/redaction.ts';
 import { REDACTED } from '../../masking/masker.ts';
 import { opaqueText, type StatementFacts } from '../../statements/facts.ts';
@@ -564,15 +565,24 @@ export class PostgresSession extends Session implements FrameSink {
   }
 
   /** The statements of a text as they are judged at this execution of it. @param portal holds its bind values */
-  #atMoment(judgement: Judgement, portal: Portal | null): readonly JudgedStatement[] {
-    const statements = this.#withNames(judgement);
+  #atMoment(
+    judgement: Judgement,
+    portal: Portal | null,
+    estimate: Estimate | null,
+    statements = this.#withNames(judgement),
+  ): readonly JudgedStatement[] {
     if (statements.every(isStable)) return statements;
-    const moment = momentOf(this.start, judgement, {
-      binds: portal === null ? [] : bindsAsText(portal.bytes, portal.start, portal.end),
-      inTransaction: this.#pipeline.isInTransaction,
-      settings: this.#reading.settings,
-      claimed: null,
-    });
+    const moment = momentOf(
+      this.start,
+      judgement,
+      {
+        binds: portal === null ? [] : bindsAsText(portal.bytes, portal.start, portal.end),
+        inTransaction: this.#pipeline.isInTransaction,
+        settings: this.#reading.settings,
+        claimed: null,
+      },
+      estimate,
+    );
     return statements.map((statement) => this.start.judge.atMoment(statement, moment));
   }
 
@@ -581,7 +591,15 @@ export class PostgresSession extends Session implements FrameSink {
    * @param wantsAllRows false if the client will ask for the rest of the rows later
    */
   #decide(judgement: Judgement, portal: Portal | null, wantsAllRows: boolean): Decided | 'wait' {
-    const statements = this.#atMoment(judgement, portal);
+    const named = this.#withNames(judgement);
+    const estimate =
+      portal?.estimate ??
+      this.estimateOf(judgement, named, portal === null ? null : typedBinds(portal), () =>
+        this.#toBePlanned(judgement, named, portal),
+      );
+    if (estimate === 'wait') return 'wait';
+    if (portal !== null) portal.estimate = estimate;
+    const statements = this.#atMoment(judgement, portal, estimate, named);
     if (portal !== null && portal.grant !== null && statements.some(isHeld)) {
       // More of its rows: the statement itself does not run again.
       const refusal = this.#refusalOf(statements, isDenied);
@@ -633,6 +651,16 @@ export class PostgresSession extends Session implements FrameSink {
     const isRead = judgement.reading !== null && this.#reading.lexing(this.#pipeline.ended).standardConformingStrings;
     const text = isRead && values !== null ? withValues(judgement.text, values) : null;
     return previewOf('postgres', statements, text, text === null ? null : wordsOf(text), '');
+  }
+
+  #toBePlanned(
+    judgement: Judgement,
+    statements: readonly JudgedStatement[],
+    portal: Portal | null,
+  ): EstimateQuestion | null {
+    const { statement } = this.#previewOf(judgement, statements, portal);
+    const { searchPath } = this.names.current;
+    return statement === null ? null : { statement, role: this.#role, searchPath, database: '', sqlMode: '' };
   }
 
   /** Why these statements may not run, or `null`. */
@@ -698,7 +726,9 @@ export class PostgresSession extends Session implements FrameSink {
     return this.ownAnswer(judgement, binds, async (from) => {
       const reading = { lexing: this.#reading.lexing(this.#pipeline.ended), names: this.names.current };
       const asked = await this.start.judge.judge(judgement.text.slice(from), reading);
-      const statements = this.#atMoment(asked, portal);
+      const named = this.#withNames(asked);
+      const estimate = await this.askEstimate(named, this.#toBePlanned(asked, named, portal));
+      const statements = this.#atMoment(asked, portal, estimate, named);
       return verdictRows(statements, this.#writesBack(statements, portal));
     });
   }

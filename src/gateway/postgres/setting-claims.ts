@@ -29,7 +29,8 @@ export class SettingClaims {
 
   constructor(claims: SessionClaims) {
     this.#claims = claims;
-    this.#names = new Set([...claims.all.keys()].filter((name) => ASCII_NAME.test(name)));
+    const isSetting = (name: string) => name !== 'application_name' && ASCII_NAME.test(name);
+    this.#names = new Set([...claims.all.keys()].filter(isSetting));
   }
 
   /** Statements are judged that will be sent if nothing refuses them. */
