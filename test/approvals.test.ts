@@ -268,9 +268,10 @@ describe('a held statement', () => {
     const result = client.query(text);
     const first = await approver.nextRequest();
     await reload('2h');
-    await approver.approve(first.id);
     const second = await approver.nextRequest();
     assert.notEqual(second.id, first.id);
+    assert.equal(await approver.stateOf(first.id), 'withdrawn');
+    await assert.rejects(approver.approve(first.id), /withdrawn already/);
     assert.equal((await ids()).length, 10);
     await approver.approve(second.id);
     assert.equal((await result).rowCount, 1);

@@ -50,21 +50,39 @@ export class Approver {
     return assert.fail('nobody asks for approval');
   }
 
+  /** The newest request about a statement with these words in it, as soon as there is one. @param after only newer ones */
+  async requestFor(words: string, after = 0): Promise<ApprovalRequest> {
+    const deadline = Date.now() + 30_000;
+    while (Date.now() < deadline) {
+      const [row] = await this.store
+        .selectFrom('approval_requests')
+        .select('id')
+        .where('question', 'like', `%${words}%`)
+        .where('id', '>', after)
+        .orderBy('id', 'desc')
+        .limit(1)
+        .execute();
+      if (row !== undefined) return this.approvals.request(row.id);
+      await sleep(50);
+    }
+    return assert.fail(`nobody asks for approval of ${words}`);
+  }
+
   /** True if nobody has asked since. */
   async hasSeenAll(): Promise<boolean> {
     return ((await this.approvals.list([], 1))[0]?.id ?? 0) <= this.#seen;
   }
 
-  async approve(id: number): Promise<void> {
-    await this.#vote(id, 'approve', '');
+  async approve(id: number, subject = 'dana'): Promise<void> {
+    await this.#vote(id, subject, 'approve', '');
   }
 
   async reject(id: number, reason: string): Promise<void> {
-    await this.#vote(id, 'reject', reason);
+    await this.#vote(id, 'dana', 'reject', reason);
   }
 
-  #vote(id: number, decision: 'approve' | 'reject', reason: string): Promise<ApprovalRequest> {
-    const identity = { subject: 'dana', kind: 'human' as const, groups: ['dba'] };
+  #vote(id: number, subject: string, decision: 'approve' | 'reject', reason: string): Promise<ApprovalRequest> {
+    const identity = { subject, kind: 'human' as const, groups: ['dba'] };
     const voter = { identity, isApprover: true, mayBreakGlass: false, inPlaceOf: [] };
     return this.approvals.vote(id, voter, decision, { reason, channel: 'api' });
   }
@@ -92,7 +110,8 @@ export class Approver {
 
   /** Waits until the request is not pending any more. */
   async stateOf(id: number): Promise<ApprovalRequest['state']> {
-    for (let tries = 0; tries < 100; tries++) {
+    const deadline = Date.now() + 30_000;
+    while (Date.now() < deadline) {
       const { state } = await this.approvals.request(id);
       if (state !== 'pending') return state;
       await sleep(20);

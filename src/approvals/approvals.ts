@@ -41,8 +41,18 @@ export type Ruling =
   /** Nobody can be asked. */
   | { readonly kind: 'unavailable'; readonly reason: string };
 
-/** Why a statement stops waiting before its time: its client does not want it any more, or cannot wait any longer. */
-export type StopWaiting = 'withdraw' | 'leave';
+/**
+ * Why a statement stops waiting before its time: its client does not want it any more (`withdraw`) or cannot wait any longer
+ * (`leave`), or other rules are in force, by which it is judged anew (`judge again`).
+ */
+export type StopWaiting = 'withdraw' | 'leave' | 'judge again';
+
+/** What is said of a request that its client withdraws; `null` where it stays open. */
+const WITHDRAWN: Readonly<Record<StopWaiting, string | null>> = {
+  withdraw: 'The client cancelled the statement or went away.',
+  leave: null,
+  'judge again': 'The rules have changed: the statement is judged anew.',
+};
 
 /** What happens to requests, for records, the log, and whoever watches. */
 export type ApprovalEvent =
@@ -132,7 +142,7 @@ export class Approvals {
       if ('kind' in found) return found;
       asked(found);
       for (;;) {
-        const changed = this.#nextChange(found.id, until, stop);
+        const changed = this.#nextChange(found.id, Math.min(until, found.expiresAt), stop);
         // Looked at after the wait has begun: what is decided in between wakes it.
         const { state, reason } = await this.request(found.id);
         if (state === 'approved') {
@@ -145,9 +155,11 @@ export class Approvals {
         if (state !== 'pending') return { kind: 'ticket', request: found.id };
         if (stop.aborted || Date.now() >= until) break;
         await changed;
+        if (Date.now() >= found.expiresAt) await this.#sweep();
       }
-      if (stop.reason !== 'withdraw') return { kind: 'ticket', request: found.id };
-      await this.#withdraw(found.id);
+      const why = stop.aborted ? WITHDRAWN[stop.reason as StopWaiting] : null;
+      if (why === null) return { kind: 'ticket', request: found.id };
+      await this.#withdraw(found.id, why);
       return { kind: 'withdrawn', request: found.id };
     } catch (error) {
       this.#services.failed('approval could not be asked for', error as Error);
@@ -388,10 +400,10 @@ export class Approvals {
     }
   }
 
-  async #withdraw(id: number): Promise<void> {
+  async #withdraw(id: number, reason: string): Promise<void> {
     // Another session of the same identity may wait for it as well.
     if ((this.#waiting.get(id)?.size ?? 0) > 0) return;
-    await this.#close(id, ['pending'], 'withdrawn', 'The client cancelled the statement or went away.');
+    await this.#close(id, ['pending'], 'withdrawn', reason);
   }
 
   /** @returns false if it was in none of the states before */

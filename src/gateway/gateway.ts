@@ -173,11 +173,14 @@ export class Gateway implements Inside {
 
   /** Puts other rules in force for everything that is judged from now on. */
   setRules(rules: RuleSet): void {
+    const areOthers = rules.version !== this.#inForce.current.version;
     this.#inForce.current = rules;
     for (const session of this.#sessions.keys()) {
       const names = this.#namesInForce(session.start.connection);
       session.setNames(names);
       void names?.ready();
+      // What people are asked about was held by rules that are not in force any more.
+      if (areOthers) session.stopWaiting('judge again');
     }
   }
 

@@ -508,8 +508,10 @@ export abstract class Session implements TurnMember, UpstreamReader {
     return this.#marked;
   }
 
-  /** Keeps a message that may have to be judged again. */
+  /** Keeps a message whose fate is decided, since it may have to be judged again. */
   protected keepForAgain(bytes: Buffer, start: number, end: number): void {
+    // What people said was for this message. If it did not need that, no later one may have it.
+    this.#hold = null;
     if (this.#marked) this.#sinceMark.add(bytes, start, end);
   }
 

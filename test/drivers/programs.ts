@@ -213,6 +213,13 @@ export const MASKED_PROGRAMS: readonly DriverProgram[] = (
   ] as const
 ).map(([name, protocol, build]) => ({ name, protocol, checks: [], build }));
 
+/** Programs that do what tests tell them, with one or more drivers each; see told-clients.ts. */
+export const TOLD_PROGRAMS = {
+  node: { name: 'node-postgres and mysql2', protocol: 'postgres', checks: [], build: () => node('told.ts') },
+  python: { name: 'psycopg 3', protocol: 'postgres', checks: [], build: () => python('told.py') },
+  java: { name: 'pgjdbc and Connector/J', protocol: 'postgres', checks: [], build: () => java('Told') },
+} as const satisfies Record<string, DriverProgram>;
+
 /**
  * Runs a program to its end and reads its reports. Rejects if it fails to get through its checks.
  *

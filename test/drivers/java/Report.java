@@ -96,7 +96,7 @@ final class Report {
     System.out.println("{\"check\": \"" + name + "\", \"ok\": " + ok + ", \"detail\": " + quoted(detail) + "}");
   }
 
-  private static String quoted(String text) {
+  static String quoted(String text) {
     var json = new StringBuilder("\"");
     for (char c : text.toCharArray()) {
       if (c == '"' || c == '\\') json.append('\\').append(c);

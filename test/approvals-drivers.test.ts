@@ -1,0 +1,534 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Access } from '../src/identity/access.ts';
+import { identityId } from '../src/identity/identity.ts';
+import { Approver } from './approver.ts';
+import type { TOLD_PROGRAMS } from './drivers/programs.ts';
+import { DriverError, type ToldConnection, ToldProgram } from './drivers/told-clients.ts';
+import { startMariadb } from './servers/mariadb.ts';
+import type { MysqlFamilyServer } from './servers/mysql-family.ts';
+import { type PostgresServer, startPostgres } from './servers/postgres.ts';
+import { type Sluice, type SluiceConnection, startSluice } from './sluice.ts';
+
+/**
+ * Approvals end to end, through drivers: all of them go through each scenario at the same time, each on a table of its own.
+ * Votes are taken in this process, as another node would: through the store. What ran is asked of the servers' own logs.
+ */
+
+const HOLD = 'hold\n    approval: { from: { groups: [dba] }, wait: 60s, within: 1h }';
+/** @param deletes what becomes of deletions; everything else stays */
+const rules = (deletes = HOLD) => `version: 1
+rules:
+  - id: deletes
+    match: { effects: [delete] }
+    action: ${deletes}
+  - id: updates-get-a-ticket
+    match: { effects: [update] }
+    action: hold
+    approval: { from: { groups: [dba] }, wait: 0s }
+  - id: inserts-are-urgent
+    match: { effects: [insert] }
+    action: hold
+    approval: { from: { groups: [dba] }, wait: 60s, within: 2s }
+  - id: truncations-wait-for-two
+    match: { effects: [truncate] }
+    action: hold
+    approval: { from: { groups: [dba] }, count: 2, wait: 60s }
+`;
+
+type Program = keyof typeof TOLD_PROGRAMS;
+
+/** One driver in front of one server. */
+interface Lane {
+  readonly name: string;
+  readonly program: Program;
+  readonly driver: 'postgres' | 'mysql' | 'mariadb';
+  readonly server: 'postgres' | 'mariadb';
+  readonly table: string;
+}
+
+const LANES: readonly Lane[] = (
+  [
+    ['psycopg', 'python', 'postgres', 'postgres'],
+    ['node-postgres', 'node', 'postgres', 'postgres'],
+    ['pgjdbc', 'java', 'postgres', 'postgres'],
+    ['mysql2', 'node', 'mysql', 'mariadb'],
+    ['MySQL Connector/J', 'java', 'mysql', 'mariadb'],
+    ['MariaDB Connector/J', 'java', 'mariadb', 'mariadb'],
+  ] as const
+).map(([name, program, driver, server], i) => ({ name, program, driver, server, table: `held_${i}` }));
+
+const directory = mkdtempSync(join(tmpdir(), 'sluice-approvals-'));
+const storeFile = join(directory, 'store.db');
+const servers = new Map<Lane['server'], PostgresServer | MysqlFamilyServer>();
+const programs = new Map<Program, ToldProgram>();
+let lanes: readonly Lane[] = [];
+/** Why a driver is not there. */
+const missing: string[] = [];
+let node: Sluice;
+let otherNode: Sluice;
+let approver: Approver;
+let access: Access;
+
+const startNode = () => {
+  const connections = [...servers].map(
+    ([name, { host, port, database, superuser: user, password }]): SluiceConnection => ({
+      name,
+      protocol: name === 'postgres' ? 'postgres' : 'mysql',
+      upstream: { host, port, database, user, password },
+    }),
+  );
+  const users = ['bot', 'other', 'leaver'].map((name) => ({
+    name,
+    password: 'secret',
+    // MySQL's Connector/J takes MariaDB for too old to ask for the other.
+    mysqlPlugin: 'mysql_native_password' as const,
+  }));
+  const people = ['dana', 'erin'].map((name) => ({
+    name,
+    password: 'secret',
+    kind: 'human' as const,
+    groups: ['dba'],
+  }));
+  return startSluice({
+    connections,
+    users: [...users, ...people],
+    rulesYaml: rules(),
+    roles: { approver: ['dba'] },
+    store: `sqlite:${storeFile}`,
+  });
+};
+
+before(async () => {
+  const [postgres, mariadb] = await Promise.all([
+    startPostgres({ config: { log_statement: 'all' } }),
+    startMariadb({ config: { general_log: '1', log_output: 'TABLE' } }),
+  ]);
+  servers.set('postgres', postgres);
+  if (mariadb !== null) servers.set('mariadb', mariadb);
+  for (const name of new Set(LANES.map(({ program }) => program))) {
+    const started = await ToldProgram.start(name);
+    if (typeof started === 'string') missing.push(started);
+    else programs.set(name, started);
+  }
+  lanes = LANES.filter(({ program, server }) => programs.has(program) && servers.has(server));
+  for (const { table, server } of lanes) await servers.get(server)!.query(`CREATE TABLE ${table} (id int PRIMARY KEY)`);
+  // Makes the tables of the store, which two nodes cannot do at once in a file.
+  approver = await Approver.open(storeFile);
+  [node, otherNode] = await Promise.all([startNode(), startNode()]);
+  access = await Access.open(approver.store);
+});
+
+after(async () => {
+  access?.close();
+  await approver?.close();
+  await Promise.all([node?.stop(), otherNode?.stop()]);
+  await Promise.all([...programs.values()].map((program) => program.stop()));
+  await Promise.all([...servers.values()].map((server) => server.stop()));
+  rmSync(directory, { recursive: true });
+});
+
+let texts = 0;
+
+/** What one driver does in one scenario. */
+class Actor {
+  readonly lane: Lane;
+  /** In every text of it, and in those of nobody else. */
+  readonly mark = `mark ${++texts}.`;
+
+  constructor(lane: Lane) {
+    this.lane = lane;
+  }
+
+  get #server() {
+    return servers.get(this.lane.server)!;
+  }
+
+  async connected(to = node, user = 'bot', program = programs.get(this.lane.program)!): Promise<ToldConnection> {
+    const { driver, server } = this.lane;
+    const port = server === 'postgres' ? to.port : to.mysqlPort;
+    return program.open(driver, { host: to.host, port, user, password: 'secret', database: server });
+  }
+
+  /** A text with its mark, about its table. */
+  text(statement: string): string {
+    return `${statement.replace('TABLE', this.lane.table)} /* ${this.mark} */`;
+  }
+
+  get delete(): string {
+    return this.text('DELETE FROM TABLE WHERE id = ?');
+  }
+
+  get update(): string {
+    return this.text('UPDATE TABLE SET id = id + 100 WHERE id = ?');
+  }
+
+  async ids(): Promise<number[]> {
+    const rows = await this.#server.query(`SELECT id FROM ${this.lane.table} ORDER BY id`);
+    return rows.map(({ id }) => Number(id));
+  }
+
+  /** How often the server has been asked to run what it is about, other than to see what it would do. */
+  async ran(): Promise<number> {
+    if (this.lane.server === 'postgres') {
+      const lines = this.#server.log().split('\n');
+      return lines.filter(
+        (line) => line.includes(this.mark) && /(statement|execute [^:]*): (DELETE|UPDATE|INSERT|TRUNC)/.test(line),
+      ).length;
+    }
+    const rows = await this.#server.query(`SELECT COUNT(*) AS n FROM mysql.general_log
+      WHERE command_type IN ('Query', 'Execute') AND argument REGEXP '^(DELETE|UPDATE|INSERT|TRUNCATE)' AND argument LIKE '%${this.mark}%'`);
+    return Number(rows[0]!.n);
+  }
+
+  request(after = 0) {
+    return approver.requestFor(this.mark, after);
+  }
+
+  /** The error that something ends in. */
+  async failure(work: Promise<unknown>): Promise<DriverError> {
+    const error = await work.then(
+      () => assert.fail('it ran'),
+      (reason) => reason,
+    );
+    assert.ok(error instanceof DriverError, error);
+    return error;
+  }
+
+  /** As {@link failure}, of a statement that Sluice refuses. */
+  async refusal(work: Promise<unknown>): Promise<string> {
+    const { code, message } = await this.failure(work);
+    assert.equal(code, this.lane.server === 'postgres' ? '42501' : '1142', message);
+    return message;
+  }
+
+  /** The ticket that a statement gets. */
+  async ticket(work: Promise<unknown>): Promise<number> {
+    assert.match(await this.refusal(work), /needs approval/);
+    return (await this.request()).id;
+  }
+
+  async ranOnce(): Promise<void> {
+    assert.equal(await this.ran(), 1);
+  }
+
+  async neverRan(): Promise<void> {
+    assert.equal(await this.ran(), 0);
+    assert.deepEqual(await this.ids(), [1, 2, 3]);
+  }
+}
+
+/** All drivers at once. @returns what each comes to, in the order of the actors */
+async function together<T>(actors: readonly Actor[], act: (actor: Actor, index: number) => Promise<T>): Promise<T[]> {
+  const ends = await Promise.allSettled(actors.map(act));
+  return ends.map((end, i) => {
+    if (end.status === 'fulfilled') return end.value;
+    throw new Error(`${actors[i]!.lane.name}: ${end.reason.message}`, { cause: end.reason });
+  });
+}
+
+/** Declares a scenario: `act` is what each driver does. */
+function scenario(name: string, run: (actors: readonly Actor[]) => Promise<unknown>): void {
+  test(name, { timeout: 60_000 }, async (t: TestContext) => {
+    for (const reason of missing) t.diagnostic(`NOT RUN: ${reason}`);
+    await Promise.all(
+      lanes.map(({ table, server }) =>
+        servers.get(server)!.query(`DELETE FROM ${table}; INSERT INTO ${table} VALUES (1), (2), (3)`),
+      ),
+    );
+    await run(lanes.map((lane) => new Actor(lane)));
+  });
+}
+
+const each = (act: (actor: Actor) => Promise<unknown>) => (actors: readonly Actor[]) => together(actors, act);
+
+async function reload(sluice: Sluice, text: string): Promise<void> {
+  const loaded = () => sluice.journal().filter(({ event, by }) => event === 'rules.loaded' && by === 'signal').length;
+  const before = loaded();
+  writeFileSync(sluice.rulesFile, text);
+  sluice.signal('SIGHUP');
+  while (loaded() === before) await sleep(25);
+}
+
+describe('a held statement, through every driver', () => {
+  scenario(
+    'runs once it is approved while its client waits',
+    each(async (actor) => {
+      const client = await actor.connected();
+      const result = client.run(actor.delete, [2]);
+      const { id } = await actor.request();
+      await actor.neverRan();
+      await approver.approve(id);
+      assert.equal(await result, 1);
+      assert.deepEqual(await actor.ids(), [1, 3]);
+      await actor.ranOnce();
+      assert.equal(await approver.stateOf(id), 'used');
+    }),
+  );
+
+  scenario(
+    'is collected by sending it again on another connection once it is approved after the wait, and once only',
+    each(async (actor) => {
+      const id = await actor.ticket((await actor.connected()).run(actor.update, [2]));
+      await actor.neverRan();
+      await approver.approve(id);
+      const second = await actor.connected();
+      assert.equal(await second.run(actor.update, [2]), 1);
+      await actor.ranOnce();
+      assert.notEqual(await actor.ticket(second.run(actor.update, [2])), id);
+      await actor.ranOnce();
+    }),
+  );
+
+  scenario(
+    'is refused with the reason of a rejection, again when it is sent again',
+    each(async (actor) => {
+      const client = await actor.connected();
+      const result = actor.refusal(client.run(actor.delete, [2]));
+      await approver.reject((await actor.request()).id, 'use the archive job');
+      assert.match(await result, /was rejected: use the archive job/);
+      assert.match(await actor.refusal(client.run(actor.delete, [2])), /was rejected: use the archive job/);
+      await actor.neverRan();
+      await client.run(actor.text('SELECT 1'));
+    }),
+  );
+
+  scenario(
+    'ends with the time to decide about it, whether its client waits or has been approved and not come',
+    each(async (actor) => {
+      const client = await actor.connected();
+      const insert = actor.text('INSERT INTO TABLE (id) VALUES (?)');
+      const waiting = actor.refusal(client.run(insert, [7]));
+      const { id, createdAt, expiresAt } = await actor.request();
+      assert.equal(expiresAt - createdAt, 2000);
+      assert.match(await waiting, /expired|in time/);
+      await assert.rejects(approver.approve(id), /expired already|time to vote is over/);
+      await actor.neverRan();
+    }),
+  );
+
+  scenario(
+    'is withdrawn when its client cancels it as its driver does, and the session goes on',
+    each(async (actor) => {
+      const client = await actor.connected();
+      const result = actor.failure(client.run(actor.delete, [2]));
+      const { id } = await actor.request();
+      await client.cancel();
+      assert.match((await result).code, /^(57014|1317|70100)$/);
+      assert.equal(await approver.stateOf(id), 'withdrawn');
+      await assert.rejects(approver.approve(id), /withdrawn already/);
+      await client.run(actor.text('SELECT 1'));
+      await actor.neverRan();
+    }),
+  );
+
+  scenario(
+    'is withdrawn when its client closes its socket',
+    each(async (actor) => {
+      const client = await actor.connected();
+      const result = actor.failure(client.run(actor.delete, [2]));
+      const { id } = await actor.request();
+      await client.abort();
+      await result;
+      assert.equal(await approver.stateOf(id), 'withdrawn');
+      await actor.neverRan();
+    }),
+  );
+
+  scenario('is withdrawn when the process of its client is killed', async (actors) => {
+    const doomed = new Map<Program, ToldProgram>();
+    for (const name of new Set(actors.map(({ lane }) => lane.program))) {
+      doomed.set(name, (await ToldProgram.start(name)) as ToldProgram);
+    }
+    const results = await together(actors, async (actor) => {
+      const client = await actor.connected(node, 'bot', doomed.get(actor.lane.program)!);
+      const result = actor.failure(client.run(actor.delete, [2]));
+      return { id: (await actor.request()).id, result };
+    });
+    for (const program of doomed.values()) await program.kill();
+    await together(actors, async (actor, i) => {
+      await results[i]!.result;
+      assert.equal(await approver.stateOf(results[i]!.id), 'withdrawn');
+      await actor.neverRan();
+    });
+  });
+
+  for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
+    scenario(
+      `outlives the gateway that held it (${signal}): approved afterwards, it is collected at another`,
+      async (actors) => {
+        const first = await startNode();
+        const held = await together(actors, async (actor) => {
+          const client = await actor.connected(first);
+          const result = actor.failure(client.run(actor.delete, [2]));
+          return { id: (await actor.request()).id, result };
+        });
+        first.signal(signal);
+        await first.exited;
+        await together(actors, async (_actor, i) => {
+          const { id, result } = held[i]!;
+          const { message } = await result;
+          if (signal === 'SIGTERM') assert.match(message, /needs approval/);
+          assert.equal((await approver.approvals.request(id)).state, 'pending');
+          await approver.approve(id);
+        });
+        const next = await startNode();
+        await together(actors, async (actor, i) => {
+          const client = await actor.connected(next);
+          assert.equal(await client.run(actor.delete, [2]), 1);
+          await actor.ranOnce();
+          assert.equal((await approver.approvals.request(held[i]!.id)).state, 'used');
+        });
+        await first.stop();
+      },
+    );
+  }
+
+  scenario(
+    'waits at one node and is collected at another; of two nodes that wait for it, one runs it',
+    each(async (actor) => {
+      const [here, there] = await Promise.all([actor.connected(), actor.connected(otherNode)]);
+      const id = await actor.ticket(here.run(actor.update, [1]));
+      await approver.approve(id);
+      assert.equal(await there.run(actor.update, [1]), 1);
+      const both = [here.run(actor.delete, [2]), there.run(actor.delete, [2])];
+      const request = await actor.request(id);
+      const outcomes = Promise.allSettled(both);
+      await approver.approve(request.id);
+      const kinds = (await outcomes).map(({ status }) => status).sort();
+      assert.deepEqual(kinds, ['fulfilled', 'rejected']);
+      assert.equal(await actor.ran(), 2);
+      assert.deepEqual(await actor.ids(), [3, 101]);
+    }),
+  );
+
+  scenario(
+    'is another request with another value, in another place, or for another identity',
+    each(async (actor) => {
+      const [client, stranger] = await Promise.all([actor.connected(), actor.connected(node, 'other')]);
+      const id = await actor.ticket(client.run(actor.update, [1]));
+      await approver.approve(id);
+      assert.notEqual(await actor.ticket(client.run(actor.update, [2])), id);
+      assert.notEqual(await actor.ticket(stranger.run(actor.update, [1])), id);
+      const [away, back] =
+        actor.lane.server === 'postgres'
+          ? ['SET search_path = public, pg_catalog', 'RESET search_path']
+          : ['USE mysql', `USE ${servers.get(actor.lane.server)!.database}`];
+      await client.run(away);
+      const elsewhere = client.run(
+        actor.text(
+          `UPDATE ${actor.lane.server === 'postgres' ? 'public' : 'shop'}.TABLE SET id = id + 100 WHERE id = ?`,
+        ),
+        [1],
+      );
+      assert.notEqual(await actor.ticket(elsewhere), id);
+      await actor.neverRan();
+      await client.run(back);
+      assert.equal(await client.run(actor.update, [1]), 1);
+      await actor.ranOnce();
+    }),
+  );
+
+  scenario('is judged by the rules that are loaded meanwhile', async (actors) => {
+    const own = await startNode();
+    const ticketed = await together(actors, async (actor) => {
+      const client = await actor.connected(own);
+      const id = await actor.ticket(client.run(actor.update, [3]));
+      await approver.approve(id);
+      const held = client.run(actor.delete, [2]);
+      // Looked at below.
+      held.catch(() => undefined);
+      const { id: pending } = await actor.request(id);
+      return { client, id, held, pending };
+    });
+    // The same rules: nothing has changed.
+    await reload(own, rules());
+    await together(actors, async (actor, i) => {
+      const { id, held, pending } = ticketed[i]!;
+      assert.equal((await approver.approvals.request(pending)).state, 'pending');
+      const other = await actor.connected(own);
+      assert.equal(await other.run(actor.update, [3]), 1);
+      assert.equal((await approver.approvals.request(id)).state, 'used');
+      await approver.approve(pending);
+      assert.equal(await held, 1);
+      assert.equal(await actor.ran(), 2);
+    });
+    for (const [action, message] of [
+      ['deny', /refused by rule deletes/],
+      ['allow', null],
+    ] as const) {
+      await reload(own, rules());
+      const waiting = await together(actors, async (actor, i) => {
+        const held = ticketed[i]!.client.run(actor.delete, [1]);
+        held.catch(() => undefined);
+        return { held, id: (await actor.request(ticketed[i]!.pending)).id };
+      });
+      // Stricter, or looser: nobody has to be asked any more.
+      await reload(own, rules(action));
+      await together(actors, async (actor, i) => {
+        const { held, id } = waiting[i]!;
+        if (message === null) assert.equal(await held, 1);
+        else assert.match(await actor.refusal(held), message);
+        assert.equal(await actor.ran(), message === null ? 3 : 2);
+        assert.equal(await approver.stateOf(id), 'withdrawn');
+      });
+    }
+    // Approved under other rules than those in force.
+    await reload(own, rules());
+    const approved = await together(actors, async (actor, i) => {
+      const id = await actor.ticket(ticketed[i]!.client.run(actor.update, [2]));
+      await approver.approve(id);
+      return id;
+    });
+    await reload(own, rules('deny'));
+    await together(actors, async (actor, i) => {
+      assert.notEqual(await actor.ticket(ticketed[i]!.client.run(actor.update, [2])), approved[i]);
+      assert.equal(await actor.ran(), 3);
+    });
+    await own.stop();
+  });
+
+  scenario('ends with its client when the identity that asks is locked', async (actors) => {
+    const held = await together(actors, async (actor) => {
+      const client = await actor.connected(node, 'leaver');
+      const result = actor.failure(client.run(actor.delete, [2]));
+      return { id: (await actor.request()).id, result };
+    });
+    assert.ok(await access.setState(identityId({ subject: 'leaver' }), 'locked', 'dana', 'left'));
+    await together(actors, async (actor, i) => {
+      const { id, result } = held[i]!;
+      await result;
+      assert.equal(await approver.stateOf(id), 'withdrawn');
+      await assert.rejects(approver.approve(id), /withdrawn already/);
+      await actor.failure(actor.connected(node, 'leaver'));
+      await actor.neverRan();
+    });
+  });
+
+  scenario('does not run by the approval of somebody who is locked before it is released', async (actors) => {
+    const held = await together(actors, async (actor) => {
+      const client = await actor.connected();
+      const id = await actor.ticket(client.run(actor.update, [1]));
+      await approver.approve(id, 'erin');
+      const waiting = actor.refusal(client.run(actor.text('TRUNCATE TABLE')));
+      const { id: second } = await actor.request(id);
+      await approver.approve(second, 'erin');
+      return { id, second, waiting };
+    });
+    assert.ok(await access.setState(identityId({ subject: 'erin' }), 'locked', 'dana', 'left'));
+    await together(actors, async (actor, i) => {
+      const { id, second, waiting } = held[i]!;
+      const client = await actor.connected();
+      // Other nodes have seen it within a second.
+      await approver.approve(second);
+      assert.match(await waiting, /approval of erin does not count any more/);
+      assert.match(await actor.refusal(client.run(actor.update, [1])), /approval of erin does not count any more/);
+      assert.equal((await approver.approvals.request(id)).state, 'expired');
+      await actor.neverRan();
+    });
+  });
+});
