@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { Transaction } from 'kysely';
-import type { Identity } from '../identity/identity.ts';
+import { type Identity, identityId } from '../identity/identity.ts';
 import type { Store } from '../store/store.ts';
 import type { ApprovalRequestsTable, ApprovalVotesTable, Tables } from '../store/tables.ts';
 import type { Impact } from './impact.ts';
@@ -176,6 +176,8 @@ export class Approvals {
   ): Promise<ApprovalRequest> {
     const at = Date.now();
     const request = await this.#change(async (transaction, events) => {
+      // First, so that of two who vote at once at two nodes the later one sees the other's vote.
+      await transaction.updateTable('approval_requests').set({ changed_at: at }).where('id', '=', id).execute();
       const before = await readRequest(transaction, id);
       const refused =
         decision === 'break-glass' ? whyNotBreakGlass(before, voter, reason, at) : whyNotVote(before, voter, at);
@@ -183,7 +185,6 @@ export class Approvals {
       if (decision === 'reject' && reason.trim() === '') throw new VoteRefused('Say why: a rejection needs a reason.');
       const cast = voteOf(before, voter, { decision, reason, channel, at });
       await transaction.insertInto('approval_votes').values(rowOfVote(id, cast)).execute();
-      await transaction.updateTable('approval_requests').set({ changed_at: at }).where('id', '=', id).execute();
       const result = resultOf(before.stages, [...before.votes, cast]);
       // The time of a grant for statements of one shape begins with the approval.
       const until = result === 'approved' && before.grantForMs !== null ? at + before.grantForMs : null;
@@ -338,6 +339,12 @@ export class Approvals {
     const shape = hashOfShape(question);
     let asked = null as ApprovalRequest | null;
     const found = await this.#change(async (transaction, events) => {
+      // One node at a time: two that ask for the same at once would make two requests of it.
+      await transaction
+        .updateTable('versions')
+        .set((eb) => ({ version: eb.ref('version') }))
+        .where('name', '=', 'approval_requests')
+        .execute();
       const rows = await transaction
         .selectFrom('approval_requests')
         .selectAll()
@@ -361,7 +368,9 @@ export class Approvals {
           return { kind: 'rejected' as const, request: request.id, reason: request.reason ?? '' };
         }
         if (!reaches(request, question, isSame)) continue;
-        const gone = request.votes.find((vote) => this.#services.ended(vote) !== null);
+        const gone =
+          request.votes.find((vote) => this.#services.ended(vote) !== null) ??
+          (await firstGone(transaction, request.votes));
         if (gone !== undefined) {
           const reason = `The approval of ${gone.subject} does not count any more.`;
           await setState(transaction, request.id, ['approved'], 'expired', reason);
@@ -471,6 +480,17 @@ export class Approvals {
       this.#services.failed('requests whose time is over could not be closed', error as Error);
     }
   }
+}
+
+/** The first of those who voted that may not log in any more, as the store says now: what this node remembers is older. */
+async function firstGone(transaction: Transaction<Tables>, votes: readonly Vote[]): Promise<Vote | undefined> {
+  const rows = await transaction
+    .selectFrom('identities')
+    .select('id')
+    .where('id', 'in', votes.map(identityId))
+    .where('state', '<>', 'active')
+    .execute();
+  return votes.find((vote) => rows.some(({ id }) => id === identityId(vote)));
 }
 
 /** True if the grant covers this statement, sent now. */

@@ -219,8 +219,7 @@ export abstract class Session implements TurnMember, UpstreamReader {
       if (this.#waiting !== 'nothing' && !this.#closed) {
         this.#rest = chunk;
         this.#restAt = at;
-        // Whose statement waits for a person may go away meanwhile: only who is read from is noticed.
-        if (this.#waiting !== 'approval' || chunk.length - at > MOST_BEHIND) this.#client.pause();
+        if (!this.isHeld || chunk.length - at > MOST_BEHIND) this.#client.pause();
       }
     } catch (error) {
       this.clientFailed(error);
@@ -261,7 +260,10 @@ export abstract class Session implements TurnMember, UpstreamReader {
 
   /** Reads on from the client unless something it does has to be waited for. */
   #readOn(): void {
-    if (this.#waiting === 'nothing' && !this.#upstreamFull && !this.#clientFull && !this.#closed) this.#client.resume();
+    // Whose statement waits for a person may go away meanwhile: only who is read from is noticed.
+    const behind = this.#rest === null ? 0 : this.#rest.length - this.#restAt;
+    const isHeard = this.#waiting === 'nothing' || (this.isHeld && behind <= MOST_BEHIND);
+    if (isHeard && !this.#upstreamFull && !this.#clientFull && !this.#closed) this.#client.resume();
   }
 
   // --- Verdicts at execution ---------------------------------------------------------------------------------------
