@@ -170,8 +170,22 @@ export interface WebhookExporter extends AnyExporter {
   readonly format: ExportFormat;
 }
 
+export interface S3Exporter extends AnyExporter {
+  readonly to: 's3';
+  /** Of the bucket. */
+  readonly url: string;
+  readonly region: string;
+  readonly prefix: string;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  /** `null` where objects are not kept from being removed. */
+  readonly lock: { readonly mode: 'governance' | 'compliance'; readonly days: number } | null;
+  /** After so long a segment that is not full is closed, milliseconds. */
+  readonly everyMs: number;
+}
+
 /** Where records are brought to; as plain data, since it goes to a thread. */
-export type ExporterConfig = JsonlExporter | WebhookExporter | SyslogExporter | OtlpExporter;
+export type ExporterConfig = JsonlExporter | WebhookExporter | S3Exporter | SyslogExporter | OtlpExporter;
 
 interface AnyChannel {
   /** Unique among the channels. */

@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { isLoopback } from './address.ts';
-import { address, path, receiverAddress, secret } from './schema-values.ts';
+import { address, duration, path, receiverAddress, secret } from './schema-values.ts';
 
 const name = z
   .string()
@@ -86,19 +86,50 @@ const otlp = z.strictObject({
     .meta({ title: 'names and secrets' }),
 });
 
+const s3 = z.strictObject({
+  to: z
+    .literal('s3')
+    .describe(
+      'Whole segments of the journal, once they are closed, in a bucket of an object storage with the protocol of Amazon S3.',
+    ),
+  name,
+  url: receiverAddress.describe('The bucket: `https://HOST/BUCKET` or `https://BUCKET.HOST`.'),
+  region: z
+    .string()
+    .regex(/^[a-z0-9-]{1,63}$/, 'must be a region such as eu-central-1')
+    .default('us-east-1')
+    .describe('Its region.'),
+  prefix: z
+    .string()
+    .regex(/^[A-Za-z0-9_.-][A-Za-z0-9_./-]*\/$|^$/, 'must be letters, digits, "_", ".", "-" and "/", and end with "/"')
+    .default('')
+    .describe('What names of objects begin with, before the name of the node.'),
+  access_key_id: z.string().min(1, 'must not be empty').describe('Who Sluice is there.'),
+  secret_access_key: secret.describe('The secret to it.'),
+  lock: z
+    .strictObject({
+      mode: z
+        .enum(['governance', 'compliance'])
+        .describe('Who may end it early: `governance` whom the storage lets, `compliance` nobody.'),
+      days: z.int().min(1).max(36_500).describe('For how long, from when an object is brought.'),
+    })
+    .optional()
+    .describe('Objects cannot be changed or removed (Object Lock; the bucket has to have it).'),
+  every: duration('1m', '7d')
+    .prefault('1h')
+    .describe('A segment that is not full is closed after so long, and so brought.'),
+});
+
 export const exportList = z
-  .array(z.discriminatedUnion('to', [jsonl, webhook, syslog, otlp]))
-  .default([])
+  .array(z.discriminatedUnion('to', [jsonl, webhook, s3, syslog, otlp]))
   .superRefine((list, context) => {
     const names = list.map((exporter) => exporter.name ?? exporter.to);
     names.forEach((name, index) => {
       if (names.indexOf(name) === index) return;
-      context.addIssue({
-        code: 'custom',
-        path: [index],
-        message: `"${name}" is there twice: give it a name of its own`,
-      });
+      const message = `"${name}" is there twice: give it a name of its own`;
+      context.addIssue({ code: 'custom', path: [index], message });
     });
-  });
+  })
+  .prefault([]);
 
 export type ExportFileConfig = z.output<typeof exportList>[number];

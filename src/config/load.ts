@@ -280,6 +280,11 @@ async function exporterOf(
       );
       return { ...exporter, name, url: exporter.url.replace(/\/+$/, ''), headers: Object.fromEntries(headers) };
     }
+    case 's3': {
+      const { to, url, region, prefix, access_key_id: accessKeyId, lock = null, every: everyMs } = exporter;
+      const secretAccessKey = await secretOf(exporter.secret_access_key);
+      return { to, name, url, region, prefix, accessKeyId, secretAccessKey, lock, everyMs };
+    }
   }
 }
 

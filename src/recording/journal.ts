@@ -244,6 +244,17 @@ export class Journal {
     return this.failure === null || this.flush();
   }
 
+  /**
+   * Begins another segment before this one is full.
+   * @returns false if it cannot be done now: records wait for the end of their turn, or cannot be written
+   */
+  closeSegment(): boolean {
+    if (this.dirty || this.failure !== null) return false;
+    const { segment } = this.head;
+    this.#rotate();
+    return this.#segment > segment && this.flush();
+  }
+
   /** Writes what is pending and closes the file. */
   close(): void {
     this.flush();

@@ -5,10 +5,11 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
+import { S3Server } from '../../test/s3-server.ts';
 import type { ExporterConfig } from '../config/config.ts';
 import { ORIGIN } from './exporters/test-records.ts';
 import { Journal } from './journal.ts';
-import { RecordingThread } from './recording-thread.ts';
+import { type RecordingStatus, RecordingThread } from './recording-thread.ts';
 import { segments } from './segments.ts';
 
 const LIMIT_MS = 30_000;
@@ -30,14 +31,20 @@ interface Followed {
   ticks(name: string): number[];
 }
 
-function followed(t: TestContext, ...names: readonly string[]): Followed & { begin(): RecordingThread } {
+function followed(
+  t: TestContext,
+  ...given: readonly (string | ExporterConfig)[]
+): Followed & { begin(): RecordingThread } {
   const directory = mkdtempSync(join(tmpdir(), 'sluice-thread-'));
   const journalDirectory = join(directory, 'journal');
   const journal = Journal.open(journalDirectory);
   const logged: string[] = [];
   const log = (level: string) => (_fields: object, message: string) => void logged.push(`${level}: ${message}`);
   const file = (name: string) => join(directory, `${name}.jsonl`);
-  const exporters = names.map((name): ExporterConfig => ({ to: 'jsonl', name, file: file(name), format: 'sluice' }));
+  const exporters = given.map(
+    (one): ExporterConfig =>
+      typeof one === 'string' ? { to: 'jsonl', name: one, file: file(one), format: 'sluice' } : one,
+  );
   const begin = () =>
     new RecordingThread(
       journal,
@@ -135,6 +142,31 @@ test('a thread that dies is begun again, and that shows', async (t) => {
   assert.equal(all.thread.status().restarts, 1);
   await until('it shows that it is well', () => all.thread.status().failure === null);
   assert.deepEqual(all.logged, ['error: the recording thread died; it is begun again, and goes on where it was']);
+});
+
+test('what is brought in whole segments is not kept waiting until one is full, and where nothing happens none is begun', async (t) => {
+  const credentials = { accessKeyId: 'AKIASLUICE', secretAccessKey: 'secret', region: 'eu-central-1' };
+  const server = await S3Server.start(credentials);
+  t.after(() => server.stop());
+  const storage = { to: 's3', name: 's3', url: server.url, prefix: '', lock: null, everyMs: 500 } as const;
+  const all = followed(t, { ...storage, ...credentials });
+  all.tick(1);
+  const brought = () =>
+    [...server.objects].filter(([name]) => name.endsWith('.jsonl')).map(([, { body }]) => `${body}`);
+  await until('it is brought', () => brought().join('').includes('"event":"tick","n":1}'));
+  const before = segments(all.directory).length;
+  all.tick(2);
+  await until('the next is brought', () => brought().join('').includes('"event":"tick","n":2}'));
+  assert.equal(segments(all.directory).length, before + 1);
+  // Its checkpoint is written in this time, and is not news.
+  await delay(2_500);
+  assert.equal(segments(all.directory).length, before + 1);
+  const [oldest] = segments(all.directory);
+  assert.equal(brought()[0], readFileSync(join(all.directory, oldest!.name), 'utf8'));
+  await until('it is behind by what is in the current segment', () => {
+    const [{ position, lag }] = all.thread.status().followers as [RecordingStatus['followers'][number]];
+    return position?.segment === all.journal.head.segment && lag.bytes === all.journal.head.bytes;
+  });
 });
 
 test('a position that cannot be read is an error, not a guess', async (t) => {

@@ -59,6 +59,10 @@ export interface RecordingLog {
 const GATHER_MS = 100;
 /** How long the thread has to end, milliseconds; then it is ended. What it did not deliver it does after the next start. */
 const END_MS = 3_000;
+/** When a segment is tried again to be closed where records were about to be written to it, milliseconds. */
+const RETRY_MS = 50;
+/** A new segment that nothing happens in gets one more record: the checkpoint that signs its first. */
+const SIGNED_RECORDS = 1;
 /** A thread that has lived so long was well, milliseconds. */
 const WELL_MS = 60_000;
 /** What consumers may keep on the heap in all, MB: one that takes more ends the thread, not the process. */
@@ -76,6 +80,9 @@ export class RecordingThread {
   #begunAt = 0;
   #waking: NodeJS.Timeout | null = null;
   #beginning: NodeJS.Timeout | null = null;
+  #closing: NodeJS.Timeout | null = null;
+  /** Last record that need not be brought in a segment of its own: the first one of the segment, or what signs it. */
+  #closedAt = 0;
   #ending = false;
   #failure: string | null = null;
   #deaths = 0;
@@ -99,6 +106,8 @@ export class RecordingThread {
     }));
     if (work.exporters.length > 0) this.#begin();
     else journal.onGrowth(() => this.#beginSoon(GATHER_MS));
+    const periods = work.exporters.flatMap((exporter) => (exporter.to === 's3' ? [exporter.everyMs] : []));
+    if (periods.length > 0) this.#closeSegments(Math.min(...periods));
   }
 
   status(): RecordingStatus {
@@ -114,6 +123,7 @@ export class RecordingThread {
     this.#ending = true;
     if (this.#waking !== null) clearTimeout(this.#waking);
     if (this.#beginning !== null) clearTimeout(this.#beginning);
+    if (this.#closing !== null) clearTimeout(this.#closing);
     const worker = this.#worker;
     if (worker === null) return;
     worker.ref();
@@ -122,6 +132,16 @@ export class RecordingThread {
     const limit = setTimeout(() => void worker.terminate(), END_MS);
     await gone;
     clearTimeout(limit);
+  }
+
+  /** Has the journal begin another segment every so often, if there is something new in the one before. */
+  #closeSegments(everyMs: number): void {
+    this.#closing = setTimeout(() => {
+      const isNews = this.#journal.head.seq > this.#closedAt + SIGNED_RECORDS;
+      const isClosed = isNews && this.#journal.closeSegment();
+      if (isClosed) this.#closedAt = this.#journal.head.seq;
+      this.#closeSegments(isNews && !isClosed ? RETRY_MS : everyMs);
+    }, everyMs).unref();
   }
 
   #begin(): void {

@@ -34,6 +34,10 @@ function tellStatus(): void {
 
 async function exporterOf(config: ExporterConfig): Promise<Exporter> {
   switch (config.to) {
+    case 's3': {
+      const { s3Exporter } = await import('./exporters/s3.ts');
+      return s3Exporter(directory, node, config);
+    }
     case 'syslog': {
       const { SyslogSender } = await import('./exporters/syslog.ts');
       return new SyslogSender(config, await writerOf(config.format, origin), origin);
