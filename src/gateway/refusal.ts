@@ -1,4 +1,5 @@
 import type { Ruling } from '../approvals/approvals.ts';
+import type { Protocol } from '../config/config.ts';
 import type { OverLimit } from '../policy/budgets.ts';
 import type { DenyVerdict, HoldVerdict, Retry } from '../policy/verdict.ts';
 import { isRefused, type JudgedStatement } from './judge.ts';
@@ -43,8 +44,15 @@ export function refusalOf(
   return null;
 }
 
+/** What a client sends to learn what has become of its requests. */
+const ASK: Readonly<Record<Protocol, string>> = { postgres: 'SHOW sluice.requests', mysql: 'SHOW SLUICE REQUESTS' };
+
 /** What became of a statement that a rule holds, where it may not run. @param held the first that is held */
-export function refusedByRuling(ruling: Exclude<Ruling, { kind: 'granted' }>, held: JudgedStatement): Refusal {
+export function refusedByRuling(
+  ruling: Exclude<Ruling, { kind: 'granted' }>,
+  held: JudgedStatement,
+  protocol: Protocol,
+): Refusal {
   const verdict = held.verdict as HoldVerdict;
   const { kind } = held.facts;
   const say = (message: string, hint: string, retry: Retry | 'later', code = '42501') =>
@@ -53,7 +61,7 @@ export function refusedByRuling(ruling: Exclude<Ruling, { kind: 'granted' }>, he
     case 'ticket':
       return say(
         verdict.message,
-        `It waits for approval as request ${ruling.request}. Once that is approved, send the same statement again.`,
+        `It waits for approval as request ${ruling.request}. Once that is approved (${ASK[protocol]} tells), send the same statement again.`,
         'after_approval',
       );
     case 'rejected':
@@ -97,17 +105,23 @@ export function overApproved(request: number, approved: number, changed: number,
   );
 }
 
-/** A held statement whose meaning cannot be pinned down for whoever would approve it. */
-export function unholdable(held: JudgedStatement, why: string): Refusal {
+/** Why a held statement cannot wait: its meaning cannot be pinned down for whoever would approve it. */
+export type Unholdable = 'failed transaction' | 'names changed' | 'rows in parts' | 'long value';
+
+const UNHOLDABLE: Readonly<Record<Unholdable, { readonly why: string; readonly hint: string }>> = {
+  'failed transaction': { why: 'its transaction has failed', hint: 'Send ROLLBACK, then the statement again.' },
+  'names changed': {
+    why: 'a statement before it may have changed what its names mean',
+    hint: 'Send it alone, outside of a pipeline.',
+  },
+  'rows in parts': { why: 'its rows are asked for in parts', hint: 'Ask for all of its rows at once.' },
+  'long value': { why: 'a value is too long to be shown', hint: 'Send it with a shorter value.' },
+};
+
+export function unholdable(held: JudgedStatement, reason: Unholdable): Refusal {
   const { message, rule } = held.verdict as HoldVerdict;
-  return refusal(
-    '42501',
-    `${message} It cannot wait for it here: ${why}.`,
-    'Send it alone, outside of a pipeline.',
-    rule,
-    held.facts.kind,
-    'later',
-  );
+  const { why, hint } = UNHOLDABLE[reason];
+  return refusal('42501', `${message} It cannot wait here: ${why}.`, hint, rule, held.facts.kind, 'later');
 }
 
 /** Without anybody to ask, a hold is a refusal. */
@@ -159,7 +173,7 @@ function notRecorded(reason: string, kind: string): Refusal {
 }
 
 function unsafeEncoding(reason: string, kind: string): Refusal {
-  return refusal('22023', reason, 'Use UTF-8 as the client encoding.', 'encoding', kind, 'never');
+  return refusal('22023', `The statement ${reason}.`, 'Use UTF-8 as the client encoding.', 'encoding', kind, 'never');
 }
 
 /** A command of the protocol that Sluice passes on for nobody. @param kind its name */

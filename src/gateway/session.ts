@@ -11,7 +11,15 @@ import { Metering } from './metering.ts';
 import type { NamesInForce } from './names-in-force.ts';
 import { Outbox } from './outbox.ts';
 import { MOST_REQUESTS, type OwnRow, requestRows, sessionRows } from './own-answers.ts';
-import { notAlone, type Refusal, refusalOf, refusedByRuling, unanswered, unholdable } from './refusal.ts';
+import {
+  notAlone,
+  type Refusal,
+  refusalOf,
+  refusedByRuling,
+  type Unholdable,
+  unanswered,
+  unholdable,
+} from './refusal.ts';
 import type { SessionServices, SessionStart } from './services.ts';
 import { SessionNames } from './session-names.ts';
 import { StatementRecorder } from './statement-recorder.ts';
@@ -277,7 +285,7 @@ export abstract class Session implements TurnMember, UpstreamReader {
   protected decide(
     statements: readonly JudgedStatement[],
     otherRefusal: Refusal | null,
-    question: (held: JudgedStatement) => Question | string,
+    question: (held: JudgedStatement) => Question | Unholdable,
   ): Decided | 'wait' {
     const refusal = refusalOf(statements, this.services.journal.failure, isDenied) ?? otherRefusal;
     if (refusal !== null) return { statements, refusal, meter: null, grant: null };
@@ -288,7 +296,12 @@ export abstract class Session implements TurnMember, UpstreamReader {
     const ruling = this.#rulingOn(asked);
     if (ruling === null) return 'wait';
     if (ruling.kind !== 'granted') {
-      return { statements, refusal: refusedByRuling(ruling, held), meter: null, grant: null };
+      return {
+        statements,
+        refusal: refusedByRuling(ruling, held, this.start.connection.protocol),
+        meter: null,
+        grant: null,
+      };
     }
     if (!this.isReadyFor(ruling, statements)) {
       this.#hold = { key: hashOfBinding(asked.binding), stop: new AbortController(), ruling };

@@ -111,9 +111,9 @@ function changesRows(effect: Effect): boolean {
   return effect.effect === 'update' || effect.effect === 'delete';
 }
 
-/** Names come from the statement: they must not break the sentence, the log or the record it goes into. */
+/** Names come from the statement: they must not break the sentence, the log or the record it goes into, or turn it around. */
 function oneLine(text: string): string {
-  const printable = text.replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, ' ');
+  const printable = text.replace(/[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/gu, ' ');
   return printable.length > 120 ? `${printable.slice(0, 117)}...` : printable;
 }
 

@@ -75,7 +75,7 @@ function refusalOf(statement: JudgedStatement | undefined, action: Verdict['acti
   if (statement === undefined || action === 'allow') return null;
   const { verdict, facts } = statement;
   if (verdict.action !== 'allow') return { message: verdict.message, hint: verdict.hint };
-  return { message: `The statement is refused: ${facts.refuses}.`, hint: 'Use UTF-8 as the client encoding.' };
+  return { message: `The statement ${facts.refuses}.`, hint: 'Use UTF-8 as the client encoding.' };
 }
 
 /**

@@ -172,7 +172,7 @@ export interface StatementFacts {
   /** True if it may change how later text is read (client_encoding, standard_conforming_strings, ... or cannot be known). */
   readonly changesLexing: boolean;
   /**
-   * Why no rule may let this statement through, or `null`. The one case: it sets a client_encoding in which a backslash
+   * Why no rule may let this statement through, in words that go on behind "the statement", or `null`. The one case: it sets a client_encoding in which a backslash
    * or quote byte can be half of a character (SJIS, BIG5, GBK, GB18030, UHC, JOHAB, SHIFT_JIS_2004, an unknown one, or,
    * in PostgreSQL, one that cannot be read from the text). The gateway refuses it before it asks the rules.
    */

@@ -550,9 +550,7 @@ export class MysqlSession extends Session implements PacketSink {
     const decided = passes
       ? null
       : this.decide(statements, this.#otherRefusal(statements, binds), (held) =>
-          binds.isComplete
-            ? this.#questionAbout(judgement, statements, held, binds)
-            : 'a value is too long to be shown',
+          binds.isComplete ? this.#questionAbout(judgement, statements, held, binds) : 'long value',
         );
     if (decided === 'wait' || this.#guard === null || decided?.grant != null) return decided;
     // What was begun for it is not needed: the rules, or what the text means, have changed since.

@@ -46,7 +46,7 @@ import { judgeWithNames, type NamedStatement } from '../names-in-text.ts';
 import { verdictRows } from '../own-answers.ts';
 import { previewOf } from '../preview.ts';
 import { questionAbout } from '../question.ts';
-import { notAlone, overApproved, type Refusal, refusalOf, unmaskable } from '../refusal.ts';
+import { notAlone, overApproved, type Refusal, refusalOf, type Unholdable, unmaskable } from '../refusal.ts';
 import { mayChangeSchema } from '../schema-changes.ts';
 import type { SessionServices, SessionStart } from '../services.ts';
 import { type Decided, isAnswered, Session } from '../session.ts';
@@ -607,8 +607,7 @@ export class PostgresSession extends Session implements FrameSink {
       return this.decideGranted(statements, portal.grant);
     }
     const decided = this.decide(statements, this.#writesBack(statements, portal), (held) => {
-      const why =
-        wantsAllRows || !isGuarded(statements, false) ? this.#whyNotHeld() : 'its rows are asked for in parts';
+      const why = wantsAllRows || !isGuarded(statements, false) ? this.#whyNotHeld() : 'rows in parts';
       return why ?? this.#questionAbout(judgement, statements, held, portal);
     });
     if (decided !== 'wait' && decided.grant !== null && portal !== null)
@@ -617,9 +616,9 @@ export class PostgresSession extends Session implements FrameSink {
   }
 
   /** Why nobody can be asked now: what they would approve could be something else for the server. */
-  #whyNotHeld(): string | null {
-    if (this.#pipeline.hasFailed) return 'its transaction has failed';
-    if (this.names.isPathUnsure) return 'a statement before it may have changed what its names mean';
+  #whyNotHeld(): Unholdable | null {
+    if (this.#pipeline.hasFailed) return 'failed transaction';
+    if (this.names.isPathUnsure) return 'names changed';
     return null;
   }
 
