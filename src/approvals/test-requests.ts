@@ -2,7 +2,7 @@
 
 import type { Identity } from '../identity/identity.ts';
 import type { Approval } from '../policy/verdict.ts';
-import type { Question } from './request.ts';
+import type { ApprovalRequest, Question } from './request.ts';
 import type { Voter } from './voting.ts';
 
 export const APPROVAL: Approval = {
@@ -51,4 +51,30 @@ export function question(change: Partial<Question> = {}, binding: Partial<Questi
 export function person(subject: string, groups: readonly string[] = ['dba'], more: Partial<Voter> = {}): Voter {
   const identity: Identity = { subject, kind: 'human', groups };
   return { identity, isApprover: false, mayBreakGlass: false, inPlaceOf: [], ...more };
+}
+
+/** One that nobody has voted on. */
+export function requestFor(
+  statement: string,
+  change: Partial<ApprovalRequest> = {},
+  binds: string | null = null,
+): ApprovalRequest {
+  return {
+    id: 17,
+    question: question({}, { statement, binds }),
+    stages: [{ groups: ['dba'], subjects: [], count: 1 }],
+    grant: 'once',
+    grantForMs: null,
+    tolerancePercent: 0,
+    state: 'pending',
+    reason: null,
+    createdAt: 0,
+    expiresAt: 1_800_000_000_000,
+    decidedAt: null,
+    impact: null,
+    votes: [],
+    review: null,
+    events: 1,
+    ...change,
+  };
 }

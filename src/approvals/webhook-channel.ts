@@ -1,7 +1,8 @@
+import { causeOf, retryAfterMs } from '../../protocols/webhooks/answers.ts';
 import { signWebhook } from '../../protocols/webhooks/standard-webhooks.ts';
 import type { WebhookChannelConfig } from '../config/config.ts';
 import type { ApprovalEvent } from './approvals.ts';
-import { type Channel, causeOf, type Delivery, DeliveryFailed, noticeOf, retryAfterMs } from './channel.ts';
+import { type Channel, type Delivery, DeliveryFailed, noticeOf } from './channel.ts';
 import type { ApprovalRequest, Vote } from './request.ts';
 import { missingIn } from './voting.ts';
 

@@ -1,9 +1,8 @@
 /** `approvals.channels` of sluice.yaml: where people and programs are told of requests for approval. */
 
 import { z } from 'zod';
-import { isLoopback } from './address.ts';
 import { NOTICES } from './approval-notices.ts';
-import { duration, secret, unique, webAddress, wireName } from './schema-values.ts';
+import { duration, receiverAddress, secret, unique, webAddress, wireName } from './schema-values.ts';
 
 const anyChannel = {
   name: z
@@ -18,25 +17,10 @@ const anyChannel = {
     .meta({ title: 'list of texts' }),
 };
 
-/** An https address, or one of this machine, with a query if it needs one. */
-const receiver = z
-  .string()
-  .superRefine((text, context) => {
-    const url = URL.parse(text);
-    if (url === null) {
-      context.addIssue({ code: 'custom', message: 'is not an address such as https://pager.example/sluice' });
-    } else if (url.username !== '' || url.password !== '' || url.hash !== '') {
-      context.addIssue({ code: 'custom', message: 'must have no user, password or fragment' });
-    } else if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback(url.hostname))) {
-      context.addIssue({ code: 'custom', message: 'must be an https address' });
-    }
-  })
-  .meta({ title: 'address' });
-
 const webhook = z.strictObject({
   to: z.literal('webhook').describe('Posts to a program, signed as https://www.standardwebhooks.com has it.'),
   ...anyChannel,
-  url: receiver.describe('Where it is posted to: an https address.'),
+  url: receiverAddress.describe('Where it is posted to: an https address.'),
   secret: secret.describe('The secret it is signed with: `whsec_` and 24 to 64 bytes in base64.'),
   previous_secret: secret.optional().describe('The one before, while receivers change over: it is signed with both.'),
   events: z

@@ -1,4 +1,5 @@
-import { causeOf, DeliveryFailed, retryAfterMs } from '../channel.ts';
+import { causeOf, retryAfterMs } from '../../../protocols/webhooks/answers.ts';
+import { DeliveryFailed } from '../channel.ts';
 
 /** Slack answered, and said no: `channel_not_found`, `trigger_expired`. */
 export class SlackRefused extends DeliveryFailed {
