@@ -1,6 +1,4 @@
-import { dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { readConfigFile } from '../config/load.ts';
 import type { JournalProblem } from '../recording/read-records.ts';
 import {
   listSessions,
@@ -12,15 +10,16 @@ import {
 import { ApiClient, type ApiOptions, withApiOptions } from './api-client.ts';
 import { durationOption } from './duration-option.ts';
 import { CommandFailure, EXIT } from './failure.ts';
+import { fromJournal, type JournalOptions, withJournalOptions } from './journal-options.ts';
+import { offsetText } from './offset-text.ts';
+import { addSessionsReplay } from './sessions-replay.ts';
 import { printable, seconds, styled, table, trimmed } from './terminal.ts';
 
-interface JournalOptions {
-  readonly config: string;
-  readonly journal?: string;
+interface ShowOptions extends JournalOptions {
   readonly json?: true;
 }
 
-interface ListOptions extends JournalOptions {
+interface ListOptions extends ShowOptions {
   /** Milliseconds. */
   readonly since?: number;
   readonly identity?: string;
@@ -30,11 +29,8 @@ interface ListOptions extends JournalOptions {
 
 export function addSessionsCommand(program: Command): void {
   const sessions = program.command('sessions').description('Sessions, read from the journal.');
-  sessions
-    .command('list')
+  withJournalOptions(sessions.command('list'))
     .description('Lists sessions, oldest first.')
-    .option('-c, --config <file>', 'configuration file, for the journal directory', 'sluice.yaml')
-    .option('--journal <directory>', 'journal directory; no configuration file is read')
     .option('--since <duration>', 'only those with a record in the last 30m, 1h, 7d', durationOption('30m, 1h or 7d'))
     .option('--identity <name>', 'only those of this identity')
     .option('--connection <name>', 'only those to this connection')
@@ -52,14 +48,11 @@ export function addSessionsCommand(program: Command): void {
       console.log(options.json ? JSON.stringify({ sessions, problems }, null, 2) : listText(sessions));
       report(problems);
     });
-  sessions
-    .command('show')
+  withJournalOptions(sessions.command('show'))
     .description('Shows one session: who, from where, and every statement with its verdict and outcome.')
     .argument('<id>', 'session, as `sessions list` prints it')
-    .option('-c, --config <file>', 'configuration file, for the journal directory', 'sluice.yaml')
-    .option('--journal <directory>', 'journal directory; no configuration file is read')
     .option('--json', 'print JSON')
-    .action(async (id: string, options: JournalOptions) => {
+    .action(async (id: string, options: ShowOptions) => {
       const { session, problems } = await fromJournal(options, (directory) => readSession(directory, id));
       if (session !== null) {
         console.log(options.json ? JSON.stringify({ session, problems }, null, 2) : showText(session));
@@ -67,6 +60,7 @@ export function addSessionsCommand(program: Command): void {
       report(problems);
       if (session === null) throw new CommandFailure(EXIT.problem, `The journal has no session ${printable(id)}.`);
     });
+  addSessionsReplay(sessions);
   withApiOptions(sessions.command('kill'))
     .description('Ends a session now, on whichever node it is: what it runs is cancelled, its transaction rolled back.')
     .argument('<id>', 'session, as `sessions list` prints it')
@@ -81,21 +75,6 @@ export function addSessionsCommand(program: Command): void {
         here ? `Session ${session} is ended.` : `Session ${session} is not at this node; the others are told.`,
       );
     });
-}
-
-async function fromJournal<T>(options: JournalOptions, read: (directory: string) => Promise<T>): Promise<T> {
-  const directory = options.journal ?? (await configuredDirectory(options.config));
-  try {
-    return await read(directory);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
-    throw new CommandFailure(EXIT.usage, `The journal cannot be read: ${(error as Error).message}`);
-  }
-}
-
-async function configuredDirectory(config: string): Promise<string> {
-  const { file, value } = await readConfigFile(config);
-  return resolve(dirname(file), value.recording.directory);
 }
 
 /** After the rest was printed: what is wrong with the journal, on standard error. */
@@ -164,13 +143,4 @@ function outcomeText({ status, sqlstate, tag }: StatementEntry): string {
   if (status === null) return 'no outcome';
   if (status === 'ok' && tag !== null && tag !== '') return printable(tag);
   return printable(sqlstate === null ? status : `${status} ${sqlstate}`);
-}
-
-/** `+1.250s`, `+2h03m04s` */
-function offsetText(ms: number): string {
-  if (ms < 60_000) return `+${(ms / 1000).toFixed(3)}s`;
-  const seconds = Math.floor(ms / 1000);
-  const pad = (value: number) => String(value).padStart(2, '0');
-  const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
-  return h > 0 ? `+${h}h${pad(m)}m${pad(s)}s` : `+${m}m${pad(s)}s`;
 }

@@ -1,13 +1,10 @@
 /** What the journal says about sessions: a summary of each, and one in full. */
 
 import { type JournalProblem, type JournalRecord, readRecords } from './read-records.ts';
+import { readBatches } from './record-batch.ts';
 import { number, object, text, texts } from './record-fields.ts';
-
-/**
- * `active` as far as the journal says; `lost` if Sluice was started again without having recorded the end, which
- * happens when it was killed.
- */
-export type SessionState = 'active' | 'ended' | 'lost';
+import { indexedUpTo, sessionBegin, withIndex } from './record-index/index-file.ts';
+import { allIndexedSessions, type IndexedSession, type SessionState } from './record-index/indexed-sessions.ts';
 
 /** Fields are `null` where the journal does not have them, as when its first files were removed. */
 export interface SessionSummary {
@@ -71,38 +68,51 @@ export interface SessionFilter {
   readonly active?: boolean;
 }
 
-/** Sessions in the order of their start, and what of the journal could not be read. */
+/**
+ * Sessions in the order of their start, and what of the journal could not be read: of what its index has already, only what came
+ * behind that is read.
+ */
 export async function listSessions(
   directory: string,
   filter: SessionFilter = {},
 ): Promise<{ sessions: SessionSummary[]; problems: JournalProblem[] }> {
   const problems: JournalProblem[] = [];
-  const sessions = new Map<string, Session>();
-  await readRecords(directory, {
-    problem: (problem) => problems.push(problem),
-    record: (record) => {
-      if (record.event === 'journal.open') loseTheActive(sessions.values());
-      const id = text(record.fields.session);
-      if (id === null) return;
-      let session = sessions.get(id);
-      if (session === undefined) {
-        session = new Session(id);
-        sessions.set(id, session);
-      }
-      session.take(record);
-    },
-  });
+  const { subject, connection } = filter;
+  const known = await withIndex(directory, async (index) => ({
+    position: await indexedUpTo(index),
+    sessions: await allIndexedSessions(index, { subject, connection }),
+  }));
+  const sessions = new Map(known?.sessions.map((session) => [session.session, new Session(session.session, session)]));
+  const take = (record: JournalRecord) => {
+    if (record.event === 'journal.open') loseTheActive(sessions.values());
+    const id = text(record.fields.session);
+    if (id === null) return;
+    let session = sessions.get(id);
+    if (session === undefined) {
+      session = new Session(id);
+      sessions.set(id, session);
+    }
+    session.take(record);
+  };
+  if (known?.position) {
+    for await (const batch of readBatches(directory, '', known.position)) batch.records().forEach(take);
+  } else {
+    await readRecords(directory, { problem: (problem) => problems.push(problem), record: take });
+  }
   const wanted = [...sessions.values()].filter(
     (session) =>
       (filter.since === undefined || session.lastAt >= filter.since) &&
-      (filter.subject === undefined || session.identity?.subject === filter.subject) &&
-      (filter.connection === undefined || session.connection === filter.connection) &&
+      (subject === undefined || session.identity?.subject === subject) &&
+      (connection === undefined || session.connection === connection) &&
       (filter.active !== true || session.state === 'active'),
   );
   return { sessions: wanted.map((session) => session.summary()), problems };
 }
 
-/** One session with its statements; `session` is `null` if the journal has no record of it. */
+/**
+ * One session with its statements; `session` is `null` if the journal has no record of it. Where an index says where the session is,
+ * only that is read.
+ */
 export async function readSession(
   directory: string,
   id: string,
@@ -111,16 +121,22 @@ export async function readSession(
   const session = new Session(id);
   const timeline = new Timeline();
   let found = false;
-  await readRecords(directory, {
-    problem: (problem) => problems.push(problem),
-    record: (record) => {
-      if (record.event === 'journal.open' && found) loseTheActive([session]);
-      if (record.fields.session !== id) return;
-      found = true;
-      session.take(record);
-      timeline.take(record);
-    },
-  });
+  const take = (record: JournalRecord) => {
+    if (record.event === 'journal.open' && found) loseTheActive([session]);
+    if (record.fields.session !== id) return;
+    found = true;
+    session.take(record);
+    timeline.take(record);
+  };
+  const begin = await withIndex(directory, (index) => sessionBegin(index, id));
+  if (begin === null) {
+    await readRecords(directory, { problem: (problem) => problems.push(problem), record: take });
+  } else {
+    for await (const batch of readBatches(directory, '', begin)) {
+      batch.records().forEach(take);
+      if (session.state === 'ended') break;
+    }
+  }
   return { session: found ? { ...session.summary(), timeline: timeline.entries() } : null, problems };
 }
 
@@ -144,8 +160,23 @@ class Session {
   #refused = 0;
   #errors = 0;
 
-  constructor(id: string) {
+  /** @param known what the index has of it */
+  constructor(id: string, known: IndexedSession | null = null) {
     this.#id = id;
+    if (known === null) return;
+    this.state = known.state;
+    const { subject, kind, groups } = known.identity ?? {};
+    this.identity = subject === undefined ? null : { subject, kind: kind!, groups: groups! };
+    this.connection = known.connection;
+    this.lastAt = known.lastAt;
+    this.#client = known.client;
+    this.#application = known.application;
+    this.#started = known.started === null ? null : new Date(known.started).toISOString();
+    this.#ended = known.ended === null ? null : new Date(known.ended).toISOString();
+    this.#reason = known.reason;
+    this.#statements = known.statements;
+    this.#refused = known.refused;
+    this.#errors = known.errors;
   }
 
   take({ at, event, fields }: JournalRecord): void {

@@ -1,8 +1,12 @@
 import { z } from 'zod';
 import type { LiveSession } from '../../gateway/gateway.ts';
 import type { Identity } from '../../identity/identity.ts';
-import { type IndexedSession, indexedSessions, MOST_SESSIONS } from '../../recording/record-index/indexed-sessions.ts';
-import { type Place, placeIn, type RecordIndex } from '../../recording/record-index/search.ts';
+import {
+  allIndexedSessions,
+  type IndexedSession,
+  indexedSessions,
+  MOST_SESSIONS,
+} from '../../recording/record-index/indexed-sessions.ts';
 import { type ApiServer, type ApiServices, callerOf } from '../api.ts';
 import { identitySchema, isoTime, isoTimeOrNull, reasonBody, shown, time } from '../schemas.ts';
 import { afterQuery, indexOf, timeQuery } from './recordings.ts';
@@ -63,7 +67,10 @@ export function addSessionRoutes(api: ApiServer, services: ApiServices): void {
         (connection === undefined || session.connection === connection);
       const here = sessions().map((session) => shownLive(session, node));
       const index = await services.recordIndex();
-      const elsewhere = index === null ? [] : (await allActive(index)).filter((session) => session.node !== node);
+      const elsewhere =
+        index === null
+          ? []
+          : (await allIndexedSessions(index, { active: true })).filter((session) => session.node !== node);
       const all = [...here, ...elsewhere.map(shownIndexed)].filter(fits);
       return { sessions: all.sort((a, b) => (b.started ?? '').localeCompare(a.started ?? '')), next: null };
     },
@@ -93,16 +100,6 @@ export function addSessionRoutes(api: ApiServer, services: ApiServices): void {
   });
 }
 
-async function allActive(index: RecordIndex): Promise<IndexedSession[]> {
-  const all: IndexedSession[] = [];
-  for (let after: Place | null = null; ; ) {
-    const { sessions, next } = await indexedSessions(index, { active: true }, MOST_SESSIONS, after);
-    all.push(...sessions);
-    if (next === null) return all;
-    after = placeIn(next);
-  }
-}
-
 function shownLive(session: LiveSession, node: string): Session {
   return {
     session: session.id,
@@ -123,7 +120,7 @@ function shownLive(session: LiveSession, node: string): Session {
   };
 }
 
-function shownIndexed({ identity, client, started, ended, ...rest }: IndexedSession): Session {
+function shownIndexed({ identity, client, started, ended, lastAt: _, ...rest }: IndexedSession): Session {
   return {
     ...rest,
     identity: identity === null ? null : shownIdentity(identity),

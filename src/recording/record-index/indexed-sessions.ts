@@ -1,6 +1,11 @@
 import type { IndexSessionsTable } from '../../store/record-index-tables.ts';
-import type { SessionState } from '../sessions.ts';
-import { nodeNames, nodeOfId, type RecordIndex } from './search.ts';
+import { nodeNames, nodeOfId, placeIn, type RecordIndex } from './search.ts';
+
+/**
+ * `active` as far as the journal says; `lost` if Sluice was started again without having recorded the end, which
+ * happens when it was killed.
+ */
+export type SessionState = 'active' | 'ended' | 'lost';
 
 export interface IndexedSessionFilter {
   readonly subject?: string | undefined;
@@ -25,6 +30,8 @@ export interface IndexedSession {
   readonly connection: string | null;
   readonly client: { readonly address: string; readonly tls: boolean } | null;
   readonly application: string | null;
+  /** When its last record was written. */
+  readonly lastAt: number;
   readonly started: number | null;
   readonly ended: number | null;
   readonly reason: string | null;
@@ -72,8 +79,25 @@ function sessionOf(row: IndexSessionsTable, nodes: ReadonlyMap<number, string>):
   return {
     node: nodes.get(nodeOfId(id)) ?? '',
     ...{ session, state: row.state as SessionState, connection, application, started, ended, reason },
+    lastAt: row.last_at,
     identity: subject === null ? null : { subject, kind: kind ?? '', groups, issuer, owner },
     client: address === null ? null : { address, tls: tls === 1 },
     ...{ statements, refused, errors },
   };
+}
+
+/** All of them, in the order of their beginnings. */
+export async function allIndexedSessions(index: RecordIndex, filter: IndexedSessionFilter): Promise<IndexedSession[]> {
+  const all: IndexedSession[] = [];
+  for (let next: string | null = null; ; ) {
+    const page: Awaited<ReturnType<typeof indexedSessions>> = await indexedSessions(
+      index,
+      filter,
+      MOST_SESSIONS,
+      next === null ? null : placeIn(next),
+    );
+    all.push(...page.sessions);
+    if (page.next === null) return all.reverse();
+    next = page.next;
+  }
 }
