@@ -34,6 +34,7 @@ import { createLog, type Log } from '../telemetry/log.ts';
 import { FileWatch } from './file-watch.ts';
 import { InvalidSettings, readSettings, type Settings } from './settings.ts';
 import { versionOfSluice } from './version.ts';
+import { YoungGeneration } from './young-generation.ts';
 
 /** What asks for a reload. */
 type ReloadCause = 'signal' | 'file change' | 'administrator';
@@ -152,6 +153,8 @@ export class Serving {
         log,
       });
       ending.push(() => gateway.end());
+      const young = new YoungGeneration(() => gateway.counters.allowed);
+      ending.push(() => young.close());
       await inventory.enlist([...users].map(({ authenticated }) => authenticated.identity));
       const identities = {
         ...{ users, approvals, outbox, tokens, access, credentials, inventory, store },

@@ -13,8 +13,7 @@ if (major < 24 || (major === 24 && minor < 11)) {
 // moment, at some time after the thousandth statement, and keeps 35 MB: too much for a parser that is a third faster.
 v8.setFlagsFromString('--no-wasm-tier-up');
 v8.setFlagsFromString('--no-wasm-dynamic-tiering');
-// Under load V8 would let the young generation grow from 1 MB to 32 MB, twice, and keep it. The statements of pgbench took
-// no more CPU time without that.
+// Whether V8's young generation grows is said elsewhere (young-generation.ts); loading code is no reason for it.
 v8.setFlagsFromString('--semi-space-growth-factor=1');
 
 // From the second start on, Node need not load its TypeScript stripper: a faster start and some 20 MB less memory.

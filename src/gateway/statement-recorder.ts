@@ -200,7 +200,9 @@ export class StatementRecorder {
    * for the record; it is looked for wherever the record of the text is.
    */
   #claimedOf({ claimed: inText, verdict }: JudgedStatement, claimed: Claims | null): string {
-    const claims = claimsTogether(this.#claims.ofStatements, inText, claimed);
+    const { ofStatements } = this.#claims;
+    if (ofStatements === null && inText === null && claimed === null) return '';
+    const claims = claimsTogether(ofStatements, inText, claimed);
     if (claims === null) return '';
     const { masks } = verdict;
     if (this.#redact === 'none' || masks === null || !masks.detects) return `,"claimed":${recorded(claims)}`;

@@ -815,7 +815,8 @@ export class PostgresSession extends Session implements FrameSink {
     }
     if (this.#pipeline.portals.isAmbiguous(name, this.#pipeline.segment)) return null;
     const portal = this.#pipeline.portals.get(name);
-    if (portal === null) return null;
+    // Under other rules its rows may come to be looked at: then it is described again before it runs.
+    if (portal?.prepared.judgement.statements.some(isLookedAt) !== true) return null;
     portal.describedIn = this.#pipeline.segment;
     return new Described(portal);
   }
