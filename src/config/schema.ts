@@ -316,7 +316,7 @@ export const configSchema = z
           .enum(REDACTIONS)
           .default('secrets')
           .describe(
-            'What records leave out: `secrets` are literals and binds that meet masked columns, what detectors find, passwords in statements about roles and other servers, and all literals of a text that cannot be read; `all-literals` are all literals and binds.',
+            'What records leave out: `secrets` are literals and binds that meet masked columns, what detectors find, passwords in statements about roles and other servers, all literals and binds of a statement that cannot be read, or of which a part cannot where columns are masked, and what quotes them; `all-literals` are all literals and binds.',
           ),
         index: z
           .boolean()

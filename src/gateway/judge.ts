@@ -31,6 +31,8 @@ export interface JudgedStatement {
   readonly verdict: Verdict;
   /** True if what the server says about it may quote masked values. */
   readonly withholdsMessages: boolean;
+  /** True if any literal and any value of it can be a secret: the record has none, as far as it leaves out secrets. */
+  readonly hidesValues: boolean;
   /** What comments in its text claim, for the record; `null` where they claim nothing. */
   readonly claimed: Claims | null;
   /** The record's fields `text` to `rules`, as JSON text. */
@@ -39,6 +41,7 @@ export interface JudgedStatement {
 
 interface Decided {
   readonly withholdsMessages: boolean;
+  readonly hidesValues: boolean;
   readonly kind: string;
   readonly fingerprint: string;
   readonly verdict: Verdict;
@@ -258,18 +261,19 @@ export class Judge implements Keeper {
       decided = this.#decide(facts, null);
       this.#byEffects.set(effects, decided);
     }
-    const { verdict, withholdsMessages } = decided;
+    const { verdict, withholdsMessages, hidesValues } = decided;
     const record = this.#recordWithText(text, reading, facts, decided);
-    return { text, facts, reading, verdict, withholdsMessages, claimed, record };
+    return { text, facts, reading, verdict, withholdsMessages, hidesValues, claimed, record };
   }
 
   /** The statement as it is judged at one execution. */
   atMoment(statement: JudgedStatement, moment: Moment): JudgedStatement {
     if (statement.verdict.stable) return statement;
     const { text, facts, reading, claimed } = statement;
-    const { verdict, withholdsMessages, record } = this.#decide(facts, moment);
-    const withText = this.#recordWithText(text, reading, facts, { verdict, record });
-    return { text, facts, reading, verdict, withholdsMessages, claimed, record: withText };
+    const decided = this.#decide(facts, moment);
+    const { verdict, withholdsMessages, hidesValues } = decided;
+    const record = this.#recordWithText(text, reading, facts, decided);
+    return { text, facts, reading, verdict, withholdsMessages, hidesValues, claimed, record };
   }
 
   #decide(facts: StatementFacts, moment: Moment | null): Decided {
@@ -282,7 +286,8 @@ export class Judge implements Keeper {
       fingerprint: facts.fingerprint,
       verdict,
       withholdsMessages,
-      record: recordOf(facts, verdict, rules.version),
+      hidesValues: hidesAll(facts, withholdsMessages),
+      record: recordOf(facts, verdict, rules.version, this.redact),
     };
   }
 
@@ -299,9 +304,9 @@ export class Judge implements Keeper {
     text: string,
     reading: Reading | null,
     facts: StatementFacts,
-    { verdict: { masks }, record }: Pick<Decided, 'verdict' | 'record'>,
+    { verdict: { masks }, hidesValues, record }: Decided,
   ): string {
-    const all = this.redact === 'all-literals' || hidesAll(facts);
+    const all = this.redact === 'all-literals' || hidesValues;
     if (this.redact === 'none' || (masks === null && !all)) {
       return `"text":${facts.json ?? JSON.stringify(text)},${record}`;
     }
@@ -320,6 +325,8 @@ export class Judge implements Keeper {
     let shown = withoutLiterals(begin, hidden);
     // Also in a comment, or in several literals together.
     if (masks?.finds(shown) === true) shown = withoutLiterals(begin, literals);
+    if (masks?.finds(shown) === true) shown = withoutComments(shown);
+    if (masks?.finds(shown) === true) shown = '?';
     return `"text":${JSON.stringify(shown)},${isCut ? `"textLength":${text.length},` : ''}${record}`;
   }
 
@@ -409,11 +416,12 @@ function mayChangePortals(facts: StatementFacts): boolean {
   return facts.kind !== 'FETCH' && facts.effects.some(({ effect }) => effect === 'cursor' || effect === 'opaque');
 }
 
-function recordOf(facts: StatementFacts, verdict: Verdict, rulesVersion: string): string {
+function recordOf(facts: StatementFacts, verdict: Verdict, rulesVersion: string, redact: Redaction): string {
+  const describe = redact === 'none' ? describeEffect : (effect: Effect) => withoutQuotes(describeEffect(effect));
   const shadow = verdict.shadow.length > 0 ? `,"shadow":${JSON.stringify(verdict.shadow)}` : '';
   return (
     `"fingerprint":"${facts.fingerprint}","kind":${JSON.stringify(facts.kind)},` +
-    `"effects":${JSON.stringify(facts.effects.map(describeEffect))},` +
+    `"effects":${JSON.stringify(facts.effects.map(describe))},` +
     `"verdict":"${verdict.action}","rules":${JSON.stringify(verdict.rules)},"rulesVersion":"${rulesVersion}"${shadow}${masksOf(verdict)}`
   );
 }
@@ -427,13 +435,25 @@ function masksOf({ action, masks }: Verdict): string {
   return `,"masks":${JSON.stringify(masks.ids)},"masked":${JSON.stringify(columns)}`;
 }
 
-/** True if literals can be passwords, of roles or of other servers, or anything. */
-function hidesAll({ kind, effects, asks }: StatementFacts): boolean {
-  return (
-    kind === 'OPAQUE' ||
-    asks?.asks === 'verdict' ||
-    effects.some(({ effect }) => effect === 'role' || effect === 'network')
+/**
+ * True if literals can be passwords, of roles or of other servers, or anything.
+ * @param mayTouchMasked true if it may read or write masked columns: what nobody could read may do so with any value
+ */
+function hidesAll({ kind, effects, asks }: StatementFacts, mayTouchMasked: boolean): boolean {
+  if (kind === 'OPAQUE' || asks?.asks === 'verdict') return true;
+  return effects.some(
+    ({ effect }) => effect === 'role' || effect === 'network' || (mayTouchMasked && effect === 'opaque'),
   );
+}
+
+/** The text, which has no literals any more, without its comments. Of one within another a part may be left. */
+function withoutComments(text: string): string {
+  return text.replace(/\/\*[\s\S]*?(?:\*\/|$)|(?:--|#)[^\n]*/g, '/*?*/');
+}
+
+/** What a parser says of a text that it cannot read quotes it. */
+function withoutQuotes(effect: string): string {
+  return effect.startsWith('opaque: unparsed: ') ? effect.replace(/(?: at or near)? ?["'`][\s\S]*$/, '') : effect;
 }
 
 /** One effect in words: `delete public.orders (none)`, `opaque: anonymous code`. */

@@ -1734,7 +1734,9 @@ function recordedBinds(binds: Binds, statements: readonly JudgedStatement[], red
   if (binds.json === null || redact === 'none') return binds.json;
   if (redact === 'all-literals') return withoutValues(binds);
   for (let i = 0; i < statements.length; i++) {
-    const { masks } = statements[i]!.verdict;
+    const { verdict, hidesValues } = statements[i]!;
+    if (hidesValues) return withoutValues(binds);
+    const { masks } = verdict;
     if (masks === null) continue;
     if (masks.touchesMasked || (masks.detects && binds.values.some((value) => masks.finds(value))))
       return withoutValues(binds);

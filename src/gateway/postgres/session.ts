@@ -1292,7 +1292,8 @@ function isLookedAt({ verdict }: JudgedStatement): boolean {
   return verdict.masks !== null;
 }
 
-function looksAtValues({ verdict: { masks } }: JudgedStatement): boolean {
+function looksAtValues({ verdict: { masks }, hidesValues }: JudgedStatement): boolean {
+  if (hidesValues) return true;
   return masks !== null && (masks.touchesMasked || masks.detects);
 }
 
@@ -1300,6 +1301,7 @@ function looksAtValues({ verdict: { masks } }: JudgedStatement): boolean {
 function bindsOf({ bytes, at, start, end }: Portal, statements: readonly JudgedStatement[], redact: Redaction): string {
   if (redact === 'all-literals') return bindsAsJson(bytes, at, end, () => true);
   if (redact === 'none' || !statements.some(looksAtValues)) return bindsAsJson(bytes, at, end);
+  if (statements.some(({ hidesValues }) => hidesValues)) return bindsAsJson(bytes, at, end, () => true);
   const masks = statements.flatMap(({ verdict }) => verdict.masks ?? []);
   const values = masks.some((one) => one.detects) ? bindsAsText(bytes, start, end) : [];
   return bindsAsJson(bytes, at, end, (parameter) =>
