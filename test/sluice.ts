@@ -8,6 +8,8 @@ import { stringify } from 'yaml';
 import { createCachingSha2Verifier, formatCachingSha2Verifier } from '../protocols/mysql/caching-sha2-password.ts';
 import { createNativeVerifier, formatNativeVerifier } from '../protocols/mysql/native-password.ts';
 import { createScramVerifier, formatScramVerifier } from '../protocols/postgres/scram.ts';
+import { KEYS_FILE, readJwks } from '../src/recording/signing-key.ts';
+import { verifyJournal } from '../src/recording/verify.ts';
 import { checkRecords } from './records.ts';
 import { type Certificates, makeCertificates } from './servers/certificates.ts';
 
@@ -99,7 +101,7 @@ export interface Sluice {
   signal(signal: NodeJS.Signals): void;
   /** Resolves with the exit code once it has ended; `null` if a signal ended it. */
   readonly exited: Promise<number | null>;
-  /** Ends it, checks what it recorded against the schema, and removes its directory. Rejects if it had to be killed. */
+  /** Ends it, checks what it recorded against the schema and the chain, and removes its directory. Rejects if it had to be killed. */
   stop(): Promise<void>;
 }
 
@@ -179,6 +181,9 @@ export async function startSluice(options: SluiceOptions): Promise<Sluice> {
     try {
       if (killed) throw new Error(`sluice did not end within 10 s of a second SIGTERM:\n${output}`);
       checkRecords(readJournal(journalDirectory));
+      const keys = readJwks(join(journalDirectory, KEYS_FILE))!;
+      const { findings } = await verifyJournal(journalDirectory, { keys });
+      if (findings.length > 0) throw new Error(`the journal is not in order: ${JSON.stringify(findings.slice(0, 5))}`);
     } finally {
       rmSync(directory, { recursive: true, force: true });
     }

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, test } from 'node:test';
 import type { ConnectionConfig } from '../config/config.ts';
 import { Counters } from '../gateway/services.ts';
 import type { RecordingStatus } from '../recording/recording-thread.ts';
+import type { Jwks } from '../recording/signing-key.ts';
 import { createApi } from './api.ts';
 import { Metrics } from './metrics.ts';
 import { ReadinessProbe } from './readiness.ts';
@@ -47,6 +48,10 @@ let metrics: Metrics;
 let api: ApiListener;
 let services: TestServices;
 
+const KEYS: Jwks = {
+  keys: [{ kty: 'OKP', crv: 'Ed25519', x: 'x', kid: 'a key', use: 'sig', alg: 'EdDSA' }],
+};
+
 beforeEach(async () => {
   Object.assign(failures, { journal: null, rules: null, store: null, catalogue: null, draining: false });
   upstream = createServer((socket) => socket.on('error', () => {}));
@@ -76,7 +81,7 @@ beforeEach(async () => {
   services = await testServices();
   api = await startServer(
     { host: '127.0.0.1', port: 0 },
-    { tls: null, probe, metrics, createApi: () => createApi(services.services) },
+    { tls: null, probe, metrics, keys: KEYS, createApi: () => createApi(services.services) },
   );
 });
 
@@ -196,4 +201,10 @@ test('a scraper that asks for OpenMetrics gets it', async () => {
   assert.match(type, /^application\/openmetrics-text/);
   assert.match(body, /# TYPE sluice_statements counter\n/);
   assert.match(body, /# EOF\n$/);
+});
+
+test('the public keys of the journal are where key sets are looked for', async () => {
+  const { status, body } = await get('/.well-known/jwks.json');
+  assert.equal(status, 200);
+  assert.deepEqual(JSON.parse(body), KEYS);
 });

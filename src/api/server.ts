@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import fastify, { type FastifyInstance } from 'fastify';
 import type { Address, Config } from '../config/config.ts';
+import type { Jwks } from '../recording/signing-key.ts';
 import { createListener, type ServerCertificate } from './listener.ts';
 import type { Metrics } from './metrics.ts';
 import type { ReadinessProbe } from './readiness.ts';
@@ -18,6 +19,8 @@ export interface ServerParts {
   readonly tls: Config['tls'];
   readonly probe: ReadinessProbe;
   readonly metrics: Metrics;
+  /** The public keys that the journal is signed with. */
+  readonly keys: Jwks;
   /** Everything under /api/v1: made when the first request for it comes, because it takes some 20 MB. */
   createApi(): Promise<FastifyInstance>;
 }
@@ -30,7 +33,7 @@ export async function startServer(listen: Address, parts: ServerParts): Promise<
   return { address: { host: address.address, port: address.port }, renewTls, close: () => server.close() };
 }
 
-function createServer({ tls, probe, metrics, createApi }: ServerParts): Pick<ApiListener, 'renewTls'> & {
+function createServer({ tls, probe, metrics, keys, createApi }: ServerParts): Pick<ApiListener, 'renewTls'> & {
   readonly server: FastifyInstance;
 } {
   let renewTls: ApiListener['renewTls'] = () => undefined;
@@ -55,6 +58,8 @@ function createServer({ tls, probe, metrics, createApi }: ServerParts): Pick<Api
     const { contentType, body } = await metrics.scrape(request.headers.accept ?? '');
     return reply.header('content-type', contentType).send(body);
   });
+  // RFC 7517 has no well-known address; this one is where key sets are looked for.
+  server.get('/.well-known/jwks.json', async (_, reply) => reply.type('application/jwk-set+json').send(keys));
   let api: Promise<FastifyInstance> | null = null;
   // Before its body is read: that is for those who know what it has to be.
   server.addHook('onRequest', async (request, reply) => {

@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseScramVerifier } from '../../protocols/postgres/scram.ts';
+import { Journal } from '../recording/journal.ts';
 import { readRecords } from '../recording/read-records.ts';
+import { segments } from '../recording/segments.ts';
 
 const SLUICE = join(import.meta.dirname, 'sluice.js');
 const VERIFIER =
@@ -234,6 +236,48 @@ test('sessions are printed, then what of the journal cannot be read, and the end
   assert.equal(unknown.code, 1);
   assert.match(unknown.err, /The journal has no session s2\.\n$/);
   assert.equal((await sluice(['sessions', 'list', '--journal', join(directory, 'none')])).code, 2);
+});
+
+test('recordings verify says that all is in order, or what was changed where, and ends with 0, 1 or 2', async () => {
+  const journal = join(directory, 'a-chain');
+  const writing = Journal.open(journal);
+  for (const text of ['one', 'two']) {
+    writing.append(`"statement.attempt","text":"${text}"`, false);
+    writing.flush();
+  }
+  writing.close();
+  const good = await sluice(['recordings', 'verify', journal]);
+  assert.equal(good.code, 0, good.err);
+  assert.match(
+    good.out,
+    /^node +[0-9a-f-]{36}\nrecords +5, 1 to 5, in 1 segment\ncheckpoints +1 with a good signature\n/,
+  );
+  assert.match(good.err, /^The public keys are those beside the journal/);
+  const { name } = segments(journal)[0]!;
+  const before = readFileSync(join(journal, name), 'utf8');
+  const checkpoint = before.trimEnd().split('\n').at(-1)!;
+  const keys = join(journal, 'journal.keys.json');
+  const head = join(directory, 'head.jsonl');
+  writeFileSync(head, `not json\n{"event":"another"}\n${checkpoint}\n`);
+  const kept = await sluice(['recordings', 'verify', journal, '--jwks', keys, '--head', head, '--json']);
+  assert.deepEqual([kept.code, kept.err, JSON.parse(kept.out).kept], [0, '', 1]);
+
+  writeFileSync(join(journal, name), before.replace('"one"', '"eno"'));
+  const changed = await sluice(['recordings', 'verify', journal, '--jwks', keys]);
+  assert.equal(changed.code, 1);
+  assert.match(changed.out, /-1\.jsonl:3: changed: record 3, or the hash of them in record 4, was changed\n/);
+  writeFileSync(join(journal, name), before.slice(0, before.indexOf(checkpoint)));
+  const cut = await sluice(['recordings', 'verify', journal, '--head', head, '--json']);
+  assert.equal(cut.code, 1);
+  assert.deepEqual(
+    JSON.parse(cut.out).findings.map(({ kind, seq }: { kind: string; seq: number }) => [kind, seq]),
+    [
+      ['not signed', 2],
+      ['cut', 5],
+    ],
+  );
+  assert.equal((await sluice(['recordings', 'verify', join(directory, 'none')])).code, 2);
+  assert.equal((await sluice(['recordings', 'verify', journal, '--jwks', head])).code, 2);
 });
 
 test('status ends with 3 if nothing answers', async () => {

@@ -108,7 +108,7 @@ export class Serving {
       let recording: RecordingThread | null = null;
       // After the journal, so that its last records are delivered as well.
       ending.push(() => recording?.end());
-      const journal = Journal.open(config.recording.directory);
+      const journal = Journal.open(config.recording.directory, config.recording.key);
       ending.push(() => journal.close());
       journal.append(
         `"rules.loaded","version":"${rules.set.version}","by":"start"${shadow ? ',"mode":"shadow"' : ''}`,
@@ -302,7 +302,7 @@ export class Serving {
     });
     const { tls } = this.#config;
     const createApi = () => this.#createApi(ports);
-    const server = await startServer(listen, { tls, probe, metrics, createApi });
+    const server = await startServer(listen, { tls, probe, metrics, keys: this.#journal.keys, createApi });
     this.#api = server;
     this.#ending.push(() => server.close());
     return formatAddress(server.address);

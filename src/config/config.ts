@@ -270,6 +270,8 @@ export interface Config {
   /** Rule files, absolute paths, in the order of the file. */
   readonly rules: readonly string[];
   readonly recording: {
+    /** Ed25519, PKCS #8 in PEM; `null` for one that is kept beside the journal. */
+    readonly key: string | null;
     readonly directory: string;
     readonly redact: Redaction;
     readonly export: readonly ExporterConfig[];

@@ -190,6 +190,11 @@ async function resolveReferences(
     value.identity.saml === undefined
       ? null
       : await attempt(at('identity', 'saml'), () => samlOf(value.identity.saml!, directory));
+  const { key: signingKey } = value.recording;
+  const key =
+    signingKey === undefined
+      ? null
+      : await attempt(at('recording', 'key'), () => resolveSecret(signingKey, directory, environment));
   const exporters: ExporterConfig[] = [];
   for (const [index, exporter] of value.recording.export.entries()) {
     const where = at('recording', 'export', index);
@@ -237,6 +242,7 @@ async function resolveReferences(
     recording: {
       directory: resolve(directory, value.recording.directory),
       redact: value.recording.redact,
+      key,
       export: exporters,
       index: value.recording.index,
     },

@@ -324,6 +324,11 @@ export const configSchema = z
           .describe(
             'Keep an index of all records, for `recordings search` and `sessions`: in the store if that is a PostgreSQL, then of all nodes, else in `index.db` in the directory of the journal.',
           ),
+        key: secret
+          .optional()
+          .describe(
+            'The key that the journal is signed with: Ed25519, PKCS #8 in PEM. Left out, `journal.key.pem` in its directory, made when it is opened first.',
+          ),
         export: exportList.describe(
           'Where records are brought to as well, at least once and in order, however long it is away; see recording.md.',
         ),

@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { CHAIN_START, hashOfGroup } from './chain.ts';
 import { ifThere, lockJournal, unlockJournal } from './journal-lock.ts';
 import { createSegment, mendTail, segments, type Tail } from './segments.ts';
-import { publishKey, SigningKey } from './signing-key.ts';
+import { type Jwks, publishKey, SigningKey } from './signing-key.ts';
 
 /**
  * The append-only local log of records: one JSON object a line.
@@ -92,6 +92,8 @@ export class Journal {
   #seq: number;
   /** Hash of the last group written. */
   #chain: string;
+  /** The public keys of all that have signed it. */
+  readonly keys: Jwks;
   readonly #key: SigningKey;
   /** Why the next batch ends with a checkpoint; `null` if it does not. */
   #due: CheckpointCause | null = null;
@@ -113,9 +115,10 @@ export class Journal {
   /** Asked to be called at the next write. */
   #awaiting: (() => void)[] = [];
 
-  private constructor(directory: string, node: string, key: SigningKey, fd: number, segment: number, tail: Tail) {
+  private constructor(directory: string, key: SigningKey, fd: number, segment: number, tail: Tail) {
     this.directory = directory;
-    this.node = node;
+    this.keys = publishKey(directory, key);
+    this.node = nodeOf(directory);
     this.#key = key;
     this.#fd = fd;
     this.#segment = segment;
@@ -125,15 +128,14 @@ export class Journal {
 
   /**
    * Opens the journal in `directory` (made if missing) and begins a new segment.
-   * @param key signs its checkpoints; without it one that is kept beside the journal
+   * @param pem the key that signs its checkpoints, PKCS #8; without it one that is kept beside the journal
    * @throws JournalError if the directory or the last segment cannot be read or the new one cannot be written.
    */
-  static open(directory: string, key: SigningKey | null = null): Journal {
+  static open(directory: string, pem: string | null = null): Journal {
     try {
       mkdirSync(directory, { recursive: true, mode: 0o700 });
       lockJournal(directory);
-      const signing = key ?? SigningKey.ofJournal(directory);
-      publishKey(directory, signing);
+      const key = pem === null ? SigningKey.ofJournal(directory) : SigningKey.of(pem);
       const old = segments(directory);
       let tail: Tail = { seq: 0, head: CHAIN_START };
       let cut = 0;
@@ -144,7 +146,7 @@ export class Journal {
       }
       const segment = (old.at(-1)?.number ?? 0) + 1;
       const { fd } = createSegment(directory, segment);
-      const journal = new Journal(directory, nodeOf(directory), signing, fd, segment, tail);
+      const journal = new Journal(directory, key, fd, segment, tail);
       journal.append(journal.#header(), true);
       if (cut > 0) journal.append(`"journal.gap","reason":"torn line","bytes":${cut}`, true);
       journal.append(`"journal.open","segment":${segment},"pid":${process.pid},"node":"${journal.node}"`, true);
