@@ -403,6 +403,8 @@ export class PostgresSession extends Session implements FrameSink {
   #describe(bytes: Buffer, start: number, end: number): boolean {
     if (!this.#awaitNames()) return false;
     const { isStatement, name } = targetOf(bytes, start, end);
+    const { namesInFlight, prepared, segment } = this.#pipeline;
+    if (isStatement && (namesInFlight > 0 || prepared.isAmbiguous(name, segment))) return this.waitForServer();
     this.#forward(bytes, start, end);
     this.#pipeline.sentDescribe(this.#describedBy(isStatement, name));
     return true;

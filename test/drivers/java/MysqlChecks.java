@@ -506,6 +506,21 @@ public final class MysqlChecks {
           }
         });
         equal(number(db, "SELECT COUNT(*) FROM refused_table"), 3L);
+        equal(verdict(db, "", null), "deny");
+        equal(verdict(db, " WHERE id = ?", 1), "allow");
+      }
+    }
+  }
+
+  /** What would become of a DELETE, asked of Sluice. */
+  private static String verdict(Connection db, String condition, Integer value) throws Exception {
+    String question = "EXPLAIN FORMAT=SLUICE DELETE FROM `refused_table`" + condition;
+    try (PreparedStatement asked = db.prepareStatement(question)) {
+      if (value != null) asked.setInt(1, value);
+      try (ResultSet rows = asked.executeQuery()) {
+        rows.next();
+        equal(rows.getString("property"), "verdict");
+        return rows.getString("value");
       }
     }
   }

@@ -243,8 +243,27 @@ public final class PgjdbcChecks {
     try (Connection plain = open("preferQueryMode", "simple")) {
       fails("42501", () -> execute(plain, "DELETE FROM refused_table"));
       equal(value(plain, "SELECT count(*) FROM refused_table"), 3L);
+      equal(verdict(plain, "", null), "deny");
     }
     equal(value(db, "SELECT count(*) FROM refused_table"), 3L);
+    // From the fifth time on pgjdbc keeps what it has prepared at the server.
+    for (int time = 0; time < 7; time++) {
+      equal(verdict(db, "", null), "deny");
+      equal(verdict(db, " WHERE id = ?", 1), "allow");
+    }
+  }
+
+  /** What would become of a DELETE, asked of Sluice. */
+  private static String verdict(Connection db, String condition, Integer value) throws Exception {
+    String question = "EXPLAIN (SLUICE) DELETE FROM public.refused_table" + condition;
+    try (PreparedStatement asked = db.prepareStatement(question)) {
+      if (value != null) asked.setInt(1, value);
+      try (ResultSet rows = asked.executeQuery()) {
+        rows.next();
+        equal(rows.getString("property"), "verdict");
+        return rows.getString("value");
+      }
+    }
   }
 
   private static void refusalInTransaction(Connection db) throws Exception {

@@ -263,6 +263,12 @@ await runChecks({
       await assert.rejects(db.execute('DELETE FROM refused_table'), refused);
       await assert.rejects(db.query('SELECT 1; DELETE FROM refused_table'), refused);
       assert.equal(await prepared(db, 'SELECT COUNT(*) FROM refused_table'), 3);
+      const question = 'EXPLAIN FORMAT=SLUICE DELETE FROM `refused_table`';
+      for (const [rows] of [await db.query<Row[]>(question), await db.execute<Row[]>(question)]) {
+        assert.deepEqual({ ...rows[0] }, { property: 'verdict', value: 'deny' });
+      }
+      const [rows] = await db.execute<Row[]>(`${question} WHERE id = ?`, [1]);
+      assert.equal(rows[0]!.value, 'allow');
     },
     { multipleStatements: true },
   ),

@@ -7,6 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { needsRules, runChecks } from './report.ts';
 
+/** What becomes of the statement that is refused, asked of Sluice. */
+const QUESTION = 'EXPLAIN (SLUICE) DELETE FROM public.refused_table';
 const ca = process.env.PGSSLROOTCERT;
 const tls = process.env.PGSSLMODE === 'verify-full' && ca ? { ca: readFileSync(ca) } : false;
 
@@ -177,6 +179,9 @@ await runChecks({
       await assert.rejects(db.query({ name: 'refused', text: 'DELETE FROM refused_table' }), { code: '42501' });
       await assert.rejects(db.query('SELECT 1; DELETE FROM refused_table'), { code: '42501' });
       assert.equal(await value(db, 'SELECT count(*) FROM refused_table'), '3');
+      for (const query of [QUESTION, { text: QUESTION, values: [] }, { name: 'question', text: QUESTION }]) {
+        assert.deepEqual((await db.query(query)).rows[0], { property: 'verdict', value: 'deny' });
+      }
     });
     await withClient(
       async (db) => {

@@ -106,6 +106,8 @@ refusal() {
     SELECT count(*) FROM refused_table;'
   equal "$($psql <<<"$script" 2>"$scratch/error")" $'42501\n3'
   equal "$(grep -c '^HINT: ' "$scratch/error")" 1
+  equal "$($psql -c 'EXPLAIN (SLUICE) DELETE FROM public.refused_table' | head -n 1)" 'verdict|deny'
+  equal "$($psql -c 'SHOW sluice.session' | grep -c "^identity|$PGUSER\$")" 1
 }
 
 refusal_in_transaction() {

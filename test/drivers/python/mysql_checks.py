@@ -301,6 +301,10 @@ def refusal(db):
     if CONNECTOR:
         refused(db, lambda db, sql: execute(db, sql, prepared=True))
     equal(value(db, "SELECT COUNT(*) FROM refused_table"), 3)
+    question = "EXPLAIN FORMAT=SLUICE DELETE FROM `refused_table`"
+    equal(tuple(execute(db, question)[0]), ("verdict", "deny"))
+    if CONNECTOR:
+        equal(tuple(execute(db, question, prepared=True)[0]), ("verdict", "deny"))
 
 
 def refusal_in_transaction(db):

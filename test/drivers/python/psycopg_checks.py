@@ -205,6 +205,18 @@ def refusal(db):
     equal(state_of(in_pipeline), "42501")
     equal(db.execute("SELECT %s::int", [4]).fetchone()[0], 4)
 
+    question = "EXPLAIN (SLUICE) DELETE FROM public.refused_table"
+    equal(db.execute(question).fetchone(), ("verdict", "deny"))
+    equal(db.execute(question, prepare=True, binary=True).fetchone(), ("verdict", "deny"))
+    equal(psycopg.ClientCursor(db).execute(question).fetchone(), ("verdict", "deny"))
+    with db.pipeline():
+        first = db.execute("SELECT 1")
+        asked = db.execute(f"{question} WHERE id = %s", [1])
+        session = db.execute("SHOW sluice.session")
+        equal(first.fetchone(), (1,))
+        equal(asked.fetchone(), ("verdict", "allow"))
+        equal(("identity", db.info.user) in session.fetchall(), True)
+
 
 def refusal_in_transaction(db):
     needs_rules()

@@ -353,6 +353,12 @@ func refusal(db *sql.Conn) {
 	}
 	fails(err, 1142, "42000")
 	Equal(scan[int](db, "SELECT COUNT(*) FROM refused_table"), 3)
+	question := "EXPLAIN FORMAT=SLUICE DELETE FROM `refused_table`"
+	var property, value string
+	Must(db.QueryRowContext(ctx, question).Scan(&property, &value))
+	Equal(property+" "+value, "verdict deny")
+	Must(db.QueryRowContext(ctx, question+" WHERE id = ?", 1).Scan(&property, &value))
+	Equal(property+" "+value, "verdict allow")
 }
 
 func refusalInTransaction(db *sql.Conn) {

@@ -226,6 +226,17 @@ func refusal(db *pgx.Conn) {
 	_, err = db.PgConn().Exec(ctx, "SELECT 1; DELETE FROM refused_table").ReadAll()
 	Equal(code(err), "42501")
 	Equal(scan[int](db, "SELECT count(*) FROM refused_table"), 3)
+	question := "EXPLAIN (SLUICE) DELETE FROM public.refused_table"
+	for _, mode := range []pgx.QueryExecMode{
+		pgx.QueryExecModeCacheStatement, pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeDescribeExec,
+		pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol,
+	} {
+		var property, value string
+		Must(db.QueryRow(ctx, question, mode).Scan(&property, &value))
+		Equal(property+" "+value, "verdict deny")
+		Must(db.QueryRow(ctx, question+" WHERE id = $1", mode, 1).Scan(&property, &value))
+		Equal(property+" "+value, "verdict allow")
+	}
 
 	pipe := db.PgConn().StartPipeline(ctx)
 	pipe.SendQueryParams("DELETE FROM refused_table", nil, nil, nil, nil)
