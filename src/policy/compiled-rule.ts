@@ -1,7 +1,7 @@
 import type { Effect } from '../statements/facts.ts';
 import { compileApproval } from './approval.ts';
 import { type CompiledCondition, compileCondition, type DecidableFacts, type Subject } from './condition.ts';
-import { compileExpression, type Expression, isFault } from './expression.ts';
+import { DeferredExpression, type Expression } from './expression.ts';
 import { compileLimits, type Limit } from './limit.ts';
 import type { Moment } from './moment.ts';
 import type { RuleSource } from './rule-schema.ts';
@@ -25,11 +25,8 @@ export interface CompiledRule {
   readonly hint: string | undefined;
 }
 
-/** Throws if `if:` cannot be compiled; rule files are checked before. */
 export function compileRule(rule: RuleSource, shadow: boolean): CompiledRule {
   const strict = rule.action !== 'allow';
-  const expression = rule.if === undefined ? null : compileExpression(rule.if);
-  if (expression !== null && isFault(expression)) throw new Error(`rule ${rule.id}: if: ${expression.message}`);
   return {
     id: rule.id,
     section: 'rules',
@@ -37,7 +34,7 @@ export function compileRule(rule: RuleSource, shadow: boolean): CompiledRule {
     shadow,
     match: compileCondition(rule.match, strict),
     unless: rule.unless === undefined ? null : compileCondition(rule.unless, !strict),
-    expression,
+    expression: rule.if === undefined ? null : new DeferredExpression(rule.if),
     approval: rule.action === 'hold' ? compileApproval(rule.id, rule.approval!) : null,
     limits: compileLimits(rule, shadow),
     message: rule.message,

@@ -42,7 +42,7 @@ const VOLATILE = ['now', 'claimed', 'session', 'estimate', 'statement.binds'];
 
 const require = createRequire(import.meta.url);
 
-/** CEL takes 8 MB, and the time to load it: only rules with `if:` pay for it. */
+/** CEL takes 5 to 8 MB, and the time to load it: only who needs it pays for it. */
 function loadCel() {
   const { celEnv, isCelError, parse, plan } = require('@bufbuild/cel') as typeof import('@bufbuild/cel');
   const { timestampFromMs } = require('@bufbuild/protobuf/wkt') as typeof import('@bufbuild/protobuf/wkt');
@@ -98,6 +98,47 @@ export function compileExpression(source: string): Expression | ExpressionFault 
     };
   } catch (error) {
     return faultOf(error, source);
+  }
+}
+
+/**
+ * An expression that is compiled when a statement first is what its rule is about: until then, and where it never is, nothing of CEL is
+ * loaded. @param source that {@link compileExpression} takes: rule files are checked before
+ */
+export class DeferredExpression implements Expression {
+  readonly #source: string;
+  #compiled: Expression | null = null;
+
+  constructor(source: string) {
+    this.#source = source;
+  }
+
+  get needsMoment(): boolean {
+    return this.#expression().needsMoment;
+  }
+
+  get needsEstimate(): boolean {
+    return this.#expression().needsEstimate;
+  }
+
+  get readsEffect(): boolean {
+    return this.#expression().readsEffect;
+  }
+
+  get mostEvaluations(): number {
+    return this.#expression().mostEvaluations;
+  }
+
+  evaluate(visible: Visible, effect: Effect, moment: Moment | null): boolean | null {
+    return this.#expression().evaluate(visible, effect, moment);
+  }
+
+  #expression(): Expression {
+    if (this.#compiled !== null) return this.#compiled;
+    const compiled = compileExpression(this.#source);
+    if (isFault(compiled)) throw new Error(`if: ${compiled.message}`);
+    this.#compiled = compiled;
+    return compiled;
   }
 }
 
