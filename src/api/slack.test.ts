@@ -13,7 +13,8 @@ import {
 import type { ApprovalRequest } from '../approvals/request.ts';
 import { person, question, TICKET_ONLY } from '../approvals/test-requests.ts';
 import type { SlackChannelConfig } from '../config/config.ts';
-import { identityId } from '../identity/identity.ts';
+import { type Authenticated, identityId } from '../identity/identity.ts';
+import { TokenRefused } from '../identity/token-verifier.ts';
 import { createApi } from './api.ts';
 import { SLACK, type TestServices, testServices } from './test-services.ts';
 
@@ -46,7 +47,10 @@ beforeEach(async () => {
     quiet: { ...common, name: 'quiet', conversation: 'C0QUIET' },
     open: { ...common, name: 'open', conversation: 'C00OPEN', statements: true },
   };
-  own = await testServices({}, Object.values(channels));
+  own = await testServices(
+    { tokens: { source: { issuer: IDP, scope: 'openid' }, verify: tokenOfAnn } },
+    Object.values(channels),
+  );
   api = await createApi(own.services);
   own.services.outbox!.start(own.services.approvals, { gaveUp: () => undefined, troubled: () => undefined });
   slack.answer = () => 'ok';
@@ -60,6 +64,11 @@ afterEach(async () => {
   await own.services.outbox!.close();
   await own.close();
 });
+
+async function tokenOfAnn(token: string): Promise<Authenticated> {
+  if (token !== 'of-ann') throw new TokenRefused('it is not of ann');
+  return { identity: { subject: ADDRESS, issuer: IDP, kind: 'human', groups: ['approver'] }, expiresAt: null };
+}
 
 let texts = 0;
 async function ask(
@@ -228,6 +237,21 @@ describe('who may vote in Slack', () => {
     assert.deepEqual([vote!.subject, vote!.issuer, vote!.groups], [ADDRESS, IDP, ['approver']]);
   });
 
+  test('is known once a token of the provider has been shown to Sluice', async () => {
+    slack.users.set(ANN!, member(ADDRESS));
+    const id = await ask();
+    const message = await slack.message('C00OPEN', id, isOpen);
+    await press(message, 'approve', ANN!);
+    assert.equal((await requestOf(id)).votes.length, 0);
+    const me = (authorization: string) => api.inject({ url: '/api/v1/me', headers: { authorization } });
+    assert.equal((await me('Bearer another')).statusCode, 401);
+    await press(message, 'approve', ANN!);
+    assert.equal((await requestOf(id)).votes.length, 0);
+    assert.equal((await me('Bearer of-ann')).statusCode, 200);
+    await press(message, 'approve', ANN!);
+    assert.equal((await requestOf(id)).votes[0]!.subject, ADDRESS);
+  });
+
   test('is known by the id that is configured, and the login at the provider', async () => {
     const id = await ask();
     const message = await slack.message('C00OPEN', id, isOpen);
@@ -293,6 +317,16 @@ describe('a vote from Slack does not count', () => {
       await nothingHappened(id);
     });
   }
+
+  test('that nobody signed, and does not fill the journal either', async () => {
+    const id = await ask();
+    const forged = slack.pressed(await slack.message('C00OPEN', id, isOpen), 'approve', APPROVER!);
+    for (let sent = 0; sent < 130; sent++) assert.equal((await deliver(forged, { secret: 'guessed' })).status, 401);
+    const { length } = records('auth.failed');
+    // In two minutes at most.
+    assert.ok(length >= 60 && length <= 120, `${length}`);
+    await nothingHappened(id);
+  });
 
   test('whose body was changed after it was signed', async () => {
     const [one, other] = [await ask(), await ask()];

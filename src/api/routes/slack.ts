@@ -12,6 +12,8 @@ import { rolesOf } from '../roles.ts';
 
 /** Slack gives an answer three seconds, and a modal has to be open within as many, milliseconds. */
 const ANSWER_MS = 2_500;
+/** Anybody can send what is not signed: so many records a minute are made of it, so that it does not fill the journal. */
+const MOST_UNSIGNED = 60;
 
 /** What Slack is answered; nothing is said where the message itself will tell. */
 type Answer = Readonly<Record<string, unknown>> | undefined;
@@ -24,6 +26,14 @@ class Refused extends Error {}
  * is, and who that is for Sluice is found out. What they may is what they might at any other place.
  */
 export async function addSlackRoutes(api: ApiServer, services: ApiServices): Promise<void> {
+  let minute = 0;
+  let unsigned = 0;
+  const mayRecordUnsigned = (): boolean => {
+    const now = Math.floor(Date.now() / 60_000);
+    if (now !== minute) unsigned = 0;
+    minute = now;
+    return ++unsigned <= MOST_UNSIGNED;
+  };
   // In a scope of its own: the signature is over the bytes as they came.
   await api.register(async (scope) => {
     scope.removeAllContentTypeParsers();
@@ -39,7 +49,7 @@ export async function addSlackRoutes(api: ApiServer, services: ApiServices): Pro
       },
       handler: async (request, reply) => {
         const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
-        const answer = await take(body, request.headers, request.ip, services);
+        const answer = await take(body, request.headers, request.ip, services, mayRecordUnsigned);
         return answer === undefined ? reply.send() : reply.send(answer);
       },
     });
@@ -51,14 +61,19 @@ async function take(
   headers: Readonly<Record<string, string | readonly string[] | undefined>>,
   address: string,
   services: ApiServices,
+  mayRecordUnsigned: () => boolean,
 ): Promise<Answer> {
   const { outbox, record, store } = services;
   const signed = outbox!.slack.filter(({ config }) => isFromSlack(config.signingSecret, headers, body, Date.now()));
+  const note = (reason: string) => record('auth.failed', { user: null, via: 'slack', client: { address }, reason });
+  if (signed.length === 0) {
+    if (mayRecordUnsigned()) note('it is not signed by Slack, or it is old');
+    throw new ApiError(401, 'unauthenticated', 'This is not taken.');
+  }
   const fail = (status: number, code: string, reason: string): never => {
-    record('auth.failed', { user: null, via: 'slack', client: { address }, reason });
+    note(reason);
     throw new ApiError(status, code, 'This is not taken.');
   };
-  if (signed.length === 0) return fail(401, 'unauthenticated', 'it is not signed by Slack, or it is old');
   let interaction: Interaction | null;
   try {
     interaction = readInteraction(body.toString());
