@@ -20,6 +20,18 @@ test('a sqlcommenter comment at the end of a statement is read, URL-decoded', ()
   });
 });
 
+test('numbers without quotes, as OpenTelemetry for Python writes them, are values; where nothing has quotes it is a remark', () => {
+  assert.deepEqual(
+    claimed(`SELECT 1 /*db_driver='psycopg2%3A2.9.13',libpq_version=170011,traceparent='${TRACEPARENT}'*/`),
+    {
+      db_driver: 'psycopg2:2.9.13',
+      libpq_version: '170011',
+      traceparent: TRACEPARENT,
+    },
+  );
+  assert.equal(claimed('SELECT 1 /*a=1,b=2*/'), null);
+});
+
 test('comments before and behind a statement are read, and the last one counts', () => {
   assert.deepEqual(claimed("/*a='1',b='1'*/ /*c='1'*/ SELECT 1 /*b='2'*/ /*c='3'*/;"), { a: '1', b: '2', c: '3' });
   assert.deepEqual(claimed("/*a='1'*/ SELECT /*b='2'*/ 1 /* a remark */"), { a: '1' });

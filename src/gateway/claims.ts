@@ -115,8 +115,9 @@ function isSpace(code: number): boolean {
 /**
  * Keys are letters, digits and what URL encoding has: so `/*! ... *\/`, which MySQL executes, and `/*+ ... *\/`, which tells
  * planners what to do, are no claims. White space other than a blank is encoded, and neither mark of a comment is in a value.
+ * OpenTelemetry for Python writes numbers without quotes; where nothing has quotes it is a remark.
  */
-const PAIR = / *([A-Za-z0-9_.%~-]+)='((?:[^'\\\n\r]|\\.)*)' *(?:,|$)/y;
+const PAIR = / *([A-Za-z0-9_.%~-]+)=(?:'((?:[^'\\\n\r]|\\.)*)'|([A-Za-z0-9_.%~+-]+)) *(?:,|$)/y;
 
 /** The pairs of a comment; `null` if it is not of that form throughout. */
 function pairsIn(text: string, from: number, to: number): Pairs | null {
@@ -124,13 +125,15 @@ function pairsIn(text: string, from: number, to: number): Pairs | null {
   const comment = text.slice(from, to);
   if (comment.includes('/*') || comment.includes('*/')) return null;
   const pairs: [string, string][] = [];
+  let hasQuotes = false;
   PAIR.lastIndex = 0;
   while (PAIR.lastIndex < comment.length) {
     const match = PAIR.exec(comment);
     if (match === null) return null;
-    pairs.push([match[1]!, match[2]!]);
+    hasQuotes ||= match[2] !== undefined;
+    pairs.push([match[1]!, match[2] ?? match[3]!]);
   }
-  return pairs;
+  return hasQuotes ? pairs : null;
 }
 
 /**
