@@ -5,6 +5,7 @@ import type { CatalogueStatus } from '../catalog/keeper.ts';
 import type { Counters } from '../gateway/services.ts';
 import type { Journal } from '../recording/journal.ts';
 import type { RecordingStatus } from '../recording/recording-thread.ts';
+import type { RetentionStatus } from '../recording/retention.ts';
 
 /**
  * Where the values come from. The data path counts in plain numbers; they are read when a scrape asks, so that a
@@ -210,6 +211,22 @@ function addFollowerMetrics(registry: AnyRegistry, { recording }: MetricSources)
     'sluice_follower_bytes_total',
     'Bytes of records taken.',
     each(({ taken }) => taken.bytes),
+  );
+  const retention = (value: (status: RetentionStatus) => number) => (): Sample[] => {
+    const status = recording()?.retention ?? null;
+    return status === null ? [] : [[{}, value(status)]];
+  };
+  counter(
+    registry,
+    'sluice_journal_segments_removed_total',
+    'Segments of the journal that were removed as recording.retain says.',
+    retention(({ removed }) => removed),
+  );
+  gauge(
+    registry,
+    'sluice_journal_retention_blocked',
+    '1 if the journal is longer than recording.retain says: somebody does not have the oldest segment, or it does not verify.',
+    retention(({ blocked }) => (blocked === null ? 0 : 1)),
   );
   const thread = (value: (status: RecordingStatus) => number) => (): Sample[] => {
     const status = recording();

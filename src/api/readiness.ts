@@ -26,6 +26,8 @@ export interface Readiness {
   readonly ready: boolean;
   readonly checks: readonly ReadinessCheck[];
   readonly followers: readonly FollowerReadiness[];
+  /** What deserves a look, and keeps no statement from being served. */
+  readonly warnings: readonly string[];
 }
 
 /** What the checks look at, each asked anew every time. */
@@ -68,20 +70,21 @@ export class ReadinessProbe {
       ...[...sources.catalogues()].map(([name, { stale }]) => check(`catalogue ${name}`, stale)),
       ...(await Promise.all(this.#upstreams.map((upstream) => upstream.run()))),
     ];
-    return { ready: checks.every(({ ok }) => ok), checks, followers: followersOf(sources.recording()) };
+    return { ready: checks.every(({ ok }) => ok), checks, ...aboutRecording(sources.recording()) };
   }
 }
 
-function followersOf(recording: RecordingStatus | null): FollowerReadiness[] {
-  if (recording === null) return [];
+function aboutRecording(recording: RecordingStatus | null): Pick<Readiness, 'followers' | 'warnings'> {
+  if (recording === null) return { followers: [], warnings: [] };
   const dead = recording.failure === null ? null : `the recording thread died: ${recording.failure}`;
-  return recording.followers.map(({ name, lag, failure }) => ({
+  const followers = recording.followers.map(({ name, lag, failure }) => ({
     follower: name,
     lagRecords: lag.records,
     lagBytes: lag.bytes,
     lagSeconds: lag.seconds,
     reason: dead ?? failure?.message ?? null,
   }));
+  return { followers, warnings: [recording.retention?.blocked ?? []].flat() };
 }
 
 function check(name: string, reason: string | null): ReadinessCheck {

@@ -29,6 +29,7 @@ const catalogues = () => new Map([['orders', { version: 'v', age: 2500, stale: f
 const recording = (): RecordingStatus => ({
   failure: null,
   restarts: 1,
+  retention: { removed: 2, blocked: 'journal-1.jsonl cannot be removed: siem does not have all of it yet' },
   followers: [
     {
       name: 'siem',
@@ -121,6 +122,7 @@ test('a process that runs is alive, and ready if journal, rules and upstreams ar
     followers: [
       { follower: 'siem', lagRecords: 4, lagBytes: 120, lagSeconds: 1.5, reason: 'the receiver answers 503' },
     ],
+    warnings: ['journal-1.jsonl cannot be removed: siem does not have all of it yet'],
   });
 });
 
@@ -174,6 +176,8 @@ test('metrics follow the plain counters of the data path, and a second scrape do
     'sluice_follower_failures_total{follower="siem"} 3',
     'sluice_follower_records_total{follower="siem"} 8',
     'sluice_recording_thread_running 1',
+    'sluice_journal_segments_removed_total 2',
+    'sluice_journal_retention_blocked 1',
     'sluice_recording_thread_restarts_total 1',
     'sluice_approval_deliveries_total{channel="pager",result="delivered"} 7',
     'sluice_approval_deliveries_total{channel="pager",result="dead"} 1',

@@ -173,7 +173,7 @@ function queryOf(options: SearchOptions, limit: number, after: string | null): s
   return query.toString();
 }
 
-function timeOption(text: string): number {
+export function timeOption(text: string): number {
   const duration = parseDuration(text);
   const time = duration === null ? Date.parse(text) : Date.now() - duration;
   if (Number.isNaN(time))

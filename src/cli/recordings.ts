@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { addRecordingsExport } from './recordings-export.ts';
 import { addRecordingsSearch } from './recordings-search.ts';
 import { addRecordingsVerify } from './recordings-verify.ts';
 
@@ -6,4 +7,5 @@ export function addRecordingsCommand(program: Command): void {
   const recordings = program.command('recordings').description('What was recorded.');
   addRecordingsSearch(recordings);
   addRecordingsVerify(recordings);
+  addRecordingsExport(recordings);
 }

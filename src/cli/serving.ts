@@ -384,11 +384,11 @@ async function recordingThread(
   journal: Journal,
   log: Log,
 ): Promise<RecordingThread | null> {
-  const { export: exporters, directory } = recording;
+  const { export: exporters, directory, retain } = recording;
   const index = recording.index ? indexPlace(directory, store) : null;
   // One that was made for a search of the journal alone would not be kept level with it.
   if (index?.kind !== 'sqlite') removeIndexFile(indexFile(directory));
-  if (exporters.length === 0 && index === null) return null;
+  if (exporters.length === 0 && index === null && retain === null) return null;
   // What is written up to here is no growth that the thread would have to begin for.
   journal.flush();
   const { RecordingThread } = await import('../recording/recording-thread.ts');
@@ -396,7 +396,7 @@ async function recordingThread(
     ({ name, upstream: { host, port, database } }) => [name, { host, port, database }] as const,
   );
   const origin = { version: versionOfSluice(), hostname: hostname(), targets: new Map(targets) };
-  return new RecordingThread(journal, { exporters, index, origin }, log);
+  return new RecordingThread(journal, { exporters, index, retain, origin }, log);
 }
 
 /** Loaded only where there are channels. */

@@ -29,6 +29,7 @@ export function addStatusCommand(program: Command): void {
         ]);
         console.log(table(['CHECK', 'STATE', 'REASON'], rows));
         if (readiness.followers.length > 0) console.log(`\n${followersText(readiness.followers)}\n`);
+        for (const warning of readiness.warnings) console.log(`warning: ${printable(warning)}`);
         console.log(readiness.ready ? styled('green', 'ready') : styled('red', 'not ready'));
       }
       if (!readiness.ready) process.exitCode = EXIT.problem;
@@ -69,11 +70,12 @@ async function ask(api: string): Promise<Readiness> {
 }
 
 function isReadiness(body: unknown): body is Readiness {
-  const { ready, checks, followers } = (body ?? {}) as Partial<Readiness>;
+  const { ready, checks, followers, warnings } = (body ?? {}) as Partial<Readiness>;
   return (
     typeof ready === 'boolean' &&
     Array.isArray(checks) &&
     Array.isArray(followers) &&
+    Array.isArray(warnings) &&
     checks.every(
       ({ check, ok, reason }) =>
         typeof check === 'string' && typeof ok === 'boolean' && (reason === null || typeof reason === 'string'),

@@ -184,6 +184,12 @@ export interface S3Exporter extends AnyExporter {
   readonly everyMs: number;
 }
 
+/** How much of the journal is kept; at least one of them is not `null`. */
+export interface RetentionConfig {
+  readonly days: number | null;
+  readonly bytes: number | null;
+}
+
 /** Where records are brought to; as plain data, since it goes to a thread. */
 export type ExporterConfig = JsonlExporter | WebhookExporter | S3Exporter | SyslogExporter | OtlpExporter;
 
@@ -275,6 +281,8 @@ export interface Config {
     readonly directory: string;
     readonly redact: Redaction;
     readonly export: readonly ExporterConfig[];
+    /** `null` where nothing is removed. */
+    readonly retain: RetentionConfig | null;
     /** True if records are indexed, to be searched. */
     readonly index: boolean;
   };

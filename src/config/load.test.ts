@@ -79,7 +79,10 @@ test('a configuration is loaded with defaults, absolute paths and its secrets', 
     longestCredentialMs: 12 * 3_600_000,
     withoutTls: 'loopback',
     rules: [join(directory, 'rules/x.yaml')],
-    recording: { directory: join(directory, 'var/journal'), redact: 'secrets', key: null, export: [], index: true },
+    recording: {
+      ...{ directory: join(directory, 'var/journal'), redact: 'secrets', key: null },
+      ...{ export: [], retain: null, index: true },
+    },
     store: { kind: 'sqlite', file: join(directory, 'var/journal/sluice.db') },
     limits: {
       ...{ sessions: 2000, logins: 1000, handshakeMs: 15_000, idleMs: 0 },

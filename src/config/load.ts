@@ -244,6 +244,10 @@ async function resolveReferences(
       redact: value.recording.redact,
       key,
       export: exporters,
+      retain:
+        value.recording.retain === undefined
+          ? null
+          : { days: value.recording.retain.days ?? null, bytes: value.recording.retain.bytes ?? null },
       index: value.recording.index,
     },
     limits: {

@@ -332,6 +332,18 @@ export const configSchema = z
         export: exportList.describe(
           'Where records are brought to as well, at least once and in order, however long it is away; see recording.md.',
         ),
+        retain: z
+          .strictObject({
+            days: z.int().min(1).max(36_500).optional().describe('Segments are removed when they are so old.'),
+            bytes: size('256MiB', '999999999GiB')
+              .optional()
+              .describe('The oldest segments are removed when all together are more; the current one never is.'),
+          })
+          .refine(({ days, bytes }) => days !== undefined || bytes !== undefined, 'must have days, bytes or both')
+          .optional()
+          .describe(
+            'How much of the journal is kept: what goes is whole segments that verify and that the index and every exporter have, and each is recorded. Left out, everything.',
+          ),
       })
       .describe('The journal of every statement.'),
     store: z

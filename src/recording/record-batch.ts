@@ -67,7 +67,8 @@ export class RecordBatch {
   }
 }
 
-function frameAt(bytes: Buffer, start: number): { readonly seq: number; readonly at: number } | null {
+/** Number and time of the record that begins at `start`; `null` if there is none. */
+export function frameAt(bytes: Buffer, start: number): { readonly seq: number; readonly at: number } | null {
   const match = FRAME.exec(bytes.toString('latin1', start, start + FRAME_BYTES));
   return match === null ? null : { seq: Number(match[1]), at: Date.parse(match[2]!) };
 }

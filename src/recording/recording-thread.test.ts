@@ -1,16 +1,27 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { S3Server } from '../../test/s3-server.ts';
-import type { ExporterConfig } from '../config/config.ts';
+import type { ExporterConfig, RetentionConfig } from '../config/config.ts';
 import { ORIGIN } from './exporters/test-records.ts';
 import { Journal } from './journal.ts';
 import { type RecordingStatus, RecordingThread } from './recording-thread.ts';
 import { segments } from './segments.ts';
+import { KEYS_FILE } from './signing-key.ts';
+import { verifyJournal } from './verify.ts';
 
 const LIMIT_MS = 30_000;
 
@@ -31,8 +42,13 @@ interface Followed {
   ticks(name: string): number[];
 }
 
-function followed(
+function followed(t: TestContext, ...given: readonly (string | ExporterConfig)[]) {
+  return retaining(t, null, ...given);
+}
+
+function retaining(
   t: TestContext,
+  retain: RetentionConfig | null,
   ...given: readonly (string | ExporterConfig)[]
 ): Followed & { begin(): RecordingThread } {
   const directory = mkdtempSync(join(tmpdir(), 'sluice-thread-'));
@@ -48,7 +64,7 @@ function followed(
   const begin = () =>
     new RecordingThread(
       journal,
-      { exporters, index: null, origin: ORIGIN },
+      { exporters, index: null, retain, origin: ORIGIN },
       { info: log('info'), warn: log('warn'), error: log('error') },
     );
   const all = {
@@ -167,6 +183,51 @@ test('what is brought in whole segments is not kept waiting until one is full, a
     const [{ position, lag }] = all.thread.status().followers as [RecordingStatus['followers'][number]];
     return position?.segment === all.journal.head.segment && lag.bytes === all.journal.head.bytes;
   });
+});
+
+test('segments that are too much go once every exporter has them, and the journal says so and still verifies', async (t) => {
+  const bytes = 300_000;
+  const all = retaining(t, { days: null, bytes }, 'good', 'bad');
+  mkdirSync(all.file('bad'));
+  const text = 'x'.repeat(100_000);
+  for (let n = 1; n <= 6; n++) {
+    all.journal.append(`"tick","n":${n},"text":"${text}"`, true);
+    all.journal.flush();
+    assert.ok(all.journal.closeSegment());
+  }
+  const [oldest] = segments(all.directory);
+  await until('the good one has all', () => all.ticks('good').length === 6);
+  await until('it shows what is in the way', () => all.thread.status().retention?.blocked != null);
+  assert.equal(
+    all.thread.status().retention!.blocked,
+    `${oldest!.name} cannot be removed: bad does not have all of it yet`,
+  );
+  assert.equal(segments(all.directory).length, 7);
+  rmSync(all.file('bad'), { recursive: true });
+  await until('what is too much is gone', () => {
+    const { removed = 0, blocked } = all.thread.status().retention ?? {};
+    return removed > 0 && blocked === null;
+  });
+  assert.deepEqual(all.ticks('bad'), [1, 2, 3, 4, 5, 6], 'nothing went before it was delivered');
+  const left = segments(all.directory);
+  const size = left.reduce((sum, { name }) => sum + statSync(join(all.directory, name)).size, 0);
+  assert.ok(size <= bytes, `${size} bytes are left`);
+  // Each removal is a record, and names what went.
+  const removals = left
+    .flatMap(({ name }) => readFileSync(join(all.directory, name), 'utf8').split('\n').slice(0, -1))
+    .map(
+      (line) => JSON.parse(line) as { event: string; segment: number; file: string; firstSeq: number; lastSeq: number },
+    )
+    .filter(({ event }) => event === 'journal.removed');
+  assert.deepEqual(
+    removals.map(({ segment }) => segment),
+    Array.from({ length: 7 - left.length }, (_, i) => i + 1),
+  );
+  assert.equal(removals[0]!.file, oldest!.name);
+  assert.equal(removals[0]!.firstSeq, 1);
+  removals.slice(1).forEach(({ firstSeq }, i) => assert.equal(firstSeq, removals[i]!.lastSeq + 1));
+  const keys = JSON.parse(readFileSync(join(all.directory, KEYS_FILE), 'utf8'));
+  assert.deepEqual((await verifyJournal(all.directory, { keys, isCopyOfRunning: true })).findings, []);
 });
 
 test('a position that cannot be read is an error, not a guess', async (t) => {

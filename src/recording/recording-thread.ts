@@ -1,10 +1,11 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import type { ExporterConfig, StoreConfig } from '../config/config.ts';
+import type { ExporterConfig, RetentionConfig, StoreConfig } from '../config/config.ts';
 import type { Origin } from './exporters/origin.ts';
 import { type FollowerStatus, retryDelay } from './follower.ts';
 import type { Journal, JournalHead } from './journal.ts';
+import type { Removal, RetentionStatus } from './retention.ts';
 import { segments } from './segments.ts';
 
 /** What the thread is to do, as plain data. */
@@ -15,16 +16,31 @@ export interface RecordingWork {
   readonly exporters: readonly ExporterConfig[];
   /** Where the index is; `null` if there is none. */
   readonly index: StoreConfig | null;
+  /** How much of the journal is kept; `null` for all of it. */
+  readonly retain: RetentionConfig | null;
   /** What exporters tell of where records come from. */
   readonly origin: Origin;
 }
 
-export type ToRecordingThread = { readonly kind: 'grown' | 'end'; readonly head: JournalHead };
+/** What does not come from the journal. */
+export type RecordingTask = Omit<RecordingWork, 'directory' | 'node' | 'head'>;
+
+export type ToRecordingThread = {
+  /** `removing`: the segment that was last asked about may be removed, the record of it is written. */
+  readonly kind: 'grown' | 'removing' | 'end';
+  readonly head: JournalHead;
+};
 
 export type FromRecordingThread =
   /** Somebody has read everything up to the record `seq`, and is to be told when there is more. */
   | { readonly kind: 'level'; readonly seq: number }
-  | { readonly kind: 'status'; readonly followers: readonly FollowerStatus[] }
+  | {
+      readonly kind: 'status';
+      readonly followers: readonly FollowerStatus[];
+      readonly retention: RetentionStatus | null;
+    }
+  /** Is to be recorded before it is done. */
+  | { readonly kind: 'remove'; readonly removal: Removal }
   | {
       readonly kind: 'log';
       readonly level: 'info' | 'warn' | 'error';
@@ -46,6 +62,8 @@ export interface RecordingStatus {
   /** How often it was begun again. */
   readonly restarts: number;
   readonly followers: readonly (FollowerStatus & { readonly lag: Lag })[];
+  /** `null` where everything is kept. */
+  readonly retention: RetentionStatus | null;
 }
 
 /** Where the thread's words go. */
@@ -59,6 +77,7 @@ export interface RecordingLog {
 const GATHER_MS = 100;
 /** How long the thread has to end, milliseconds; then it is ended. What it did not deliver it does after the next start. */
 const END_MS = 3_000;
+const DAY_MS = 24 * 60 * 60_000;
 /** When a segment is tried again to be closed where records were about to be written to it, milliseconds. */
 const RETRY_MS = 50;
 /** A new segment that nothing happens in gets one more record: the checkpoint that signs its first. */
@@ -74,7 +93,7 @@ const HEAP_MB = 512;
  */
 export class RecordingThread {
   readonly #journal: Journal;
-  readonly #work: Pick<RecordingWork, 'exporters' | 'index' | 'origin'>;
+  readonly #work: RecordingTask;
   readonly #log: RecordingLog;
   #worker: Worker | null = null;
   #begunAt = 0;
@@ -88,11 +107,12 @@ export class RecordingThread {
   #deaths = 0;
   #restarts = 0;
   #followers: readonly FollowerStatus[] = [];
+  #retention: RetentionStatus | null = null;
   /** When the followers' status came, milliseconds since the epoch. */
   #heardAt = Date.now();
 
   /** The index alone needs no thread before there is something new to be found in it. */
-  constructor(journal: Journal, work: Pick<RecordingWork, 'exporters' | 'index' | 'origin'>, log: RecordingLog) {
+  constructor(journal: Journal, work: RecordingTask, log: RecordingLog) {
     this.#journal = journal;
     this.#work = work;
     this.#log = log;
@@ -104,9 +124,11 @@ export class RecordingThread {
       failures: 0,
       failure: null,
     }));
-    if (work.exporters.length > 0) this.#begin();
+    if (work.exporters.length > 0 || work.retain !== null) this.#begin();
     else journal.onGrowth(() => this.#beginSoon(GATHER_MS));
     const periods = work.exporters.flatMap((exporter) => (exporter.to === 's3' ? [exporter.everyMs] : []));
+    // A segment that never fills would never be old enough.
+    if (work.retain !== null && work.retain.days !== null) periods.push(DAY_MS);
     if (periods.length > 0) this.#closeSegments(Math.min(...periods));
   }
 
@@ -115,6 +137,7 @@ export class RecordingThread {
       failure: this.#failure,
       restarts: this.#restarts,
       followers: this.#followers.map((follower) => ({ ...follower, lag: this.#lagOf(follower) })),
+      retention: this.#retention,
     };
   }
 
@@ -171,7 +194,13 @@ export class RecordingThread {
         break;
       case 'status':
         this.#followers = message.followers;
+        this.#retention = message.retention;
         this.#heardAt = Date.now();
+        break;
+      case 'remove':
+        this.#journal.append(`"journal.removed",${JSON.stringify(message.removal).slice(1, -1)}`, true);
+        this.#journal.onGrowth(() => this.#tell({ kind: 'removing', head: this.#journal.head }));
+        this.#journal.onDue();
         break;
       case 'log':
         this.#log[message.level](message.fields, message.message);

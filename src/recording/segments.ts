@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, ftruncateSync, openSync, readdirSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { CHAIN_START, groupBegin, hashOfGroup } from './chain.ts';
 
@@ -20,6 +20,15 @@ export function segments(directory: string): { name: string; number: number }[] 
     if (match) found.push({ name, number: Number(match[1]) });
   }
   return found.sort((a, b) => a.number - b.number);
+}
+
+/** The name of the node whose journal it is; that of one that has none is empty. */
+export function nodeOf(directory: string): string {
+  try {
+    return readFileSync(join(directory, 'journal.node'), 'utf8').trim();
+  } catch {
+    return '';
+  }
 }
 
 /** Where a journal goes on. */

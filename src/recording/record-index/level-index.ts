@@ -1,9 +1,10 @@
-import { accessSync, constants, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { StoreConfig } from '../../config/config.ts';
 import { journalWriter } from '../journal-lock.ts';
 import { readBatches } from '../record-batch.ts';
+import { nodeOf } from '../segments.ts';
 import { indexFile } from './index-place.ts';
 import { indexing } from './indexing.ts';
 import { openIndex } from './open-index.ts';
@@ -48,15 +49,6 @@ async function bringLevel(directory: string, place: StoreConfig, progress: (reco
     }
   } finally {
     await consumer.close();
-  }
-}
-
-/** The name of the node whose journal it is; that of one that has none stays empty. */
-function nodeOf(directory: string): string {
-  try {
-    return readFileSync(join(directory, 'journal.node'), 'utf8').trim();
-  } catch {
-    return '';
   }
 }
 
