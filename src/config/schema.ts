@@ -184,6 +184,8 @@ const saml = z.strictObject({
 
 const groupsOfRole = z.array(z.string().min(1, 'must not be empty')).default([]).meta({ title: 'list of texts' });
 
+const DAY_MS = 24 * 60 * 60_000;
+
 export const configSchema = z
   .strictObject({
     listen: z
@@ -344,6 +346,15 @@ export const configSchema = z
           .describe(
             'How much of the journal is kept: what goes is whole segments that verify and that the index and every exporter have, and each is recorded. Left out, everything.',
           ),
+      })
+      .superRefine(({ retain, export: exporters }, context) => {
+        if (retain?.days === undefined) return;
+        const days = retain.days;
+        exporters.forEach((exporter, index) => {
+          if (exporter.to !== 's3' || exporter.every < days * DAY_MS) return;
+          const message = `must be less than recording.retain.days, ${days}d: what it closes so late could not be removed in time`;
+          context.addIssue({ code: 'custom', path: ['export', index, 'every'], message });
+        });
       })
       .describe('The journal of every statement.'),
     store: z

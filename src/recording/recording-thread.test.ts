@@ -225,7 +225,9 @@ test('segments that are too much go once every exporter has them, and the journa
   );
   assert.equal(removals[0]!.file, oldest!.name);
   assert.equal(removals[0]!.firstSeq, 1);
-  removals.slice(1).forEach(({ firstSeq }, i) => assert.equal(firstSeq, removals[i]!.lastSeq + 1));
+  removals.slice(1).forEach(({ firstSeq }, i) => {
+    assert.equal(firstSeq, removals[i]!.lastSeq + 1);
+  });
   const keys = JSON.parse(readFileSync(join(all.directory, KEYS_FILE), 'utf8'));
   assert.deepEqual((await verifyJournal(all.directory, { keys, isCopyOfRunning: true })).findings, []);
 });
