@@ -15,7 +15,7 @@ import { PasswordCheck } from '../identity/password-check.ts';
 import { Users } from '../identity/users.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { createLog } from '../telemetry/log.ts';
-import type { ApiServices } from './api.ts';
+import type { ApiServices } from './services.ts';
 
 /** What tests of the API work with: a store of their own, and a user for every role. Their passwords are `secret`. */
 export interface TestServices {

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import type { Identity } from '../../identity/identity.ts';
 import type { InventoryEntry, RecordedUse, State } from '../../identity/inventory.ts';
-import { type ApiServer, type ApiServices, callerOf } from '../api.ts';
 import { ApiError, notFound } from '../api-error.ts';
 import { identitySchema, isoTime, isoTimeOrNull, reasonBody, shown, time } from '../schemas.ts';
+import { type ApiServer, type ApiServices, callerOf } from '../services.ts';
 
 const DAY_MS = 24 * 3_600_000;
 const KINDS = ['agent', 'service', 'human'] as const;

@@ -4,10 +4,10 @@ import { z } from 'zod';
 import { type Approvals, VoteRefused } from '../../approvals/approvals.ts';
 import type { ApprovalRequest, Vote } from '../../approvals/request.ts';
 import { missingIn, type Voter } from '../../approvals/voting.ts';
-import { type ApiServer, type ApiServices, callerOf } from '../api.ts';
 import { ApiError } from '../api-error.ts';
 import type { Caller } from '../authentication.ts';
 import { identitySchema, isoTime, isoTimeOrNull, shown, time } from '../schemas.ts';
+import { type ApiServer, type ApiServices, callerOf } from '../services.ts';
 
 const STATES = ['pending', 'approved', 'used', 'rejected', 'expired', 'withdrawn'] as const;
 const SEES_STATEMENTS = new Set(['approver', 'auditor', 'admin']);

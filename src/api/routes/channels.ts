@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { type DeliveryEntry, listDeliveries, sendAgain } from '../../approvals/deliveries.ts';
-import { type ApiServer, type ApiServices, callerOf } from '../api.ts';
 import { ApiError } from '../api-error.ts';
 import { isoTime, isoTimeOrNull, time } from '../schemas.ts';
+import { type ApiServer, type ApiServices, callerOf } from '../services.ts';
 
 const MOST_LISTED = 500;
 /** How long a channel has to take a test, milliseconds. */

@@ -2,11 +2,11 @@ import { z } from 'zod';
 import { formatAddress } from '../../config/address.ts';
 import type { Credential } from '../../identity/credentials.ts';
 import { type Identity, identityId } from '../../identity/identity.ts';
-import { type ApiServer, type ApiServices, callerOf } from '../api.ts';
 import { ApiError, notFound } from '../api-error.ts';
 import type { Caller } from '../authentication.ts';
 import { mayUse } from '../roles.ts';
 import { identitySchema, isoTime, isoTimeOrNull, reasonBody, shown, time } from '../schemas.ts';
+import { type ApiServer, type ApiServices, callerOf } from '../services.ts';
 
 const USUAL_TTL_S = 3600;
 /** Most that one identity may have at a time. */

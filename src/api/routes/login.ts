@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type ApiServer, type ApiServices, callerOf } from '../api.ts';
+import { type ApiServer, type ApiServices, callerOf } from '../services.ts';
 
 /** How one logs in here, and out again. */
 export function addLoginRoutes(api: ApiServer, { config, saml, logins, record }: ApiServices): void {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { type ApiServer, callerOf } from '../api.ts';
 import { identitySchema, isoTimeOrNull, shown, time } from '../schemas.ts';
+import { type ApiServer, callerOf } from '../services.ts';
 
 export function addMeRoutes(api: ApiServer): void {
   api.route({

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { MOST_FOUND, placeIn, type RecordIndex, searchRecords } from '../../recording/record-index/search.ts';
 import { shownRecord } from '../../recording/record-index/shown-record.ts';
-import type { ApiServer, ApiServices } from '../api.ts';
 import { ApiError } from '../api-error.ts';
 import { time } from '../schemas.ts';
+import type { ApiServer, ApiServices } from '../services.ts';
 
 export const recordedIdentitySchema = z.object({
   subject: z.string(),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { ApiServer, ApiServices } from '../api.ts';
 import { ApiError } from '../api-error.ts';
+import type { ApiServer, ApiServices } from '../services.ts';
 
 export function addReloadRoutes(api: ApiServer, { reload }: ApiServices): void {
   api.route({

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { type SamlLogins, SamlRefused } from '../../identity/saml-logins.ts';
-import type { ApiServer, ApiServices } from '../api.ts';
 import { ApiError } from '../api-error.ts';
 import { identitySchema, isoTime, shown, time } from '../schemas.ts';
+import type { ApiServer, ApiServices } from '../services.ts';
 
 /** 256 bits or more in base64url. */
 const secret = z.string().regex(/^[A-Za-z0-9_-]{43,128}$/, 'must be 43 to 128 characters of base64url');

@@ -7,8 +7,8 @@ import {
   indexedSessions,
   MOST_SESSIONS,
 } from '../../recording/record-index/indexed-sessions.ts';
-import { type ApiServer, type ApiServices, callerOf } from '../api.ts';
 import { identitySchema, isoTime, isoTimeOrNull, reasonBody, shown, time } from '../schemas.ts';
+import { type ApiServer, type ApiServices, callerOf } from '../services.ts';
 import { afterQuery, indexOf, timeQuery } from './recordings.ts';
 
 const sessionSchema = z.object({

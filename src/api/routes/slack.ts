@@ -6,9 +6,9 @@ import { isFromSlack } from '../../approvals/slack/signature.ts';
 import type { SlackChannel } from '../../approvals/slack/slack-channel.ts';
 import { type Voter, whyNotVote } from '../../approvals/voting.ts';
 import type { EventFields } from '../../recording/record-schema.ts';
-import type { ApiServer, ApiServices } from '../api.ts';
 import { ApiError } from '../api-error.ts';
 import { rolesOf } from '../roles.ts';
+import type { ApiServer, ApiServices } from '../services.ts';
 
 /** Slack gives an answer three seconds, and a modal has to be open within as many, milliseconds. */
 const ANSWER_MS = 2_500;
