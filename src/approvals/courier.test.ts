@@ -11,7 +11,7 @@ import { WebhookReceiver } from '../../test/webhook-receiver.ts';
 import { NOTICES } from '../config/approval-notices.ts';
 import type { StoreConfig, WebhookChannelConfig } from '../config/config.ts';
 import { openStore, type Store } from '../store/store.ts';
-import { Approvals } from './approvals.ts';
+import { type ApprovalServices, Approvals } from './approvals.ts';
 import type { Channel } from './channel.ts';
 import { Courier, type CourierPace } from './courier.ts';
 import { claimDue, listDeliveries, noteEvent, sendAgain } from './deliveries.ts';
@@ -53,7 +53,9 @@ after(async () => {
 let receiver: WebhookReceiver;
 let config: StoreConfig;
 let nodes: Node[];
+let preview: ApprovalServices['preview'];
 beforeEach(async () => {
+  preview = null;
   receiver = await WebhookReceiver.start(SECRET);
   nodes = [];
 });
@@ -90,7 +92,7 @@ async function node(
   const approvals = new Approvals({
     store,
     ended: ({ subject }) => (subject === 'gone' ? 'locked' : null),
-    preview: null,
+    preview,
     announce: (transaction, event) => noteEvent(transaction, channels, event),
     failed: (what, error) => assert.fail(`${what}: ${error.stack}`),
   });
@@ -416,6 +418,18 @@ describe('what a webhook says', () => {
     );
     assert.equal(JSON.parse(body).version, 1);
     assert.equal(headers['content-type'], 'application/json');
+  });
+
+  test('is what it would do as well, once that is known', async () => {
+    const found = { rows: 3, estimatedRows: 5, cascades: ['delete public.items'], triggers: [], gaps: [] };
+    preview = async () => ({ ...found, sample: { columns: ['name'], rows: [['Ann']] } });
+    await ask(await node());
+    const received = await receiver.until(2);
+    assert.equal(received[0]!.data.impact, null);
+    assert.equal(received[1]!.type, 'approval.estimated');
+    const { rows, cascades, triggers } = found;
+    assert.deepEqual(received[1]!.data.impact, { rows, estimated_rows: 5, cascades, triggers });
+    assert.ok(!received[1]!.body.includes('Ann'));
   });
 
   test('is the statement and what is claimed, too, if it is set so', async () => {
