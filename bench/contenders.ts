@@ -38,18 +38,27 @@ export interface Contender {
 
 /** Sluice as far as it goes today. Recording has no switch: it is in every step. The next step is one more line. */
 const SLUICE_STEPS = [
-  { name: 'sluice-allow', label: 'Sluice, no rules', rules: [], longCases: false },
+  { name: 'sluice-allow', label: 'Sluice, no rules', rules: [], index: false, longCases: false },
   {
     name: 'sluice-rules',
     label: 'Sluice, + shipped rules',
     rules: ['../rules/destructive.yaml'],
+    index: false,
     longCases: true,
   },
   {
     name: 'sluice-masks',
     label: 'Sluice, + masks',
     rules: ['../rules/destructive.yaml', 'masks.yaml'],
+    index: false,
     longCases: true,
+  },
+  {
+    name: 'sluice-index',
+    label: 'Sluice, + rules, + index of records',
+    rules: ['../rules/destructive.yaml'],
+    index: true,
+    longCases: false,
   },
 ] as const;
 
@@ -70,11 +79,11 @@ export const CONTENDERS: readonly Contender[] = [
   },
   { name: 'haproxy', label: 'HAProxy, TCP mode', program: 'haproxy', longCases: false, start: startHaproxy },
   ...SLUICE_STEPS.map(
-    ({ name, label, rules, longCases }): Contender => ({
+    ({ name, label, rules, index, longCases }): Contender => ({
       name,
       label,
       longCases,
-      start: (server, directory) => startSluice(server, directory, rules),
+      start: (server, directory) => startSluice(server, directory, rules, index),
     }),
   ),
 ];
@@ -150,6 +159,7 @@ async function startSluice(
   server: PostgresServer,
   directory: string,
   rules: readonly string[],
+  index: boolean,
 ): Promise<RunningContender> {
   const port = await freePort();
   const settings = path.join(directory, 'sluice.yaml');
@@ -183,7 +193,7 @@ async function startSluice(
       ],
     },
     rules: rules.map((file) => path.join(import.meta.dirname, file)),
-    recording: { directory: path.join(directory, 'journal') },
+    recording: { directory: path.join(directory, 'journal'), index },
     limits: { sessions: MOST_SESSIONS },
   };
   writeFileSync(settings, JSON.stringify(configuration)); // JSON is YAML.

@@ -223,7 +223,7 @@ async function startSluice(
     connections: [{ name: database, protocol: 'mysql', upstream, default: 'allow' }],
     identity: { without_tls: 'loopback', users: [{ name: user, kind: 'agent', groups: ['bench'], mysql: verifier }] },
     rules: rules.map((file) => path.join(import.meta.dirname, file)),
-    recording: { directory: path.join(directory, 'journal') },
+    recording: { directory: path.join(directory, 'journal'), index: false },
     limits: { sessions: MOST_SESSIONS },
   };
   writeFileSync(settings, JSON.stringify(configuration)); // JSON is YAML.
