@@ -231,9 +231,9 @@ describe('EXPLAIN (SLUICE)', () => {
     await client.end();
   });
 
-  test('takes the values of its parameters into account, whatever types they have', async () => {
+  test('takes the values of its parameters, of the types of their columns', async () => {
     const client = await connected();
-    for (const value of [3, '3', null, new Date()]) {
+    for (const value of [3, '3', null]) {
       const rows = await verdictOn(client, 'DELETE FROM items WHERE id = $1 AND name = $2', [value, 'x']);
       assert.equal(told(rows, 'effect'), 'delete public.items (keyed)');
     }
@@ -272,7 +272,7 @@ describe('in the protocol, a question is what another statement in its place wou
     const first = await raw.take('Z');
     assert.match(types(first), /^12DC1tT2D+C1tT2TDsD+CZ$/);
     const parameters = first.filter(({ type }) => type === 't').map(({ body }) => decodeParameterDescription(body));
-    assert.deepEqual(parameters, [[], [25]]);
+    assert.deepEqual(parameters, [[], [23]]);
     const described = first.filter(({ type }) => type === 'T').map(({ body }) => decodeRowDescription(body));
     assert.deepEqual(
       described[0]!.map(({ name, typeOid }) => [name, typeOid]),

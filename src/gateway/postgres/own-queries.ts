@@ -1,5 +1,7 @@
 import { decodeParameterDescription, encodeParameterDescription } from '../../../protocols/postgres/backend.ts';
 import { decodeBind, decodeParse, encodeBind, encodeParse, encodeQuery } from '../../../protocols/postgres/frontend.ts';
+import type { CatalogueLookup } from '../../statements/catalogue.ts';
+import type { ColumnName } from '../../statements/facts.ts';
 import { OWN_COLUMNS, type OwnStatement } from '../../statements/own-statement.ts';
 import { wordsOf } from '../../statements/postgres/words.ts';
 import type { OwnRow } from '../own-answers.ts';
@@ -32,19 +34,62 @@ export function ownQuery(asks: Asks, rows: readonly OwnRow[], serverEncoding: st
   return encodeQuery(selectFrom(asks, `E'${json.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`));
 }
 
-/** The Parse in the place of the client's: its parameters stay, and the answer is one more. */
-export function ownParse(asks: Asks, body: Buffer): Buffer {
+/**
+ * The Parse in the place of the client's: its parameters stay, and the answer is one more.
+ *
+ * @param known types of parameters that the client does not declare, where they can be told
+ */
+export function ownParse(asks: Asks, body: Buffer, known: readonly (number | null)[]): Buffer {
   const { statement, text, parameterTypes } = decodeParse(body);
   const parameters = Math.min(Math.max(parameterTypes.length, parametersOf(text)), MOST_PARAMETERS);
-  // Nothing in our text says what the others are.
+  // Nothing in our text says what they are.
   const types = Array.from({ length: parameters }, (_, i) => {
     const type = parameterTypes[i] ?? 0;
-    return type === 0 || type === UNKNOWN_TYPE ? TEXT_TYPE : type;
+    return type === 0 || type === UNKNOWN_TYPE ? (known[i] ?? TEXT_TYPE) : type;
   });
   return encodeParse({
     statement,
     text: selectFrom(asks, `$${parameters + 1}`),
     parameterTypes: [...types, JSON_TYPE],
+  });
+}
+
+/** OIDs of types by the names that the server prints. Others count as text, as do parameters that meet no column. */
+const TYPE_OIDS: Readonly<Record<string, number>> = {
+  boolean: 16,
+  bytea: 17,
+  bigint: 20,
+  smallint: 21,
+  integer: 23,
+  text: 25,
+  json: 114,
+  real: 700,
+  'double precision': 701,
+  character: 1042,
+  'character varying': 1043,
+  date: 1082,
+  'time without time zone': 1083,
+  'timestamp without time zone': 1114,
+  'timestamp with time zone': 1184,
+  interval: 1186,
+  numeric: 1700,
+  uuid: 2950,
+  jsonb: 3802,
+};
+
+/** The types of parameters by the columns they are compared with or written to; `null` where that is not one type. */
+export function parameterTypes(
+  parameters: readonly (readonly ColumnName[] | null)[],
+  catalogue: CatalogueLookup | null,
+): (number | null)[] {
+  const typeOf = ({ schema, relation, column }: ColumnName): number | null => {
+    const found = schema === null ? null : (catalogue?.relation(schema, relation) ?? null);
+    const type = found?.columns.find(({ name }) => name === column)?.type.replace(/\(.*\)/, '') ?? '';
+    return Object.hasOwn(TYPE_OIDS, type) ? TYPE_OIDS[type]! : null;
+  };
+  return parameters.map((columns) => {
+    const types = new Set(columns?.map(typeOf));
+    return types.size === 1 ? [...types][0]! : null;
   });
 }
 

@@ -58,7 +58,7 @@ import { EXPECT } from './expected.ts';
 import { BACKEND_RULES } from './frame-rules.ts';
 import { type ResultSettings, resultSettings } from './masked-results.ts';
 import { isAscii, isLatin1, nameAt, nameInText, nulAt, targetOf } from './message-names.ts';
-import { ownBind, ownParse, ownQuery, withoutLastParameter } from './own-queries.ts';
+import { ownBind, ownParse, ownQuery, parameterTypes, withoutLastParameter } from './own-queries.ts';
 import { Described, Pipeline, type Portal, type Prepared, SKIP } from './pipeline.ts';
 import { ResultMasking } from './result-masking.ts';
 import { ASK_SEARCH_PATH, mayChangeSearchPath, type RoleAndPath, roleAndPathOf } from './search-path.ts';
@@ -368,7 +368,11 @@ export class PostgresSession extends Session implements FrameSink {
     const prepared: Prepared = { judgement, types, recorded: statements.length === 0, description: null };
     this.#parsed.push(prepared);
     if (asks === null) this.toUpstream.add(bytes, start, end);
-    else this.toUpstream.addMessage(ownParse(asks.question!.asks, bytes.subarray(start + 5, end)));
+    else {
+      const { question } = asks;
+      const known = question?.asks === 'verdict' ? this.#parameterTypes(judgement.text.slice(question.from!)) : [];
+      this.toUpstream.addMessage(ownParse(question!.asks, bytes.subarray(start + 5, end), known));
+    }
     this.#pipeline.sentParse(name, prepared);
     return true;
   }
@@ -732,6 +736,14 @@ export class PostgresSession extends Session implements FrameSink {
       const statements = this.#atMoment(asked, portal, estimate, named);
       return verdictRows(statements, this.#writesBack(statements, portal));
     });
+  }
+
+  /** Of the parameters of a text that a question is about; none where that takes a while to tell. */
+  #parameterTypes(text: string): (number | null)[] {
+    const names = this.names.current;
+    const asked = this.start.judge.judge(text, { lexing: this.#reading.lexing(this.#pipeline.ended), names });
+    if (asked instanceof Promise) return [];
+    return parameterTypes(asked.statements[0]?.facts.given?.parameters ?? [], names.catalogue);
   }
 
   get #serverEncoding(): string {
