@@ -108,7 +108,7 @@ export class Serving {
       let recording: RecordingThread | null = null;
       // After the journal, so that its last records are delivered as well.
       ending.push(() => recording?.end());
-      const journal = Journal.open(config.recording.directory, config.recording.key);
+      const journal = Journal.open(config.recording.directory, config.recording);
       ending.push(() => journal.close());
       journal.append(
         `"rules.loaded","version":"${rules.set.version}","by":"start"${shadow ? ',"mode":"shadow"' : ''}`,

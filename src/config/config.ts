@@ -280,6 +280,7 @@ export interface Config {
     readonly key: string | null;
     readonly directory: string;
     readonly redact: Redaction;
+    readonly durability: 'process' | 'disk';
     readonly export: readonly ExporterConfig[];
     /** `null` where nothing is removed. */
     readonly retain: RetentionConfig | null;

@@ -80,7 +80,7 @@ test('a configuration is loaded with defaults, absolute paths and its secrets', 
     withoutTls: 'loopback',
     rules: [join(directory, 'rules/x.yaml')],
     recording: {
-      ...{ directory: join(directory, 'var/journal'), redact: 'secrets', key: null },
+      ...{ directory: join(directory, 'var/journal'), redact: 'secrets', durability: 'process', key: null },
       ...{ export: [], retain: null, index: true },
     },
     store: { kind: 'sqlite', file: join(directory, 'var/journal/sluice.db') },

@@ -242,6 +242,7 @@ async function resolveReferences(
     recording: {
       directory: resolve(directory, value.recording.directory),
       redact: value.recording.redact,
+      durability: value.recording.durability,
       key,
       export: exporters,
       retain:

@@ -309,10 +309,10 @@ export const configSchema = z
       .strictObject({
         directory: path.describe('Directory of the journal; made if it is missing.'),
         durability: z
-          .literal('process')
+          .enum(['process', 'disk'])
           .default('process')
           .describe(
-            '`process`: a record is with the operating system before its statement reaches the database, so it survives a crash of Sluice, not of the machine.',
+            '`process`: a record is with the operating system before its statement reaches the database, so it survives a crash of Sluice, not of the machine. `disk`: it is on the disk before; statements that come together share a sync, and each waits for one.',
           ),
         redact: z
           .enum(REDACTIONS)

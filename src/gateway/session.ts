@@ -102,6 +102,8 @@ export abstract class Session implements TurnMember, UpstreamReader {
   #arrived: Buffer | null = null;
   #isClients = false;
   #inTurn = false;
+  /** True while the records of what is staged are written, but not on the disk yet. */
+  #awaitsDisk = false;
   /** True from the first recorded message of this turn on: what follows may have to be taken back. */
   #marked = false;
   /** Messages since then: ranges of chunks. */
@@ -212,6 +214,13 @@ export abstract class Session implements TurnMember, UpstreamReader {
   }
 
   #takeFromClient(chunk: Buffer): void {
+    if (this.#awaitsDisk && this.#rest === null) {
+      // What is judged after it could not be told apart from what waits.
+      this.#rest = chunk;
+      this.#restAt = 0;
+      this.#client.pause();
+      return;
+    }
     if (this.#rest !== null) {
       this.#rest = Buffer.concat([this.#rest.subarray(this.#restAt), chunk]);
       this.#restAt = 0;
@@ -253,7 +262,13 @@ export abstract class Session implements TurnMember, UpstreamReader {
   #resume(): void {
     if (this.#closed || this.#waiting === 'nothing') return;
     this.#waiting = 'nothing';
-    const chunk = this.#rest!;
+    this.#takeRest();
+  }
+
+  /** Reads what has waited, unless it has to wait on. */
+  #takeRest(): void {
+    const chunk = this.#rest;
+    if (chunk === null || this.#awaitsDisk || this.#closed || this.#waiting !== 'nothing') return;
     this.#rest = null;
     this.#read(chunk, this.#restAt);
     this.#readOn();
@@ -270,6 +285,7 @@ export abstract class Session implements TurnMember, UpstreamReader {
   #readOn(): void {
     // Whose statement waits for a person may go away meanwhile: only who is read from is noticed.
     const behind = this.#rest === null ? 0 : this.#rest.length - this.#restAt;
+    if (this.#awaitsDisk && this.#rest !== null) return;
     const isHeard = this.#waiting === 'nothing' || (this.isHeld && behind <= MOST_BEHIND);
     if (isHeard && !this.#upstreamFull && !this.#clientFull && !this.#closed) this.#client.resume();
   }
@@ -530,8 +546,34 @@ export abstract class Session implements TurnMember, UpstreamReader {
     if (this.#marked) this.#sinceMark.add(bytes, start, end);
   }
 
+  get needsDisk(): boolean {
+    return this.#marked && !this.#awaitsDisk;
+  }
+
+  awaitDisk(): void {
+    this.#awaitsDisk = true;
+    this.release();
+  }
+
+  onDisk(): void {
+    this.#awaitsDisk = false;
+    this.release();
+    this.#takeRest();
+  }
+
+  notOnDisk(): void {
+    this.#awaitsDisk = false;
+    this.unrecorded();
+    this.#takeRest();
+  }
+
   release(): void {
     this.#inTurn = false;
+    if (this.#awaitsDisk) {
+      // What the server sends depends on nothing that waits, but comes after answers that do.
+      if (this.answers.isEmpty && !this.toClient.isEmpty && !this.#clientLeft) this.#sendToClient();
+      return;
+    }
     if (this.#marked) {
       this.#marked = false;
       this.#sinceMark.clear();
@@ -549,11 +591,11 @@ export abstract class Session implements TurnMember, UpstreamReader {
       this.#client.pause();
     }
     if (this.#closed) this.#finish();
-    else if (this.#clientGone && this.#waiting === 'nothing') this.#upstream.end();
+    else if (this.#clientGone && this.#waiting === 'nothing' && this.#rest === null) this.#upstream.end();
   }
 
   unrecorded(): void {
-    if (!this.#marked) {
+    if (!this.#marked || this.#awaitsDisk) {
       this.release();
       return;
     }

@@ -7,6 +7,12 @@ import { Turn, type TurnMember } from './turn.ts';
 /** A journal that only says what it was asked. */
 function fakeJournal(said: string[], works: () => boolean) {
   return {
+    durability: 'process' as 'process' | 'disk',
+    synced: (_isOnDisk: boolean): void => assert.fail('there was no sync'),
+    sync(done: (isOnDisk: boolean) => void) {
+      said.push('sync');
+      this.synced = done;
+    },
     /** Records of what has happened are there; of what is about to happen. */
     dirty: false,
     isAwaited: false,
@@ -33,6 +39,10 @@ function member(name: string, said: string[], onRelease: () => void = () => unde
       onRelease();
     },
     unrecorded: () => said.push(`${name} unrecorded`),
+    needsDisk: true,
+    awaitDisk: () => said.push(`${name} waits`),
+    onDisk: () => said.push(`${name} on disk`),
+    notOnDisk: () => said.push(`${name} not on disk`),
   };
 }
 
@@ -138,4 +148,52 @@ test('a member that joins while the turn ends is in the next one', async () => {
   assert.deepEqual(said, ['a reads', 'a before', 'a release']);
   await turnEnds();
   assert.deepEqual(said.slice(3), ['b reads', 'b before', 'b release']);
+});
+
+/** A turn whose journal syncs, and what was said after its members have read and written. */
+function turnOnDisk() {
+  const { said, journal, turn } = turnWith(() => true);
+  journal.durability = 'disk';
+  const attempt = async (name: string) => {
+    journal.attempt();
+    turn.join(member(name, said));
+    await turnEnds();
+  };
+  const since = () => said.splice(0).filter((text) => !/reads|before/.test(text));
+  return { said, journal, turn, attempt, since };
+}
+
+test('with durability: disk what is attempted waits for one sync; later turns share the next', async () => {
+  const { journal, attempt, since } = turnOnDisk();
+  await attempt('a');
+  assert.deepEqual(since(), ['flush', 'a waits', 'sync']);
+  await attempt('b');
+  await attempt('c');
+  assert.deepEqual(since(), ['flush', 'b waits', 'flush', 'c waits']);
+  journal.synced(true);
+  assert.deepEqual(since(), ['a on disk', 'sync']);
+  journal.synced(true);
+  assert.deepEqual(since(), ['b on disk', 'c on disk']);
+});
+
+test('who has attempted nothing does not wait for the disk', async () => {
+  const { said, turn, attempt, since } = turnOnDisk();
+  await attempt('a');
+  since();
+  turn.join({ ...member('b', said), needsDisk: false });
+  await turnEnds();
+  assert.deepEqual(since(), ['b release']);
+});
+
+test('if a sync fails nobody is released: those who waited for it, for the next one, and whoever is in the middle of a turn', async () => {
+  const { said, journal, turn, attempt, since } = turnOnDisk();
+  await attempt('a');
+  await attempt('b');
+  since();
+  turn.join(member('c', said));
+  journal.failure = 'EIO';
+  journal.synced(false);
+  assert.deepEqual(since(), ['a not on disk', 'b not on disk']);
+  await turnEnds();
+  assert.deepEqual(since(), ['c unrecorded']);
 });

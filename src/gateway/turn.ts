@@ -10,6 +10,14 @@ export interface TurnMember {
   release(): void;
   /** The turn's records could not be written: nothing that is staged and recorded may be sent. */
   unrecorded(): void;
+  /** True if something is staged that may be sent only once its records are on the disk, and does not wait for that yet. */
+  readonly needsDisk: boolean;
+  /** The turn's records are written: what is staged waits until they are on the disk. */
+  awaitDisk(): void;
+  /** They are: as {@link release}. */
+  onDisk(): void;
+  /** They could not be brought there: as {@link unrecorded}. */
+  notOnDisk(): void;
 }
 
 /** How long a record of what has happened may wait for company, milliseconds. */
@@ -26,6 +34,11 @@ export class Turn {
   /** Made once: it is needed many times a second. */
   #timer: NodeJS.Timeout | null = null;
   #awake = false;
+  /** Those whose records are being brought to the disk, and those who wait for the next time; `null` while nobody does. */
+  #syncing: TurnMember[] | null = null;
+  #awaiting: TurnMember[] = [];
+  /** True if this turn's attempts were dropped before its end. */
+  #isBroken = false;
 
   constructor(journal: Journal) {
     this.#journal = journal;
@@ -66,11 +79,41 @@ export class Turn {
     for (let i = 0; i < members.length; i++) members[i]!.beforeFlush();
     const journal = this.#journal;
     // After a failure nothing is attempted until the housekeeping has made the journal work again.
-    const recorded = journal.failure !== null || !journal.isAwaited || journal.flush();
+    const recorded = !this.#isBroken && (journal.failure !== null || !journal.isAwaited || journal.flush());
+    this.#isBroken = false;
     for (let i = 0; i < members.length; i++) {
-      if (recorded) members[i]!.release();
-      else members[i]!.unrecorded();
+      const member = members[i]!;
+      if (!recorded) member.unrecorded();
+      else if (journal.durability === 'process' || !member.needsDisk) member.release();
+      else {
+        member.awaitDisk();
+        this.#awaiting.push(member);
+      }
     }
+    if (this.#awaiting.length > 0 && this.#syncing === null) this.#sync();
     if (journal.dirty) this.wake();
+  };
+
+  /** All who wait now share one sync; those who come while it runs share the next. */
+  #sync(): void {
+    this.#syncing = this.#awaiting;
+    this.#awaiting = [];
+    this.#journal.sync(this.#onSynced);
+  }
+
+  readonly #onSynced = (isOnDisk: boolean): void => {
+    let members = this.#syncing!;
+    this.#syncing = null;
+    if (!isOnDisk) {
+      // Nothing that was written since is safe either, nor what this turn has attempted until now.
+      members = [...members, ...this.#awaiting];
+      this.#awaiting = [];
+      this.#isBroken = this.#scheduled;
+    }
+    for (const member of members) {
+      if (isOnDisk) member.onDisk();
+      else member.notOnDisk();
+    }
+    if (this.#awaiting.length > 0 && this.#syncing === null) this.#sync();
   };
 }

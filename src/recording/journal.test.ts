@@ -20,6 +20,8 @@ import { type TestContext, test } from 'node:test';
 import { Journal, JournalError } from './journal.ts';
 import { readRecords } from './read-records.ts';
 import { segments } from './segments.ts';
+import { readJwks } from './signing-key.ts';
+import { verifyJournal } from './verify.ts';
 
 function temporary(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'sluice-journal-'));
@@ -385,6 +387,87 @@ test('a disk that is really full refuses, and takes records again when there is 
   } finally {
     execFileSync('umount', ['--lazy', directory]);
   }
+});
+
+/** Waits for the next sync of a journal. */
+const synced = (journal: Journal) => new Promise<boolean>((resolve) => journal.sync(resolve));
+
+test('with durability: disk a sync says that what was written is there, over segments', async (t) => {
+  const directory = temporary(t);
+  const journal = Journal.open(directory, { durability: 'disk' });
+  const { mock } = t.mock.method(fs, 'fdatasync');
+  syncBuiltinESMExports();
+  journal.append(attempt(1), false);
+  journal.flush();
+  assert.equal(await synced(journal), true);
+  assert.equal(mock.callCount(), 1);
+  journal.append(`"statement.attempt","text":"${'x'.repeat(130 * 1024 * 1024)}"`, false);
+  journal.flush();
+  assert.equal(segments(directory).length, 2);
+  assert.equal(await synced(journal), true);
+  assert.equal(mock.callCount(), 3, 'the full segment and the new one');
+  journal.close();
+  t.mock.restoreAll();
+  syncBuiltinESMExports();
+});
+
+test('after a sync that failed another segment is begun, and the gap says which attempts were not forwarded', async (t) => {
+  const directory = temporary(t);
+  const journal = Journal.open(directory, { durability: 'disk' });
+  journal.append(attempt(1), false);
+  journal.flush();
+  assert.equal(await synced(journal), true);
+  journal.append(attempt(2), false);
+  journal.append(outcome(1), true);
+  journal.flush();
+  t.mock.method(fs, 'fdatasync', (_fd: number, done: (error: Error) => void) => done(new Error('EIO: i/o error')));
+  syncBuiltinESMExports();
+  const failed = synced(journal);
+  assert.equal(await failed, false);
+  assert.match(journal.failure ?? '', /EIO/);
+  journal.append(outcome(2), true);
+  t.mock.restoreAll();
+  syncBuiltinESMExports();
+  assert.equal(journal.retry(), true);
+  assert.equal(journal.failure, null);
+  assert.equal(await synced(journal), true);
+  journal.close();
+  assert.equal(segments(directory).length, 2);
+  const gap = records(directory).at(-1)!;
+  assert.deepEqual([gap.event, gap.failures, gap.lost], ['journal.gap', 1, 0]);
+  const { from, to } = gap.notForwarded as { from: number; to: number };
+  const notForwarded = records(directory).filter(({ seq }) => (seq as number) >= from && (seq as number) <= to);
+  assert.deepEqual(
+    notForwarded.map(({ event, n }) => [event, n]),
+    [
+      ['statement.attempt', 2],
+      ['statement.outcome', 1],
+    ],
+  );
+  const keys = readJwks(join(directory, 'journal.keys.json'))!;
+  assert.deepEqual((await verifyJournal(directory, { keys })).findings, []);
+});
+
+test('a journal whose directory is gone refuses, and goes on when it is back', async (t) => {
+  const directory = temporary(t);
+  const journal = Journal.open(directory, { durability: 'disk' });
+  t.mock.method(fs, 'fdatasync', (_fd: number, done: (error: Error) => void) => done(new Error('EIO: i/o error')));
+  syncBuiltinESMExports();
+  rmSync(directory, { recursive: true });
+  journal.append(attempt(1), false);
+  journal.flush();
+  assert.equal(await synced(journal), false);
+  t.mock.restoreAll();
+  syncBuiltinESMExports();
+  assert.equal(journal.retry(), false);
+  assert.match(journal.failure ?? '', /ENOENT/);
+  mkdirSync(directory);
+  assert.equal(journal.retry(), true);
+  assert.deepEqual(readFileSync(join(directory, segments(directory)[0]!.name), 'utf8').match(/journal\.[a-z]+/g), [
+    'journal.segment',
+    'journal.gap',
+  ]);
+  journal.close();
 });
 
 test('the journal is read back as it was written, over segments and restarts', async (t) => {

@@ -2,9 +2,13 @@ import { randomUUID } from 'node:crypto';
 import {
   close,
   closeSync,
+  fdatasync,
+  fdatasyncSync,
   fsync,
+  fsyncSync,
   ftruncateSync,
   mkdirSync,
+  openSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -66,6 +70,14 @@ const MOST_BYTES = 3;
 /** How many outcomes wait in memory while the journal cannot be written; later ones are counted as lost. */
 const MOST_KEPT = 100_000;
 
+/** What a record will say of failed writes. */
+interface Gap {
+  readonly failures: number;
+  readonly lost: number;
+  /** Numbers of the records that were written but did not get to the disk. */
+  readonly notForwarded: { readonly from: number; readonly to: number } | null;
+}
+
 /** How far the journal is written: what lies before it stays as it is. */
 export interface JournalHead {
   readonly segment: number;
@@ -75,8 +87,19 @@ export interface JournalHead {
   readonly seq: number;
 }
 
+/** What has to have a record before its statement is forwarded: the operating system, or the disk. */
+export type Durability = 'process' | 'disk';
+
+export interface JournalOptions {
+  /** The key that signs its checkpoints, PKCS #8 in PEM; without it one that is kept beside the journal. */
+  readonly key?: string | null;
+  readonly durability?: Durability;
+}
+
 export class Journal {
   readonly directory: string;
+  /** With `disk`, nothing attempted may be forwarded before a {@link sync} that began after its flush. */
+  readonly durability: Durability;
   /** Whose journal it is: with `seq` it names a record among those of all nodes. */
   readonly node: string;
   /** Called when a checkpoint is due and nothing else will have the journal written: see {@link dirty}. */
@@ -103,7 +126,13 @@ export class Journal {
   #pending: string[] = [];
   #keep: boolean[] = [];
   /** What a record will say of the failed writes since the last good one. */
-  #gap: { readonly failures: number; readonly lost: number } | null = null;
+  #gap: Gap | null = null;
+  /** Full segments that are not on the disk yet. */
+  #full: number[] = [];
+  /** Everything up to this record is on the disk, as far as that is asked for. */
+  #syncedSeq: number;
+  /** True if the file may have lost what was written to it: the next write begins another. */
+  #isSpoilt = false;
   /** Where batches are encoded. */
   readonly #batch = Buffer.allocUnsafeSlow(BATCH_BYTES);
   /** The time of the last record, milliseconds since the epoch, and its text: that of the second stays. */
@@ -115,8 +144,17 @@ export class Journal {
   /** Asked to be called at the next write. */
   #awaiting: (() => void)[] = [];
 
-  private constructor(directory: string, key: SigningKey, fd: number, segment: number, tail: Tail) {
+  private constructor(
+    directory: string,
+    durability: Durability,
+    key: SigningKey,
+    fd: number,
+    segment: number,
+    tail: Tail,
+  ) {
     this.directory = directory;
+    this.durability = durability;
+    this.#syncedSeq = tail.seq;
     this.keys = publishKey(directory, key);
     this.node = nodeOf(directory);
     this.#key = key;
@@ -128,10 +166,9 @@ export class Journal {
 
   /**
    * Opens the journal in `directory` (made if missing) and begins a new segment.
-   * @param pem the key that signs its checkpoints, PKCS #8; without it one that is kept beside the journal
    * @throws JournalError if the directory or the last segment cannot be read or the new one cannot be written.
    */
-  static open(directory: string, pem: string | null = null): Journal {
+  static open(directory: string, { key: pem = null, durability = 'process' }: JournalOptions = {}): Journal {
     try {
       mkdirSync(directory, { recursive: true, mode: 0o700 });
       lockJournal(directory);
@@ -146,11 +183,14 @@ export class Journal {
       }
       const segment = (old.at(-1)?.number ?? 0) + 1;
       const { fd } = createSegment(directory, segment);
-      const journal = new Journal(directory, key, fd, segment, tail);
-      journal.append(journal.#header(), true);
+      const journal = new Journal(directory, durability, key, fd, segment, tail);
       if (cut > 0) journal.append(`"journal.gap","reason":"torn line","bytes":${cut}`, true);
       journal.append(`"journal.open","segment":${segment},"pid":${process.pid},"node":"${journal.node}"`, true);
       if (!journal.flush()) throw new Error(journal.failure ?? 'cannot write');
+      if (durability === 'disk') {
+        syncDirectory(directory);
+        fdatasyncSync(fd);
+      }
       return journal;
     } catch (error) {
       throw new JournalError(`cannot open the journal in ${directory}: ${(error as Error).message}`);
@@ -213,13 +253,14 @@ export class Journal {
   }
 
   #put(): boolean {
+    if (this.#isSpoilt && !this.#replace()) return false;
     if (this.#gap !== null) {
-      const { failures, lost } = this.#gap;
-      this.append(
-        `"journal.gap","reason":${JSON.stringify(this.failure)},"failures":${failures},"lost":${lost}`,
-        false,
-      );
+      const { failures, lost, notForwarded } = this.#gap;
+      const range = notForwarded === null ? '' : `,"notForwarded":${JSON.stringify(notForwarded)}`;
+      const reason = JSON.stringify(this.failure);
+      this.append(`"journal.gap","reason":${reason},"failures":${failures},"lost":${lost}${range}`, false);
     }
+    if (this.#size === 0) this.#putHeader();
     const pending = this.#pending;
     const records = pending.length;
     if (records === 0 && this.#due === null) return true;
@@ -262,7 +303,11 @@ export class Journal {
     this.flush();
     this.#checkpoint('close');
     if (this.#timer !== null) clearTimeout(this.#timer);
-    closeSync(this.#fd);
+    try {
+      if (this.durability === 'disk') fdatasyncSync(this.#fd);
+    } finally {
+      closeSync(this.#fd);
+    }
     unlockJournal(this.directory);
   }
 
@@ -281,12 +326,7 @@ export class Journal {
   #failed(error: Error): void {
     this.counters.failures++;
     this.failure = error.message;
-    const kept = this.#pending.filter((_, i) => this.#keep[i]);
-    const lost = Math.max(0, kept.length - MOST_KEPT);
-    this.counters.lost += lost;
-    this.#gap = { failures: (this.#gap?.failures ?? 0) + 1, lost: (this.#gap?.lost ?? 0) + lost };
-    this.#pending = kept.slice(0, MOST_KEPT);
-    this.#keep = this.#pending.map(() => true);
+    this.#drop(null);
     // Part of the batch may be in the file, whole lines of it: they would say of statements that they were attempted.
     try {
       ftruncateSync(this.#fd, this.#size);
@@ -294,6 +334,79 @@ export class Journal {
     } catch {
       // Tried again before anything else is written.
     }
+  }
+
+  /** After a failure: what was attempted is not forwarded, what has happened waits. */
+  #drop(notForwarded: Gap['notForwarded']): void {
+    const kept = this.#pending.filter((_, i) => this.#keep[i]);
+    const lost = Math.max(0, kept.length - MOST_KEPT);
+    this.counters.lost += lost;
+    const before = this.#gap;
+    this.#gap = {
+      failures: (before?.failures ?? 0) + 1,
+      lost: (before?.lost ?? 0) + lost,
+      notForwarded: before?.notForwarded ?? notForwarded,
+    };
+    this.#pending = kept.slice(0, MOST_KEPT);
+    this.#keep = this.#pending.map(() => true);
+  }
+
+  /**
+   * Brings what is written so far to the disk. One at a time.
+   * @param done told whether it is there. If not, nothing written since the last good one may be forwarded
+   */
+  sync(done: (isOnDisk: boolean) => void): void {
+    const seq = this.#seq;
+    const [full] = this.#full;
+    const finish = (error: Error | null): void => {
+      if (error !== null) {
+        this.#notSynced(error);
+        done(false);
+      } else if (full === undefined) {
+        this.#syncedSeq = seq;
+        done(true);
+      } else {
+        this.#full.shift();
+        close(full);
+        this.sync(done);
+      }
+    };
+    fdatasync(full ?? this.#fd, finish);
+  }
+
+  /**
+   * After a failed sync a later good one says nothing: the system may have thrown away what it could not write. So another
+   * file is begun. Attempts that were written stay where they are, and the gap says that none of them was forwarded.
+   */
+  #notSynced(error: Error): void {
+    this.counters.failures++;
+    this.failure = error.message;
+    this.#drop({ from: this.#syncedSeq + 1, to: this.#seq });
+    this.#isSpoilt = true;
+  }
+
+  /** Begins another segment in the place of a spoilt one. */
+  #replace(): boolean {
+    let fd: number;
+    try {
+      fd = this.#create(this.#segment + 1).fd;
+    } catch (error) {
+      this.#failed(error as Error);
+      return false;
+    }
+    for (const spoilt of [...this.#full.splice(0), this.#fd]) close(spoilt);
+    this.#fd = fd;
+    this.#size = 0;
+    this.#torn = false;
+    this.#segment++;
+    this.#isSpoilt = false;
+    return true;
+  }
+
+  #create(segment: number): ReturnType<typeof createSegment> {
+    const created = createSegment(this.directory, segment);
+    if (this.durability === 'disk') syncDirectory(this.directory);
+    return created;
   }
 
   /** @param batch the lines of `records`; a checkpoint follows them if one is due and there is room */
@@ -340,15 +453,19 @@ export class Journal {
   }
 
   /** The first record of a segment. */
-  #header(): string {
-    return `"journal.segment","node":"${this.node}","segment":${this.#segment}`;
+  #putHeader(): void {
+    this.#tick(Date.now());
+    this.#pending.unshift(
+      `,"at":"${this.#at}","event":"journal.segment","node":"${this.node}","segment":${this.#segment}}\n`,
+    );
+    this.#keep.unshift(false);
   }
 
   /** Begins the next segment. If that fails, the full one goes on and the next flush tries again. */
   #rotate(): void {
     let next: ReturnType<typeof createSegment>;
     try {
-      next = createSegment(this.directory, this.#segment + 1);
+      next = this.#create(this.#segment + 1);
     } catch {
       return;
     }
@@ -358,10 +475,10 @@ export class Journal {
       this.#fd = next.fd;
       this.#size = 0;
       this.#segment++;
-      this.append(this.#header(), false);
       if (this.#put()) {
+        if (this.durability === 'disk') this.#full.push(full.fd);
         // A full segment takes long to reach the disk: no statement waits for that.
-        fsync(full.fd, () => close(full.fd));
+        else fsync(full.fd, () => close(full.fd));
         return;
       }
       this.#fd = full.fd;
@@ -370,6 +487,16 @@ export class Journal {
     }
     closeSync(next.fd);
     rmSync(join(this.directory, next.name), { force: true });
+  }
+}
+
+/** A file is there after a power failure once its directory is on the disk. */
+function syncDirectory(directory: string): void {
+  const fd = openSync(directory, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
   }
 }
 

@@ -69,8 +69,10 @@ class Side {
   }
 }
 
-/** A journal in memory; `full` makes its writes fail. */
+/** A journal in memory; `full` makes its writes fail. With `disk`, `synced` says that what is written is there, or is not. */
 class MemoryJournal {
+  durability: 'process' | 'disk' = 'process';
+  synced: ((isOnDisk: boolean) => void) | null = null;
   full = false;
   failure: string | null = null;
   readonly records: string[] = [];
@@ -82,6 +84,16 @@ class MemoryJournal {
 
   get dirty(): boolean {
     return this.#pending.length > 0;
+  }
+
+  sync(done: (isOnDisk: boolean) => void): void {
+    assert.equal(this.synced, null, 'one at a time');
+    this.synced = (isOnDisk) => {
+      this.synced = null;
+      this.failure = isOnDisk ? null : 'EIO';
+      if (!isOnDisk) this.#pending = this.#pending.filter(({ keep }) => keep);
+      done(isOnDisk);
+    };
   }
 
   append(fields: string, keep: boolean): void {
@@ -229,6 +241,28 @@ test('nothing of a turn that cannot be recorded is sent, and its statements are 
   session.fromClient(query('read b'));
   await turnEnds();
   assert.deepEqual(sent(), ['3 read b']);
+});
+
+test('with durability: disk a command waits for its sync; if that fails it is refused', async () => {
+  const { session, journal, client, sent } = startSession();
+  journal.durability = 'disk';
+  session.fromClient(Buffer.concat([query('read a'), query('read b')]));
+  await turnEnds();
+  assert.deepEqual(sent(), []);
+  journal.synced!(true);
+  assert.deepEqual(sent(), ['3 read a']);
+  session.fromUpstream(ok);
+  await turnEnds();
+  assert.deepEqual(sent(), []);
+  journal.synced!(false);
+  await turnEnds();
+  assert.deepEqual(sent(), []);
+  const answers = client.take();
+  assert.deepEqual(
+    answers.map(({ payload }) => payload[0]),
+    [0, 0xff],
+  );
+  assert.match(decodeErr(answers[1]!.payload).message, /cannot record/);
 });
 
 test('a part of a text that is refused refuses all of it', async () => {

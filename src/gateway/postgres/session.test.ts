@@ -96,8 +96,10 @@ class Side {
   }
 }
 
-/** A journal in memory; `full` makes its writes fail. */
+/** A journal in memory; `full` makes its writes fail. With `disk`, `synced` says that what is written is there, or is not. */
 class MemoryJournal {
+  durability: 'process' | 'disk' = 'process';
+  synced: ((isOnDisk: boolean) => void) | null = null;
   full = false;
   failure: string | null = null;
   readonly records: string[] = [];
@@ -109,6 +111,16 @@ class MemoryJournal {
 
   get dirty(): boolean {
     return this.#pending.length > 0;
+  }
+
+  sync(done: (isOnDisk: boolean) => void): void {
+    assert.equal(this.synced, null, 'one at a time');
+    this.synced = (isOnDisk) => {
+      this.synced = null;
+      this.failure = isOnDisk ? null : 'EIO';
+      if (!isOnDisk) this.#pending = this.#pending.filter(({ keep }) => keep);
+      done(isOnDisk);
+    };
   }
 
   append(fields: string, keep: boolean): void {
@@ -315,6 +327,77 @@ test('copy data that began in a turn that could not be recorded is dropped to it
   session.fromClient(LARGE_DATA.subarray(60_000));
   await turnEnds();
   assert.match(upstream.types, /^QQd?$/);
+});
+
+test('with durability: disk a statement waits for its sync, and what the client sends after it waits as well', async () => {
+  const { session, upstream, journal, attempts } = startSession();
+  journal.durability = 'disk';
+  session.fromClient(encodeQuery('read a'));
+  await turnEnds();
+  assert.equal(attempts().length, 1);
+  session.fromClient(encodeQuery('read b'));
+  session.fromClient(encodeQuery('read c'));
+  await turnEnds();
+  await turnEnds();
+  assert.equal(upstream.written.length, 0);
+  assert.equal(attempts().length, 1);
+  journal.synced!(true);
+  assert.equal(upstream.types, 'Q');
+  await turnEnds();
+  assert.equal(attempts().length, 3);
+  assert.equal(upstream.types, 'Q');
+  journal.synced!(true);
+  await turnEnds();
+  assert.equal(upstream.types, 'QQQ');
+  assert.equal(journal.synced, null);
+});
+
+test('what the server sends reaches the client while the next statement waits for the disk', async () => {
+  const { session, upstream, client, journal } = startSession();
+  journal.durability = 'disk';
+  session.fromClient(encodeQuery('read a'));
+  await turnEnds();
+  journal.synced!(true);
+  session.fromClient(encodeQuery('read b'));
+  await turnEnds();
+  session.fromUpstream(Buffer.concat([encodeCommandComplete('SELECT 0'), encodeReadyForQuery('I')]));
+  await turnEnds();
+  assert.equal(client.types, 'CZ');
+  assert.equal(upstream.types, 'Q');
+  journal.synced!(true);
+  assert.equal(upstream.types, 'QQ');
+});
+
+test('what could not be brought to the disk is refused, and nothing of it is sent', async () => {
+  const { session, upstream, client, journal, attempts } = startSession();
+  journal.durability = 'disk';
+  session.fromClient(encodeQuery('read a'));
+  await turnEnds();
+  session.fromClient(encodeQuery('read b'));
+  journal.synced!(false);
+  await turnEnds();
+  await turnEnds();
+  assert.equal(upstream.written.length, 0);
+  assert.equal(client.types, 'EZEZ');
+  assert.match(client.messages[0]!.toString(), /cannot record/);
+  assert.equal(attempts().length, 1);
+});
+
+test('a client that goes while its statement waits for the disk leaves nothing behind', async () => {
+  for (const isOnDisk of [true, false]) {
+    const { session, upstream, journal } = startSession();
+    journal.durability = 'disk';
+    session.fromClient(encodeQuery('read a'));
+    await turnEnds();
+    session.clientClosed('client lost');
+    await turnEnds();
+    assert.equal(upstream.ended, false);
+    journal.synced!(isOnDisk);
+    await turnEnds();
+    assert.equal(upstream.ended, true);
+    // What was staged when it went is still sent, if it may be.
+    assert.equal(upstream.types, isOnDisk ? 'QX' : 'X');
+  }
 });
 
 test('a statement that could not be recorded is refused, and everything after it in the turn', async () => {
