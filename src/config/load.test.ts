@@ -332,3 +332,95 @@ recording:
   assert.match(problems[1]!, /certificate and key belong together/);
   assert.match(problems[2]!, /must be an https address/);
 });
+
+const withRecording = (text: string) => VALID.replace('recording: { directory: ./var/journal }', text);
+
+test('exporters are read with their secrets and absolute paths, and have the name of what they are', async () => {
+  const SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
+  const { recording } = await load(
+    withRecording(`
+recording:
+  directory: ./var/journal
+  export:
+    - { to: jsonl, file: ./records.jsonl }
+    - { to: jsonl, name: stdout }
+    - { to: webhook, url: "https://siem.example/hook?a=b", secret: { env: HOOK }, previous_secret: { env: HOOK } }
+    - { to: s3, url: "https://s3.example/audit", access_key_id: AKIA, secret_access_key: { env: ORDERS_PASSWORD }, lock: { mode: compliance, days: 30 } }
+  retain: { days: 400, bytes: 200GiB }
+`),
+    { ...ENVIRONMENT, HOOK: SECRET },
+  );
+  assert.deepEqual(recording.export, [
+    { to: 'jsonl', name: 'jsonl', file: join(directory, 'records.jsonl'), format: 'sluice' },
+    { to: 'jsonl', name: 'stdout', file: null, format: 'sluice' },
+    {
+      ...{ to: 'webhook', name: 'webhook', url: 'https://siem.example/hook?a=b', format: 'sluice' },
+      secrets: [SECRET, SECRET],
+    },
+    {
+      ...{ to: 's3', name: 's3', url: 'https://s3.example/audit', region: 'us-east-1', prefix: '' },
+      ...{
+        accessKeyId: 'AKIA',
+        secretAccessKey: 'hunter2',
+        lock: { mode: 'compliance', days: 30 },
+        everyMs: 3_600_000,
+      },
+    },
+  ]);
+  assert.deepEqual(recording.retain, { days: 400, bytes: 200 * 1024 ** 3 });
+});
+
+test('mistakes in exporters and in how long records are kept are told at their place', async () => {
+  const problems = await problemsOf(
+    withRecording(`
+recording:
+  directory: ./var/journal
+  export:
+    - { to: jsonl, fiel: ./records.jsonl }
+    - { to: json }
+    - { to: webhook, url: "http://siem.example", secret: whsec_abc }
+    - { to: s3, url: "https://s3.example/audit", access_key_id: A, secret_access_key: { env: A }, prefix: /a, lock: { mode: eternal, days: 0 } }
+  retain: {}
+`),
+  );
+  for (const expected of [
+    /^15:20 unknown key "recording.export\[0\].fiel". Did you mean "file"\?$/,
+    /^16:13 recording.export\[1\].to "json" is not known. Did you mean "jsonl"\?$/,
+    /^17:\d+ recording.export\[2\].url must be an https address$/,
+    /^17:\d+ recording.export\[2\].secret a secret is not written into this file/,
+    /^18:\d+ recording.export\[3\].prefix must be/,
+    /^18:\d+ recording.export\[3\].lock.mode must be governance or compliance$/,
+    /^18:\d+ recording.export\[3\].lock.days must be at least 1$/,
+    /^19:\d+ recording.retain must have days, bytes or both$/,
+  ]) {
+    assert.ok(
+      problems.some((problem) => expected.test(problem)),
+      `${expected} in\n${problems.join('\n')}`,
+    );
+  }
+});
+
+test('two exporters of one name, a retention that cannot be kept and a webhook secret that is none are refused', async () => {
+  const [twice, every, ...others] = await problemsOf(
+    withRecording(`
+recording:
+  directory: ./var/journal
+  export:
+    - { to: jsonl }
+    - { to: jsonl, file: ./other }
+    - { to: s3, url: "https://s3.example/audit", access_key_id: A, secret_access_key: { env: A }, every: 2d }
+  retain: { days: 2 }
+`),
+  );
+  assert.match(twice!, /^16:\d+ recording.export\[1\] "jsonl" is there twice: give it a name of its own$/);
+  assert.match(every!, /^17:\d+ recording.export\[2\].every must be less than recording.retain.days, 2d/);
+  assert.deepEqual(others, []);
+  const [small] = await problemsOf(withRecording('recording: { directory: ./var/journal, retain: { bytes: 1MiB } }'));
+  assert.match(small!, /recording.retain.bytes must be between 256MiB and/);
+  const [secret] = await problemsOf(
+    withRecording(
+      'recording: { directory: ./var/journal, export: [{ to: webhook, url: "https://a", secret: { env: ORDERS_PASSWORD } }] }',
+    ),
+  );
+  assert.match(secret!, /a webhook secret is whsec_ and bytes in base64$/);
+});

@@ -154,12 +154,10 @@ function placeAt(file: string, lines: LineCounter, offset: number): FilePlace {
 export const explainShape: z.core.$ZodErrorMap = (issue) => {
   if (issue.input === undefined) return 'is required';
   if (issue.code === 'invalid_type') return `must be ${TYPE_NAMES[issue.expected] ?? issue.expected}`;
-  if (issue.code === 'invalid_value') {
-    const values = issue.values.map(String);
-    const given = typeof issue.input === 'string' ? suggestion(issue.input, values) : '';
-    return given === ''
-      ? `must be ${values.join(', ').replace(/, ([^,]*)$/, ' or $1')}`
-      : `${JSON.stringify(issue.input)} is not known.${given}`;
+  if (issue.code === 'invalid_value') return oneOf(issue.values.map(String), issue.input);
+  // A list's item of one of several shapes, which one of its keys tells apart.
+  if (issue.code === 'invalid_union' && issue.discriminator !== undefined && Array.isArray(issue.options)) {
+    return oneOf(issue.options.map(String), (issue.input as Record<string, unknown>)[issue.discriminator]);
   }
   if (issue.code === 'too_small') {
     return issue.origin === 'number' || issue.origin === 'int'
@@ -169,6 +167,14 @@ export const explainShape: z.core.$ZodErrorMap = (issue) => {
   if (issue.code === 'too_big') return issue.origin === 'string' ? undefined : `must be at most ${issue.maximum}`;
   return undefined;
 };
+
+function oneOf(values: readonly string[], input: unknown): string {
+  if (input === undefined) return 'is required';
+  const meant = typeof input === 'string' ? suggestion(input, values) : '';
+  return meant === ''
+    ? `must be ${values.join(', ').replace(/, ([^,]*)$/, ' or $1')}`
+    : `${JSON.stringify(input)} is not known.${meant}`;
+}
 
 const TYPE_NAMES: Readonly<Record<string, string>> = {
   object: 'a mapping of keys to values',
