@@ -231,6 +231,9 @@ describe('with every exporter and the index', () => {
       'SELECT upper(secret), length(secret) FROM vault',
       `SELECT id FROM vault WHERE secret = '${STORED[0]}'`,
       `SELECT id FROM vault WHERE secret LIKE '%${STORED[1]}%'`,
+      `SELECT secret = '${WRITTEN}' FROM vault`,
+      `SELECT '${WRITTEN}' IN (SELECT secret FROM vault)`,
+      `SELECT CASE WHEN secret = '${WRITTEN}' THEN 1 END FROM vault`,
       `INSERT INTO vault VALUES (10, 'x', '${WRITTEN}')`,
       `INSERT INTO vault VALUES (11, 'x', '${quoted}')`,
       `INSERT INTO vault VALUES (12, 'x', E'\\x63anary-written-k4m8'), (13, 'y', $tag$${WRITTEN}$tag$)`,
@@ -268,6 +271,7 @@ describe('with every exporter and the index', () => {
     }
     await run('INSERT INTO vault VALUES ($1, $2, $3)', [20, 'x', BOUND]);
     await run('SELECT id FROM vault WHERE secret = $1', [BOUND]);
+    await run('SELECT $1 IN (SELECT secret FROM vault)', [BOUND]);
     await run('UPDATE vault SET secret = $1 WHERE id = $2', [Buffer.from(BOUND), 2]);
     await run('UPDATE vault SET secret = $1 WHERE id = $2', [AWKWARD, 2]);
     await run('INSERT INTO notes (body) VALUES ($1)', [`card ${CARD}`]);
@@ -292,6 +296,9 @@ describe('with every exporter and the index', () => {
       'SELECT upper(secret), length(secret) FROM vault',
       `SELECT id FROM vault WHERE secret = '${STORED[0]}'`,
       `SELECT id FROM vault WHERE secret LIKE "%${STORED[1]}%"`,
+      `SELECT secret = '${WRITTEN}' FROM vault`,
+      `SELECT '${WRITTEN}' IN (SELECT secret FROM vault)`,
+      `SELECT CASE WHEN secret = '${WRITTEN}' THEN 1 END FROM vault`,
       `INSERT INTO vault VALUES (10, 'x', '${WRITTEN}')`,
       `INSERT INTO vault VALUES (11, 'x', '${AWKWARD.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}')`,
       `INSERT INTO vault VALUES (12, 'x', x'${hex}'), (13, 'y', 0x${hex}), (14, 'z', _utf8mb4"${WRITTEN}")`,
@@ -324,6 +331,7 @@ describe('with every exporter and the index', () => {
       connection.execute(sql, values).catch(() => null);
     await execute('INSERT INTO vault VALUES (?, ?, ?)', [20, 'x', BOUND]);
     await execute('SELECT id FROM vault WHERE secret = ?', [BOUND]);
+    await execute('SELECT ? IN (SELECT secret FROM vault)', [BOUND]);
     await execute('UPDATE vault SET secret = ? WHERE id = ?', [Buffer.from(BOUND), 2]);
     await execute('UPDATE vault SET secret = ? WHERE id = ?', [AWKWARD, 2]);
     await execute('INSERT INTO notes (body) VALUES (?)', [`card ${CARD}`]);

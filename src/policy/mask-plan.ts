@@ -155,9 +155,16 @@ function touches(facts: DecidableFacts, masks: readonly CompiledMask[]): boolean
     (mask) =>
       writes(facts, mask) ||
       facts.uses?.some((use) => mayBe(patternsOf(mask), use, facts.effects)) === true ||
+      facts.outputs?.some((output) => comparesInOutput(output, facts, mask)) === true ||
       (facts.uses === undefined &&
         facts.effects.some((effect) => areColumns(patternsOf(mask), effect, undefined, true))),
   );
+}
+
+/** An expression of the select list may compare: `'x' IN (SELECT masked ...)`. */
+function comparesInOutput({ from, columns }: OutputColumn, { effects }: DecidableFacts, mask: CompiledMask): boolean {
+  if (from === 'plain' || from === 'none') return false;
+  return columns.some((column) => mayBe(patternsOf(mask), column, effects));
 }
 
 /** True if a value is known to meet columns that are not masked only. */
