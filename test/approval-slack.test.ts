@@ -16,7 +16,7 @@ rules:
   - id: deletes-wait
     match: { effects: [delete], tables: [public.orders] }
     action: hold
-    approval: { from: { groups: [dba] }, wait: 30s, within: 1h }
+    approval: { from: { groups: [dba] }, wait: 2m, within: 1h }
 `;
 const DANA = 'U000DANA';
 const OLGA = 'U000OLGA';

@@ -19,7 +19,7 @@ rules:
   - id: deletes-wait
     match: { effects: [delete], tables: [public.orders] }
     action: hold
-    approval: { from: { groups: [dba] }, wait: 30s, within: 1h }
+    approval: { from: { groups: [dba] }, wait: 2m, within: 1h }
 `;
 
 const directory = mkdtempSync(join(tmpdir(), 'sluice-approval-webhooks-'));

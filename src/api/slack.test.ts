@@ -544,7 +544,8 @@ describe('a vote from Slack does not count', () => {
     const message = await slack.message('C0QUIET', id, isOpen);
     await slack.message('C00OPEN', id);
     for (const failing of ['users.info', 'views.open']) {
-      for (const answer of [500, { error: 'fatal_error' }, { status: 429, retryAfter: '1' }, 'silent'] as const) {
+      const answers = [500, { error: 'fatal_error' }, { status: 429, retryAfter: '1' }] as const;
+      for (const answer of failing === 'users.info' ? [...answers, 'silent' as const] : answers) {
         slack.answer = (method) => (method === failing ? answer : 'ok');
         const { status } = await deliver(slack.pressed(message, 'approve', ANN!));
         assert.ok(status >= 500, `${failing}: ${status}`);
