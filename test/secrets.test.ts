@@ -150,6 +150,7 @@ describe('with every exporter and the index', () => {
       users: [USER],
       rulesYaml: RULES,
       recording: {
+        index: true,
         export: [
           { to: 'jsonl', file: file('sluice.jsonl') },
           { to: 'jsonl', name: 'ocsf', file: file('ocsf.jsonl'), format: 'ocsf' },
