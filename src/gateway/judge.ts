@@ -402,8 +402,9 @@ export function isDenied({ verdict, facts }: JudgedStatement): boolean {
 /** A held statement once it has been approved: what its rules limit and mask, they limit and mask. */
 export function approved(statement: JudgedStatement): JudgedStatement {
   if (!isHeld(statement)) return statement;
-  const { rules, shadow, stable, limits, masks } = statement.verdict;
-  return { ...statement, verdict: { action: 'allow', rules, shadow, stable, limits, masks } };
+  const { rules, shadow, stable, limits, masks, recordResults } = statement.verdict;
+  const results = recordResults === undefined ? {} : { recordResults };
+  return { ...statement, verdict: { action: 'allow', rules, shadow, stable, limits, masks, ...results } };
 }
 
 /** True if no values and no moment can make the statement pass: then it need not reach the server to be parsed. */

@@ -5,6 +5,7 @@ import { traceparentOf } from '../recording/traceparent.ts';
 import type { Activity } from './activities.ts';
 import { type Claims, claimsTogether, type SessionClaims } from './claims.ts';
 import type { JudgedStatement } from './judge.ts';
+import type { RecordedResults } from './recorded-results.ts';
 import type { Refusal } from './refusal.ts';
 import type { SessionServices, SessionStart } from './services.ts';
 
@@ -30,6 +31,8 @@ export class Execution {
   cut: Refusal | null = null;
   /** How the result that comes in is masked; `null` if nothing is. */
   masking: Masking | null = null;
+  /** What of its results is recorded; `null` if nothing is. */
+  results: RecordedResults | null = null;
   /** Runs out when the time budget does. */
   timer: NodeJS.Timeout | null = null;
 
@@ -61,6 +64,9 @@ export type OutcomeStatus = 'ok' | 'error' | 'skipped' | 'lost';
 /** The message that brought a statement. */
 export type Via = 'query' | 'parse' | 'execute' | 'fetch' | 'function call' | 'command';
 
+/** Of the results of one session so many characters are recorded; after that, of each only which columns it has. */
+const MOST_RESULTS = 4 * 1024 * 1024;
+
 /** Writes the records of one session's statements. */
 export class StatementRecorder {
   readonly #journal: Journal;
@@ -75,6 +81,8 @@ export class StatementRecorder {
   readonly #redact: Redaction;
   /** Statements recorded so far. */
   statements = 0;
+  /** Characters of results that may still be recorded. */
+  #resultRoom = MOST_RESULTS;
 
   constructor(services: SessionServices, start: SessionStart) {
     this.#services = services;
@@ -145,6 +153,7 @@ export class StatementRecorder {
 
   /** How the next statement of an execution ended. @param fields further ones of the record, as JSON text with a leading comma */
   outcome(execution: Execution, status: OutcomeStatus, fields: string): void {
+    if (execution.results !== null) this.#result(execution, execution.results);
     const ms = this.#services.now() - execution.startedAt;
     this.#journal.append(
       `"statement.outcome","session":"${this.#id}","statement":${execution.number + execution.done},"status":"${status}"${fields},` +
@@ -159,6 +168,16 @@ export class StatementRecorder {
     // A statement that was cut was charged then.
     if (execution.cut === null) execution.meter.end(ms, Date.now());
     if (execution.timer !== null) clearTimeout(execution.timer);
+  }
+
+  #result(execution: Execution, results: RecordedResults): void {
+    const fields = results.take(this.#resultRoom);
+    if (fields === null) return;
+    this.#resultRoom = Math.max(0, this.#resultRoom - fields.length);
+    this.#journal.append(
+      `"statement.result","session":"${this.#id}","statement":${execution.number + execution.done}${fields}`,
+      true,
+    );
   }
 
   /** One side has sent what the protocol does not allow. */

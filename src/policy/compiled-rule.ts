@@ -1,3 +1,4 @@
+import { parseSize } from '../config/quantity.ts';
 import type { Effect } from '../statements/facts.ts';
 import { compileApproval } from './approval.ts';
 import { type CompiledCondition, compileCondition, type DecidableFacts, type Subject } from './condition.ts';
@@ -5,7 +6,7 @@ import { DeferredExpression, type Expression } from './expression.ts';
 import { compileLimits, type Limit } from './limit.ts';
 import type { Moment } from './moment.ts';
 import type { RuleSource } from './rule-schema.ts';
-import type { Approval } from './verdict.ts';
+import type { Approval, ResultLimits } from './verdict.ts';
 
 /** A rule ready to be asked; masks and session rules become such rules as well. */
 export interface CompiledRule {
@@ -21,6 +22,8 @@ export interface CompiledRule {
   readonly approval: Approval | null;
   /** Not empty: the action is for what is over these budgets only. */
   readonly limits: readonly Limit[];
+  /** How much of results is recorded; `null` if nothing is. */
+  readonly recordResults: ResultLimits | null;
   readonly message: string | undefined;
   readonly hint: string | undefined;
 }
@@ -37,9 +40,18 @@ export function compileRule(rule: RuleSource, shadow: boolean): CompiledRule {
     expression: rule.if === undefined ? null : new DeferredExpression(rule.if),
     approval: rule.action === 'hold' ? compileApproval(rule.id, rule.approval!) : null,
     limits: compileLimits(rule, shadow),
+    recordResults: resultLimits(rule),
     message: rule.message,
     hint: rule.hint,
   };
+}
+
+const USUAL_RESULT = { rows: 100, bytes: 64 * 1024 };
+
+function resultLimits({ record }: RuleSource): ResultLimits | null {
+  if (record === undefined) return null;
+  const { rows = USUAL_RESULT.rows, bytes = USUAL_RESULT.bytes } = record === 'results' ? {} : record.results;
+  return { rows, bytes: typeof bytes === 'number' ? bytes : parseSize(bytes)! };
 }
 
 /** True if who, what or an expression of it can have another answer at the next execution. */

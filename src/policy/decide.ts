@@ -24,7 +24,7 @@ import {
   pinsFor,
   type SessionPins,
 } from './session-rules.ts';
-import type { Approval, Verdict } from './verdict.ts';
+import type { Approval, ResultLimits, Verdict } from './verdict.ts';
 
 export type { DecidableFacts, Subject } from './condition.ts';
 export type { Moment } from './moment.ts';
@@ -156,6 +156,7 @@ export class RuleSet {
     const shadowStricter: string[] = [];
     const shadowAllow: string[] = [];
     const limits: Limit[] = [];
+    let recordResults: ResultLimits | null = null;
     const approvals: Approval[] = [];
     let stable = true;
     let needsEstimate = false;
@@ -177,6 +178,7 @@ export class RuleSet {
       const hits = matchedEffects(rule, about, facts, subject, moment);
       const first = hits[0];
       if (first === undefined) continue;
+      if (rule.recordResults !== null && !rule.shadow) recordResults = together(recordResults, rule.recordResults);
       if (rule.limits.length > 0) {
         limits.push(...rule.limits);
         if (!rule.shadow) matched.push(rule.id);
@@ -214,6 +216,7 @@ export class RuleSet {
       ...(needsEstimate && { needsEstimate }),
       limits,
       masks,
+      ...(recordResults !== null && { recordResults }),
     };
     if (this.#isShadow) {
       const isUncovered = needsCover && effects.some((effect) => !coveredWithShadow.has(effect));
@@ -308,4 +311,9 @@ function wordsOf({ message, hint, match }: CompiledRule) {
 
 function byId(a: { readonly id: string }, b: { readonly id: string }): number {
   return a.id < b.id ? -1 : 1;
+}
+
+/** What two rules want of a result: all that one of them does. */
+function together(a: ResultLimits | null, b: ResultLimits): ResultLimits {
+  return a === null ? b : { rows: Math.max(a.rows, b.rows), bytes: Math.max(a.bytes, b.bytes) };
 }

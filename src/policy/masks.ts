@@ -171,6 +171,7 @@ export function maskAsRules(source: MaskSource, shadow: boolean): CompiledRule[]
     expression: null,
     approval: action === 'hold' ? { ...DEFAULT_APPROVAL, rule: id } : null,
     limits: [],
+    recordResults: null,
     message: undefined,
     hint,
   });

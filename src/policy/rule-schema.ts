@@ -237,6 +237,8 @@ const approval = z
   });
 
 const amount = z.int().min(1);
+/** A record is one line, and is in memory while it is made. */
+const MOST_RESULT_BYTES = 1024 * 1024;
 
 const limit = z
   .strictObject({
@@ -264,6 +266,32 @@ const limit = z
     }
   });
 
+const recordedResults = z.union(
+  [
+    z.literal('results'),
+    z.strictObject({
+      results: z
+        .strictObject({
+          rows: z.int().min(1).max(10_000).optional().describe('Rows of a statement.').meta({ default: 100 }),
+          bytes: z
+            .union([z.int().min(1).max(MOST_RESULT_BYTES), z.string()])
+            .refine(
+              (value) => {
+                const bytes = typeof value === 'number' ? value : parseSize(value);
+                return bytes !== null && bytes > 0 && bytes <= MOST_RESULT_BYTES;
+              },
+              { message: 'must be a number of bytes, or a size such as 64KiB, up to 1MiB' },
+            )
+            .optional()
+            .describe('Bytes of the values of a statement, up to `1MiB`.')
+            .meta({ default: '64KiB' }),
+        })
+        .describe('How much of them.'),
+    }),
+  ],
+  { error: 'must be `results`, or `{ results: { rows: 100, bytes: 64KiB } }`' },
+);
+
 const rule = z
   .strictObject({
     ...about,
@@ -280,6 +308,11 @@ const rule = z
       .describe('What happens to a statement that matches. With `limit`: what happens over the limit.'),
     approval: approval.optional().describe('Who has to approve, for `action: hold`.'),
     limit: limit.optional().describe('The action is for what goes over this budget, not for every statement.'),
+    record: recordedResults
+      .optional()
+      .describe(
+        'Record the results of what matches as well, as the client is sent them: what is masked is masked there.',
+      ),
     mode: mode
       .optional()
       .describe('`shadow` records what the rule would have done, and does nothing.')
@@ -293,6 +326,13 @@ const rule = z
     }
     if (value.action !== 'hold' && value.approval !== undefined) {
       context.addIssue({ code: 'custom', path: ['approval'], message: 'is only for action: hold' });
+    }
+    if (value.action === 'deny' && value.record !== undefined) {
+      context.addIssue({
+        code: 'custom',
+        path: ['record'],
+        message: 'needs action: allow or hold, for there to be results',
+      });
     }
     if (value.action === 'allow' && value.limit !== undefined) {
       context.addIssue({ code: 'custom', path: ['limit'], message: 'needs action: deny or hold, for what is over it' });

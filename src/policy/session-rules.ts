@@ -107,6 +107,7 @@ export function pinsAsRule(source: SessionRuleSource): CompiledRule {
     expression: null,
     approval: null,
     limits: [],
+    recordResults: null,
     message: undefined,
     hint: 'Go on without changing it: it is fixed for this session.',
   };

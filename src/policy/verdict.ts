@@ -20,6 +20,15 @@ interface Outcome {
   readonly limits: readonly Limit[];
   /** What happens to its result; `null` if no mask and no detector is for the subject. */
   readonly masks: MaskPlan | null;
+  /** How much of its result is recorded, as the client is sent it; left out where no rule wants that. */
+  readonly recordResults?: ResultLimits;
+}
+
+/** Of the result of one statement. */
+export interface ResultLimits {
+  readonly rows: number;
+  /** Characters of its values. */
+  readonly bytes: number;
 }
 
 export interface AllowVerdict extends Outcome {

@@ -195,6 +195,15 @@ const EVENTS = {
         .describe('Its values; of a bulk, a list for each.'),
     })
     .describe('A statement, before it is forwarded or refused.'),
+  'statement.result': z
+    .strictObject({
+      session,
+      statement,
+      columns: z.array(z.string()),
+      rows: z.array(z.array(z.string().nullable())).describe('As the client was sent them, as text.'),
+      truncated: z.literal(true).optional().describe('There were more rows, longer ones, or another result.'),
+    })
+    .describe('What came of a statement, where a rule says `record: results`; before its outcome.'),
   'statement.outcome': z
     .strictObject({
       session,

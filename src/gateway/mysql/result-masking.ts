@@ -12,8 +12,10 @@ import type { CatalogueLookup } from '../../statements/catalogue.ts';
 import type { ColumnName, OutputColumn } from '../../statements/facts.ts';
 import type { JudgedStatement } from '../judge.ts';
 import { type DescribedColumn, plannedColumns } from '../planned-columns.ts';
+import { RecordedResults } from '../recorded-results.ts';
 import { type MessageSink, RewriteBuffer } from '../rewrite-buffer.ts';
 import { RowMasker, RowStream } from './masked-rows.ts';
+import { RowRecorder } from './recorded-rows.ts';
 
 /** Definitions of columns as the server sent them: the packets, one after the other. */
 export type Definitions = Buffer;
@@ -87,7 +89,7 @@ function compile(
   { catalogue, capabilities, isBinary, isBulk }: ResultContext,
 ): CompiledResult {
   const packets = packetsIn(described);
-  const definitions = packets.map((packet) => decodeColumnDefinition(packet.subarray(HEADER), capabilities));
+  const definitions = columnsIn(described, { capabilities });
   const types = definitions.map(({ type }) => type);
   const unmasked: CompiledResult = { masker: null, definitions: described, described, types, isBinary, mismatch: null };
   if (isBulk && plan.outputs?.length === 0 && isUnitResult(definitions)) return unmasked;
@@ -106,6 +108,13 @@ function compile(
 }
 
 const HEADER = 4;
+
+function columnsIn(
+  definitions: Definitions,
+  { capabilities }: Pick<ResultContext, 'capabilities'>,
+): ColumnDefinition[] {
+  return packetsIn(definitions).map((packet) => decodeColumnDefinition(packet.subarray(HEADER), capabilities));
+}
 
 function packetsIn(definitions: Definitions): Buffer[] {
   const packets: Buffer[] = [];
@@ -183,6 +192,8 @@ export class ResultMasking {
   readonly #statements: readonly JudgedStatement[];
   readonly #sink: MessageSink;
   readonly #room = new RewriteBuffer();
+  /** What of the results is recorded; `null` if nothing is. */
+  readonly results: RecordedResults | null;
   /** What is held: the packet with the number of columns, from `#definitionsAt` on definitions, from `#afterAt` on an EOF packet. */
   #bytes: Buffer | null = null;
   #start = 0;
@@ -196,11 +207,14 @@ export class ResultMasking {
   private constructor(statements: readonly JudgedStatement[], sink: MessageSink) {
     this.#statements = statements;
     this.#sink = sink;
+    this.results = RecordedResults.of(statements);
   }
 
-  /** @returns `null` if no mask and no detector is for whoever sent the statements */
+  /** @returns `null` if no mask and no detector is for whoever sent the statements, and no rule wants their results recorded */
   static of(statements: readonly JudgedStatement[], sink: MessageSink): ResultMasking | null {
-    return statements.some(({ verdict }) => verdict.masks !== null) ? new ResultMasking(statements, sink) : null;
+    const isLookedAt = ({ verdict: { masks, recordResults } }: JudgedStatement) =>
+      masks !== null || recordResults !== undefined;
+    return statements.some(isLookedAt) ? new ResultMasking(statements, sink) : null;
   }
 
   /** By how much the numbers of the client's packets are ahead of the server's, modulo 256: a masked row may be fewer packets. */
@@ -250,9 +264,7 @@ export class ResultMasking {
     const sent = bytes.subarray(this.#definitionsAt, this.#afterAt);
     const definitions = sent.length > 0 ? sent : known;
     const result =
-      definitions === null
-        ? refused('nothing describes it')
-        : compileResult(this.#planOf(statement), definitions, context);
+      definitions === null ? refused('nothing describes it') : this.#compiled(statement, definitions, context);
     this.#bytes = null;
     if (result.mismatch !== null) return result;
     if (result.masker === null && this.#shift === 0) this.#sink.add(bytes, this.#start, this.#end);
@@ -261,25 +273,39 @@ export class ResultMasking {
       if (sent.length > 0) this.#send(result.definitions);
       this.#send(bytes.subarray(this.#afterAt, this.#end));
     }
-    this.#begin(result);
+    this.#begin(statement, result, context);
     return result;
   }
 
   /** Rows of a result that was described when its cursor was opened come next. */
   fetching(known: Definitions | null, context: ResultContext): CompiledResult {
-    const result = known === null ? refused('nothing describes it') : compileResult(this.#planOf(0), known, context);
-    if (result.mismatch === null) this.#begin(result);
+    const result = known === null ? refused('nothing describes it') : this.#compiled(0, known, context);
+    if (result.mismatch === null) this.#begin(0, result, context);
     return result;
   }
 
-  #planOf(statement: number): MaskPlan {
-    return this.#statements[Math.min(statement, this.#statements.length - 1)]!.verdict.masks!;
+  #compiled(statement: number, definitions: Definitions, context: ResultContext): CompiledResult {
+    const { masks } = this.#statements[Math.min(statement, this.#statements.length - 1)]!.verdict;
+    if (masks !== null) return compileResult(masks, definitions, context);
+    const types = columnsIn(definitions, context).map(({ type }) => type);
+    const { isBinary } = context;
+    return { masker: null, definitions, described: definitions, types, isBinary, mismatch: null };
   }
 
-  #begin({ masker, types, isBinary }: Extract<CompiledResult, { readonly mismatch: null }>): void {
+  #begin(
+    statement: number,
+    { masker, types, isBinary, described }: Extract<CompiledResult, { readonly mismatch: null }>,
+    context: ResultContext,
+  ): void {
+    const columns = this.results === null ? [] : columnsIn(described, context);
+    const isRecorded =
+      this.results?.begin(
+        statement,
+        columns.map(({ name }) => name),
+      ) === true;
     // Packets have to be numbered anew all the same.
     const passing =
-      this.#shift === 0
+      this.#shift === 0 && !isRecorded
         ? null
         : new RowMasker(
             types.map(() => null),
@@ -287,7 +313,8 @@ export class ResultMasking {
             isBinary,
           );
     const rewriting = masker ?? passing;
-    this.rows = rewriting === null ? null : new RowStream(rewriting, this.#shift, this.#room, this.#sink);
+    const sink = isRecorded ? new RowRecorder(this.#sink, this.results!, columns, isBinary) : this.#sink;
+    this.rows = rewriting === null ? null : new RowStream(rewriting, this.#shift, this.#room, sink);
   }
 
   #send(packets: Buffer): void {

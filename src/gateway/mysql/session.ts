@@ -510,7 +510,7 @@ export class MysqlSession extends Session implements PacketSink {
     const statements = decided?.statements ?? judgement.statements;
     this.#noteSent(statements);
     this.#command = bytes[start]!;
-    if (answer === ANSWER.results) this.#masking = ResultMasking.of(statements, this.toClient);
+    if (answer === ANSWER.results) this.#maskResults(ResultMasking.of(statements, this.toClient));
     this.#sent(answer, sequence);
     return true;
   }
@@ -716,7 +716,7 @@ export class MysqlSession extends Session implements PacketSink {
     this.#noteSent(decided?.statements ?? judgement.statements);
     this.#about = prepared;
     this.#command = command;
-    this.#masking = ResultMasking.of(statements, this.toClient);
+    this.#maskResults(ResultMasking.of(statements, this.toClient));
     this.#sent(ANSWER.results, sequence, execution.mayOpenCursor);
     return true;
   }
@@ -779,7 +779,7 @@ export class MysqlSession extends Session implements PacketSink {
     this.#add(sequence, bytes, start, end);
     this.#noteSent(decided.statements);
     this.#command = COM.stmtFetch;
-    this.#masking = masking;
+    this.#maskResults(masking);
     this.#sent(ANSWER.rows, sequence);
     return true;
   }
@@ -1108,6 +1108,11 @@ export class MysqlSession extends Session implements PacketSink {
         (this.#reportsLost && facts.changesLexing);
       if (this.names.matter && mayChangeSchema(facts)) this.names.schemaChanged = true;
     }
+  }
+
+  #maskResults(masking: ResultMasking | null): void {
+    this.#masking = masking;
+    if (this.#running !== null) this.#running.results = masking?.results ?? null;
   }
 
   // --- Masking ---------------------------------------------------------------------------------------------------

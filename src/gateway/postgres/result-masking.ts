@@ -1,13 +1,16 @@
+import { decodeRowDescription } from '../../../protocols/postgres/backend.ts';
 import { ProtocolViolation } from '../../../protocols/postgres/violation.ts';
 import type { MaskPlan } from '../../policy/mask-plan.ts';
 import type { CatalogueLookup } from '../../statements/catalogue.ts';
 import type { JudgedStatement } from '../judge.ts';
+import { RecordedResults } from '../recorded-results.ts';
 import { type MessageSink, RewriteBuffer, RowTooLarge } from '../rewrite-buffer.ts';
 import { resultFormatsOf } from './binds.ts';
 import { CopyMasker } from './masked-copy.ts';
 import { type CompiledResult, compileCopy, compileResult, type ResultSettings } from './masked-results.ts';
-import { RowInPieces, type RowMasker } from './masked-rows.ts';
+import { RowInPieces, RowMasker } from './masked-rows.ts';
 import type { Portal } from './pipeline.ts';
+import { RowRecorder } from './recorded-rows.ts';
 
 /** Copied rows up to this size are put together before they are rewritten, bytes. */
 const LARGEST_COPIED = 16 * 1024 * 1024;
@@ -25,6 +28,10 @@ export class ResultMasking {
   readonly #statements: readonly JudgedStatement[];
   readonly #portal: Portal | null;
   readonly #sink: MessageSink;
+  /** Where rows go: to the client, and what is recorded of them to where that is gathered. */
+  #rowSink: MessageSink;
+  /** What of the results is recorded; `null` if nothing is. */
+  readonly results: RecordedResults | null;
   /** The body of the RowDescription that we have asked for. */
   description: Buffer | null = null;
   /** How the rows that come in are rewritten; `null` if they stay as they are, or it is not known yet. */
@@ -43,14 +50,13 @@ export class ResultMasking {
     this.#statements = statements;
     this.#portal = portal;
     this.#sink = sink;
+    this.#rowSink = sink;
+    this.results = RecordedResults.of(statements);
   }
 
-  /** @returns `null` if no mask and no detector is for whoever sent the statements */
+  /** @returns `null` if no mask and no detector is for whoever sent the statements, and no rule wants their results recorded */
   static of(statements: readonly JudgedStatement[], portal: Portal | null, sink: MessageSink): ResultMasking | null {
-    for (let i = 0; i < statements.length; i++) {
-      if (statements[i]!.verdict.masks !== null) return new ResultMasking(statements, portal, sink);
-    }
-    return null;
+    return statements.some(isLookedAt) ? new ResultMasking(statements, portal, sink) : null;
   }
 
   /** True if what rows look like has to be asked before they come: nobody has asked, and nobody is about to. */
@@ -76,9 +82,26 @@ export class ResultMasking {
     settings: ResultSettings,
   ): string | null {
     const plan = this.#planOf(statement);
-    return this.#begin(
+    const failure = this.#begin(
       plan === null ? { rows: null, mismatch: null } : compileResult(plan, description, catalogue, settings),
     );
+    if (failure === null && this.results !== null) this.#record(statement, description, this.results);
+    return failure;
+  }
+
+  /** Has the rows pass one by one, if they are recorded. */
+  #record(statement: number, description: Buffer, results: RecordedResults): void {
+    const fields = decodeRowDescription(description);
+    this.#rowSink = this.#sink;
+    if (
+      !results.begin(
+        statement,
+        fields.map(({ name }) => name),
+      )
+    )
+      return;
+    this.#rowSink = new RowRecorder(this.#sink, results, fields);
+    this.rows ??= new RowMasker(fields.map(() => null));
   }
 
   /** The first row of the extended protocol. */
@@ -109,7 +132,7 @@ export class ResultMasking {
   }
 
   row(bytes: Buffer, start: number, end: number): void {
-    this.rows!.dataRow(bytes, start, end, ROOM, this.#sink);
+    this.rows!.dataRow(bytes, start, end, ROOM, this.#rowSink);
   }
 
   /** Rows as they come: the rest of one that was cut off, whole ones, the beginning of one. */
@@ -124,7 +147,7 @@ export class ResultMasking {
     while (at < end) {
       const next = at + 1 + bytes.readInt32BE(at + 1);
       if (next > end) return this.rowPiece(bytes, at, end, true, false);
-      masker.dataRow(bytes, at, next, ROOM, this.#sink);
+      masker.dataRow(bytes, at, next, ROOM, this.#rowSink);
       at = next;
     }
     return null;
@@ -133,7 +156,7 @@ export class ResultMasking {
   rowPiece(bytes: Buffer, start: number, end: number, opens: boolean, closes: boolean): string | null {
     if (opens) this.#left = bytes.readInt32BE(start + 1) + 1;
     this.#left -= end - start;
-    if (opens) this.#pieces = new RowInPieces(this.rows!, ROOM, this.#sink);
+    if (opens) this.#pieces = new RowInPieces(this.rows!, ROOM, this.#rowSink);
     try {
       this.#pieces!.piece(bytes, start, end, closes);
     } catch (error) {
@@ -185,6 +208,11 @@ export class ResultMasking {
     this.copiedRow(body);
     return null;
   }
+}
+
+/** True if something is done about the rows of its result. */
+export function isLookedAt({ verdict }: JudgedStatement): boolean {
+  return verdict.masks !== null || verdict.recordResults !== undefined;
 }
 
 /** A RowDescription's body with other formats. @param formats as a Bind has them: none is text, one holds for all */

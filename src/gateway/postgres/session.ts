@@ -60,7 +60,7 @@ import { type ResultSettings, resultSettings } from './masked-results.ts';
 import { isAscii, isLatin1, nameAt, nameInText, nulAt, targetOf } from './message-names.ts';
 import { ownBind, ownParse, ownQuery, parameterTypes, withoutLastParameter } from './own-queries.ts';
 import { Described, Pipeline, type Portal, type Prepared, SKIP } from './pipeline.ts';
-import { ResultMasking } from './result-masking.ts';
+import { isLookedAt, ResultMasking } from './result-masking.ts';
 import { ASK_SEARCH_PATH, mayChangeSearchPath, type RoleAndPath, roleAndPathOf } from './search-path.ts';
 import { SettingClaims } from './setting-claims.ts';
 import { TextReading } from './text-reading.ts';
@@ -308,7 +308,7 @@ export class PostgresSession extends Session implements FrameSink {
     const grant = decided?.grant ?? null;
     const execution =
       statements.length === 0 ? null : this.recorder.attempted('query', statements, null, grant?.request ?? null);
-    if (execution !== null) execution.masking = ResultMasking.of(statements, null, this.toClient);
+    if (execution !== null) this.#maskResults(execution, ResultMasking.of(statements, null, this.toClient));
     if (decided?.meter != null) this.metering.attach(execution!, decided.meter);
     this.#noteSent(judgement, statements);
     if (grant?.rows != null && isGuarded(statements, true)) {
@@ -702,7 +702,7 @@ export class PostgresSession extends Session implements FrameSink {
       return true;
     }
     const execution = this.recorder.attempted('query', statements, null);
-    execution.masking = ResultMasking.of(statements, null, this.toClient);
+    this.#maskResults(execution, ResultMasking.of(statements, null, this.toClient));
     this.toUpstream.addMessage(ownQuery(asks!.question!.asks, answer, this.#serverEncoding));
     this.#pipeline.sentQuery(execution);
     return true;
@@ -835,11 +835,16 @@ export class PostgresSession extends Session implements FrameSink {
     return new Described(portal);
   }
 
+  #maskResults(execution: Execution, masking: ResultMasking | null): void {
+    execution.masking = masking;
+    execution.results = masking?.results ?? null;
+  }
+
   /** Has the rows of an Execute masked; asks for their description where the client does not. */
   #maskExecute(execution: Execution, portal: Portal | null, bytes: Buffer, start: number, nameEnd: number): void {
     const masking = ResultMasking.of(execution.statements, portal, this.toClient);
     if (masking === null) return;
-    execution.masking = masking;
+    this.#maskResults(execution, masking);
     if (!masking.needsDescription(this.#pipeline.segment)) return;
     const name = bytes.subarray(start + 5, nameEnd + 1);
     const describe = Buffer.allocUnsafe(6 + name.length);
@@ -1299,11 +1304,6 @@ function typedBinds({ bytes, at, end, prepared }: Portal): string {
 
 function maskingOf({ masking }: Execution): ResultMasking | null {
   return masking instanceof ResultMasking ? masking : null;
-}
-
-/** True if what the statement returns is looked at, by a mask or a detector. */
-function isLookedAt({ verdict }: JudgedStatement): boolean {
-  return verdict.masks !== null;
 }
 
 function looksAtValues({ verdict: { masks }, hidesValues }: JudgedStatement): boolean {
