@@ -47,6 +47,7 @@ before(async () => {
     ],
     roles: { auditor: ['audit'], approver: ['dba'] },
     rulesYaml,
+    recording: { index: true },
   });
 });
 after(async () => {

@@ -91,9 +91,12 @@ async function search(options: SearchOptions): Promise<FoundRecord[]> {
     return await gather(options.limit, (limit, after) => client.get(`/recordings?${queryOf(options, limit, after)}`));
   } catch (error) {
     const { exitCode, message } = error as CommandFailure;
-    if (exitCode !== EXIT.unreachable || options.api !== undefined) throw error;
+    const hasNoIndex = exitCode === EXIT.problem && message.includes('recording.index');
+    if ((exitCode !== EXIT.unreachable && !hasNoIndex) || options.api !== undefined) throw error;
     const { file, value } = await readConfigFile(options.config);
-    console.error(`${message}: searching the journal.`);
+    console.error(
+      `${message} The journal is read instead${hasNoIndex ? '; with recording.index: true it would not have to be' : ''}.`,
+    );
     return inJournal(resolve(dirname(file), value.recording.directory), options);
   }
 }

@@ -81,7 +81,7 @@ test('a configuration is loaded with defaults, absolute paths and its secrets', 
     rules: [join(directory, 'rules/x.yaml')],
     recording: {
       ...{ directory: join(directory, 'var/journal'), redact: 'secrets', durability: 'process', key: null },
-      ...{ export: [], retain: null, index: true },
+      ...{ export: [], retain: null, index: false },
     },
     store: { kind: 'sqlite', file: join(directory, 'var/journal/sluice.db') },
     limits: {

@@ -322,7 +322,7 @@ export const configSchema = z
           ),
         index: z
           .boolean()
-          .default(true)
+          .default(false)
           .describe(
             'Keep an index of all records, for `recordings search` and `sessions`: in the store if that is a PostgreSQL, then of all nodes, else in `index.db` in the directory of the journal.',
           ),

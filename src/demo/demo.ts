@@ -195,7 +195,7 @@ async function configText(
       roles: { admin: ['dba'], approver: ['dba'] },
     },
     rules: ['./rules.yaml', ...PACKS.map((pack) => `./${pack}`)],
-    recording: { directory: journal },
+    recording: { directory: journal, index: true },
     // The demo ends when its user says so, not when the last transaction has.
     limits: { drain: '1s' },
     log: { level: 'warn' },
