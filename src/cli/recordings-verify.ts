@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
+import { readConfigFile, storeOf } from '../config/load.ts';
 import { type Jwks, KEYS_FILE, parseJwks, readJwks } from '../recording/signing-key.ts';
 import { type Finding, type Verification, verifyJournal } from '../recording/verify.ts';
 import { CommandFailure, EXIT } from './failure.ts';
@@ -12,6 +13,7 @@ interface VerifyCommandOptions {
   readonly config: string;
   readonly jwks?: string;
   readonly head: readonly string[];
+  readonly store?: true;
   readonly running?: true;
   readonly json?: true;
 }
@@ -31,6 +33,7 @@ export function addRecordingsVerify(recordings: Command): void {
       (file: string, files: readonly string[]) => [...files, file],
       [],
     )
+    .option('--store', 'checkpoints that are kept in the store of the configuration')
     .option('--running', 'it is a copy of a journal that was being written: its last records need not be signed')
     .option('--json', 'print JSON')
     .action(async (directory: string | undefined, options: VerifyCommandOptions) => {
@@ -40,7 +43,10 @@ export function addRecordingsVerify(recordings: Command): void {
       try {
         result = await verifyJournal(journal, {
           keys: await keysFrom(options.jwks, journal),
-          kept: options.head.flatMap((file) => readFileSync(file, 'utf8').split('\n')),
+          kept: [
+            ...options.head.flatMap((file) => readFileSync(file, 'utf8').split('\n')),
+            ...(options.store ? await checkpointsIn(options.config) : []),
+          ],
           isCopyOfRunning: options.running === true,
           onProgress: (records) => progress.at(records),
         });
@@ -57,6 +63,21 @@ export function addRecordingsVerify(recordings: Command): void {
       }
       if (!isGood) process.exitCode = EXIT.problem;
     });
+}
+
+/** Those in the store of a configuration. @throws StoreError */
+async function checkpointsIn(config: string): Promise<string[]> {
+  const [{ keptCheckpoints }, { openStore }] = await Promise.all([
+    import('../recording/checkpoint-keeper.ts'),
+    import('../store/store.ts'),
+  ]);
+  const { file, value } = await readConfigFile(config);
+  const store = await openStore(await storeOf(value, dirname(file), process.env));
+  try {
+    return await keptCheckpoints(store);
+  } finally {
+    await store.destroy();
+  }
 }
 
 /** @throws CommandFailure */

@@ -23,6 +23,7 @@ import { Users } from '../identity/users.ts';
 import { ruleChanges } from '../policy/changes.ts';
 import { RuleSet } from '../policy/decide.ts';
 import { maskKeys } from '../policy/masks.ts';
+import { CheckpointKeeper } from '../recording/checkpoint-keeper.ts';
 import { Journal } from '../recording/journal.ts';
 import { indexFile, indexPlace, removeIndexFile } from '../recording/record-index/index-place.ts';
 import type { RecordIndex } from '../recording/record-index/search.ts';
@@ -117,6 +118,8 @@ export class Serving {
       recording = await recordingThread(config, journal, log);
       const store = await openStore(config.store);
       ending.push(() => store.destroy());
+      const checkpoints = new CheckpointKeeper(store, journal);
+      ending.push(() => checkpoints.close());
       const access = await Access.open(store);
       ending.push(() => access.close());
       const outbox = await outboxOf(config, store, (id) => approvals.request(id));

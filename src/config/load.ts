@@ -181,10 +181,8 @@ async function resolveReferences(
       },
     });
   }
-  const { store: given } = value;
   const store = await attempt(at('store'), async () => {
-    if (given === undefined) return sqliteStore(resolve(directory, value.recording.directory, 'sluice.db'));
-    return storeAt(typeof given === 'string' ? given : await resolveSecret(given, directory, environment), directory);
+    return storeOf(value, directory, environment);
   });
   const saml =
     value.identity.saml === undefined
@@ -302,6 +300,16 @@ async function exporterOf(
 const sqliteStore = (file: string): StoreConfig => ({ kind: 'sqlite', file });
 
 /** @throws Error that does not quote the text, which may have a password in it */
+/** Where the store is. @throws Error if it is a secret that cannot be had, or no store */
+export async function storeOf(
+  { store, recording }: Pick<FileConfig, 'store' | 'recording'>,
+  directory: string,
+  environment: NodeJS.ProcessEnv,
+): Promise<StoreConfig> {
+  if (store === undefined) return sqliteStore(resolve(directory, recording.directory, 'sluice.db'));
+  return storeAt(typeof store === 'string' ? store : await resolveSecret(store, directory, environment), directory);
+}
+
 function storeAt(text: string, directory: string): StoreConfig {
   if (text.startsWith('sqlite:')) return sqliteStore(resolve(directory, text.slice('sqlite:'.length)));
   const url = URL.parse(text);

@@ -78,6 +78,14 @@ interface Gap {
   readonly notForwarded: { readonly from: number; readonly to: number } | null;
 }
 
+/** A checkpoint as it is kept elsewhere. */
+export interface KeptCheckpoint {
+  readonly segment: number;
+  readonly seq: number;
+  /** Without its line end. */
+  readonly line: string;
+}
+
 /** How far the journal is written: what lies before it stays as it is. */
 export interface JournalHead {
   readonly segment: number;
@@ -120,6 +128,8 @@ export class Journal {
   readonly #key: SigningKey;
   /** Why the next batch ends with a checkpoint; `null` if it does not. */
   #due: CheckpointCause | null = null;
+  /** The newest checkpoint: its line, and where it is. */
+  #checkpointed: KeptCheckpoint | null = null;
   /** Runs from the first record after a checkpoint. */
   #timer: NodeJS.Timeout | null = null;
   /** Records of this turn without their number, and for each whether it outlives a failed write. */
@@ -199,6 +209,12 @@ export class Journal {
 
   get head(): JournalHead {
     return { segment: this.#segment, bytes: this.#size, seq: this.#seq };
+  }
+
+  /** The newest checkpoint that is as safe as the durability asks for; `null` if there is none. */
+  get checkpoint(): KeptCheckpoint | null {
+    const newest = this.#checkpointed;
+    return this.durability === 'disk' && newest !== null && newest.seq > this.#syncedSeq ? null : newest;
   }
 
   /** Calls `callback` once, after the next write that adds records; it must be quick. */
@@ -418,10 +434,12 @@ export class Journal {
     let seq = this.#seq + records;
     let head = length > 0 ? hashOfGroup(bytes.subarray(0, length)) : this.#chain;
     const signs = this.#due !== null && fits;
+    let line = '';
     if (signs) {
       const begin = length;
       seq++;
-      length += bytes.write(this.#checkpointLine(seq, head), begin, 'utf8');
+      line = this.#checkpointLine(seq, head);
+      length += bytes.write(line, begin, 'utf8');
       head = hashOfGroup(bytes.subarray(begin, length));
     }
     let written = 0;
@@ -434,6 +452,7 @@ export class Journal {
     this.#seq = seq;
     this.#chain = head;
     if (signs) {
+      this.#checkpointed = { segment: this.#segment, seq, line: line.trimEnd() };
       this.#due = null;
       if (this.#timer !== null) clearTimeout(this.#timer);
       this.#timer = null;

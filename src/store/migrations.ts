@@ -10,6 +10,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0200-approval-channels': { up: createApprovalChannels },
   '0210-requesters': { up: addRequesters },
   '0300-record-index': { up: createRecordIndex },
+  '0400-journal-checkpoints': { up: createJournalCheckpoints },
 };
 
 /** The same for SQLite and PostgreSQL: text, bigint, and nothing that only one of them has. */
@@ -161,6 +162,18 @@ async function createApprovals(db: Kysely<unknown>): Promise<void> {
     .addPrimaryKeyConstraint('approval_delegations_key', ['issuer', 'subject', 'to_issuer', 'to_subject'])
     .execute();
   await sql`insert into versions (name, version) values ('approval_requests', 0)`.execute(db);
+}
+
+async function createJournalCheckpoints({ schema }: Kysely<unknown>): Promise<void> {
+  await schema
+    .createTable('journal_checkpoints')
+    .addColumn('node', 'text', (column) => column.notNull())
+    .addColumn('segment', 'bigint', (column) => column.notNull())
+    .addColumn('seq', 'bigint', (column) => column.notNull())
+    .addColumn('line', 'text', (column) => column.notNull())
+    .addColumn('at', 'bigint', (column) => column.notNull())
+    .addPrimaryKeyConstraint('journal_checkpoints_key', ['node', 'segment'])
+    .execute();
 }
 
 async function createSaml({ schema }: Kysely<unknown>): Promise<void> {

@@ -223,7 +223,19 @@ export interface LastLoginsTable {
   readonly at: number;
 }
 
+/** The newest checkpoint of each segment of each node's journal; see src/recording/checkpoint-keeper.ts. */
+export interface JournalCheckpointsTable {
+  readonly node: string;
+  readonly segment: number;
+  /** Of the checkpoint's record. */
+  readonly seq: number;
+  /** The record, as it is in the journal. */
+  readonly line: string;
+  readonly at: number;
+}
+
 export interface Tables {
+  readonly journal_checkpoints: JournalCheckpointsTable;
   readonly approval_deliveries: ApprovalDeliveriesTable;
   readonly slack_messages: SlackMessagesTable;
   readonly slack_interactions: SlackInteractionsTable;
