@@ -19,7 +19,7 @@ rules:
   - id: changes-wait
     match: { effects: [delete, update], tables: [shop.orders, shop.flat] }
     action: hold
-    approval: { from: { groups: [dba] }, wait: 8s }
+    approval: { from: { groups: [dba] }, wait: 60s }
   - id: drops-get-a-ticket
     match: { effects: [drop] }
     action: hold

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Approvals } from '../src/approvals/approvals.ts';
 import type { Impact } from '../src/approvals/impact.ts';
 import type { ApprovalRequest } from '../src/approvals/request.ts';
+import type { StoreConfig } from '../src/config/config.ts';
 import { openStore, type Store } from '../src/store/store.ts';
 
 /** A person in the group `dba` who votes at another node: through the store. */
@@ -24,7 +25,11 @@ export class Approver {
   }
 
   static async open(storeFile: string): Promise<Approver> {
-    return new Approver(await openStore({ kind: 'sqlite', file: storeFile }));
+    return Approver.openAt({ kind: 'sqlite', file: storeFile });
+  }
+
+  static async openAt(store: StoreConfig): Promise<Approver> {
+    return new Approver(await openStore(store));
   }
 
   async close(): Promise<void> {

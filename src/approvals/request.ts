@@ -23,6 +23,8 @@ export interface Binding {
   readonly statement: string;
   /** Bind values with their types, as JSON text; `null` where there are none. */
   readonly binds: string | null;
+  /** What else decides what it does, and whose it is, as one hash; see `questionAbout`. */
+  readonly meaning: string;
 }
 
 /** What can be asked of the server about a statement without running it. Values are in it as literals. */
@@ -136,8 +138,8 @@ export function mergedApprovals(approvals: readonly Approval[]): {
 
 /** SHA-256 of all of it, hexadecimal. */
 export function hashOfBinding(binding: Binding): string {
-  const { issuer, subject, connection, database, role, path, reading, rules, statement, binds } = binding;
-  return sha256([issuer, subject, connection, database, role, path, reading, rules, statement, binds]);
+  const { issuer, subject, connection, database, role, path, reading, rules, statement, binds, meaning } = binding;
+  return sha256([issuer, subject, connection, database, role, path, reading, rules, statement, binds, meaning]);
 }
 
 /** The same for all that an identity asks for on one connection. */
@@ -151,9 +153,10 @@ export function hashOfRequester({
 
 /** The same for a grant that reaches every statement of one shape: its text and values are left out. */
 export function hashOfShape({ binding, kind, fingerprint, effects }: Question): string {
-  const { issuer, subject, connection, database, role, path, reading, rules } = binding;
+  const { issuer, subject, connection, database, role, path, reading, rules, meaning } = binding;
   return sha256([
     'shape',
+    meaning,
     issuer,
     subject,
     connection,

@@ -30,6 +30,7 @@ export function question(change: Partial<Question> = {}, binding: Partial<Questi
       rules: 'v1',
       statement: 'DELETE FROM orders',
       binds: null,
+      meaning: '',
       ...binding,
     },
     identity: BOT,

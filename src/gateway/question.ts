@@ -1,13 +1,20 @@
+import { hash } from 'node:crypto';
 import type { Binding, Question } from '../approvals/request.ts';
 import type { HoldVerdict } from '../policy/verdict.ts';
+import type { NameContext } from '../statements/catalogue.ts';
 import { type Claims, claimsTogether, withoutClaims } from './claims.ts';
 import { describeEffect, isHeld, type JudgedStatement, type Judgement } from './judge.ts';
+import { meaningOf } from './meaning.ts';
 import type { SessionStart } from './services.ts';
 
 /** What only the dialect knows of a statement that people are asked about. */
 export interface AsDialectKnows
-  extends Pick<Binding, 'database' | 'role' | 'path' | 'reading' | 'binds'>,
+  extends Pick<Binding, 'database' | 'role' | 'reading' | 'binds'>,
     Pick<Question, 'inTransaction' | 'preview' | 'isGuarded'> {
+  /** What its names mean. */
+  readonly names: NameContext;
+  /** Different for every change of a setting that may change what statements do; empty if there was none. */
+  readonly settings: string;
   /** Texts that its statements run by name: they run what the name stands for now. */
   readonly named: readonly string[];
   /** What the client says of this execution besides its text; `null` where it says nothing. */
@@ -23,7 +30,9 @@ export function questionAbout(
   known: AsDialectKnows,
 ): Question {
   const verdict = held.verdict as HoldVerdict;
-  const { database, role, path, reading, binds, inTransaction, preview, isGuarded } = known;
+  const { database, role, reading, binds, inTransaction, preview, isGuarded } = known;
+  const { named, names, settings } = known;
+  const whose = [identity.kind, identity.owner ?? ''];
   return {
     binding: {
       issuer: identity.issuer ?? '',
@@ -31,11 +40,12 @@ export function questionAbout(
       connection: connection.name,
       database,
       role,
-      path,
+      path: names.searchPath,
       reading,
       rules: judgement.rules.version,
-      statement: [withoutClaims(judgement.text), ...known.named].join('\n-- runs: '),
+      statement: [withoutClaims(judgement.text), ...named].join('\n-- runs: '),
       binds,
+      meaning: hash('sha256', JSON.stringify([whose, named, settings, meaningOf(statements, names)])),
     },
     identity,
     session: id,

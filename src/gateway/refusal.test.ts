@@ -68,7 +68,10 @@ const rulings: readonly Exclude<Ruling, { kind: 'granted' }>[] = [
   { kind: 'withdrawn', request: 17 },
   { kind: 'unavailable', reason: 'the disk is gone' },
 ];
-const REASONS: readonly Unholdable[] = ['failed transaction', 'names changed', 'rows in parts', 'long value'];
+const REASONS: readonly Unholdable[] = [
+  ...['failed transaction', 'names changed', 'rows in parts', 'long value'],
+  ...['other role', 'temporary tables', 'session only'],
+] as Unholdable[];
 const PROTOCOLS: readonly Protocol[] = ['postgres', 'mysql'];
 
 function overLimit(per: 'statement' | '24h', action: 'deny' | 'hold'): Refusal {

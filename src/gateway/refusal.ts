@@ -106,7 +106,14 @@ export function overApproved(request: number, approved: number, changed: number,
 }
 
 /** Why a held statement cannot wait: its meaning cannot be pinned down for whoever would approve it. */
-export type Unholdable = 'failed transaction' | 'names changed' | 'rows in parts' | 'long value';
+export type Unholdable =
+  | 'failed transaction'
+  | 'names changed'
+  | 'rows in parts'
+  | 'long value'
+  | 'other role'
+  | 'temporary tables'
+  | 'session only';
 
 const UNHOLDABLE: Readonly<Record<Unholdable, { readonly why: string; readonly hint: string }>> = {
   'failed transaction': { why: 'its transaction has failed', hint: 'Send ROLLBACK, then the statement again.' },
@@ -116,6 +123,15 @@ const UNHOLDABLE: Readonly<Record<Unholdable, { readonly why: string; readonly h
   },
   'rows in parts': { why: 'its rows are asked for in parts', hint: 'Ask for all of its rows at once.' },
   'long value': { why: 'a value is too long to be shown', hint: 'Send it with a shorter value.' },
+  'other role': { why: 'its values were bound in another role', hint: 'Bind its values again.' },
+  'temporary tables': {
+    why: 'what it names without a schema may be a temporary table',
+    hint: 'Write the schema before each name.',
+  },
+  'session only': {
+    why: 'it depends on what only this session knows, as @variables, cursors and generated ids',
+    hint: 'Send the value itself, or as a parameter.',
+  },
 };
 
 export function unholdable(held: JudgedStatement, reason: Unholdable): Refusal {

@@ -5,8 +5,10 @@ import { hashOfBinding, type Question } from '../approvals/request.ts';
 import type { Estimate, EstimateQuestion } from '../catalog/estimates.ts';
 import type { Meter } from '../policy/budgets.ts';
 import type { NameContext } from '../statements/catalogue.ts';
+import type { StatementFacts } from '../statements/facts.ts';
 import { endSocket } from './end-socket.ts';
 import { approved, isDenied, isHeld, type JudgedStatement, type Judgement, type Lexing } from './judge.ts';
+import { changesOthers } from './meaning.ts';
 import { Metering } from './metering.ts';
 import type { NamesInForce } from './names-in-force.ts';
 import { Outbox } from './outbox.ts';
@@ -29,6 +31,8 @@ import { BIG, type UpstreamReader } from './upstream-reads.ts';
 /** How often, and after how many milliseconds each, a server is asked to end what a session runs until it has gone. */
 const MOST_KILLS = 20;
 const KILL_AGAIN_MS = 250;
+/** What was read of the catalogue so long ago is still what it says, milliseconds. */
+const CATALOGUE_NEW_MS = 100;
 /** What a client may send behind a statement that waits for a person, and still be noticed when it goes away, bytes. */
 const MOST_BEHIND = 64 * 1024;
 
@@ -91,6 +95,8 @@ export abstract class Session implements TurnMember, UpstreamReader {
   #analysed: Judgement | null = null;
   /** The statement that waits for approval, or has just got a ruling. */
   #hold: Hold | null = null;
+  /** True if the catalogue was read for the message in hand. */
+  #isCatalogueNew = false;
   /** What the server expects of the statements in hand. */
   #estimate: { readonly key: string; readonly estimate: Estimate | null } | null = null;
   /** The answer to a question to Sluice that was looked up. */
@@ -101,6 +107,8 @@ export abstract class Session implements TurnMember, UpstreamReader {
   /** What came last and is read at the end of this turn, and from which side. */
   #arrived: Buffer | null = null;
   #isClients = false;
+  #settingsChanged = 0;
+
   #inTurn = false;
   /** True while the records of what is staged are written, but not on the disk yet. */
   #awaitsDisk = false;
@@ -307,6 +315,12 @@ export abstract class Session implements TurnMember, UpstreamReader {
     if (refusal !== null) return { statements, refusal, meter: null, grant: null };
     const held = statements.find(isHeld);
     if (held === undefined) return { statements, ...this.metering.begin(statements), grant: null };
+    // What people are asked about is what names mean now, and not what they meant when the catalogue was last read.
+    if (this.#hold === null && !this.#isCatalogueNew) {
+      this.#isCatalogueNew = true;
+      this.waitFor(this.names.refresh());
+      return 'wait';
+    }
     const asked = question(held);
     if (typeof asked === 'string') return { statements, refusal: unholdable(held, asked), meter: null, grant: null };
     const ruling = this.#rulingOn(asked);
@@ -403,7 +417,10 @@ export abstract class Session implements TurnMember, UpstreamReader {
       this.#notice = this.encodeWaiting(id, question.message, approvalsUrl && `${approvalsUrl}/approvals/${id}`);
       this.#sendNotice();
     };
-    void approvals.rule(question, asked, hold.stop.signal).then((ruling) => {
+    const since = this.services.now();
+    void approvals.rule(question, asked, hold.stop.signal).then(async (ruling) => {
+      // What it stands for may have become another while people thought: then they are asked about that.
+      if (ruling.kind === 'granted' && this.services.now() - since > CATALOGUE_NEW_MS) await this.names.refresh();
       counters.waiting--;
       if (this.#closed || this.#hold !== hold) return;
       this.#notice = null;
@@ -419,6 +436,16 @@ export abstract class Session implements TurnMember, UpstreamReader {
     this.toClient.addMessage(this.#notice);
     this.#notice = null;
     this.joinTurn();
+  }
+
+  /** Statements are about to run: what they set may change what later ones do. */
+  protected noteSettings(facts: StatementFacts): void {
+    if (changesOthers(facts)) this.#settingsChanged++;
+  }
+
+  /** Different for every change of such a setting, and for every session that has made one; empty if there was none. */
+  protected get changedSettings(): string {
+    return this.#settingsChanged === 0 ? '' : `${this.id} ${this.#settingsChanged}`;
   }
 
   /** True while a statement waits for a person. */
@@ -543,6 +570,7 @@ export abstract class Session implements TurnMember, UpstreamReader {
   protected keepForAgain(bytes: Buffer, start: number, end: number): void {
     // What people said was for this message. If it did not need that, no later one may have it.
     this.#hold = null;
+    this.#isCatalogueNew = false;
     if (this.#marked) this.#sinceMark.add(bytes, start, end);
   }
 
@@ -673,6 +701,8 @@ export abstract class Session implements TurnMember, UpstreamReader {
 
   /** Other rules are in force, and with them names may have begun to matter. */
   setNames(names: NamesInForce | null): void {
+    // What was set while no rule asked was not looked at.
+    if (!this.names.matter && names !== null) this.#settingsChanged++;
     this.names.setInForce(names);
   }
 

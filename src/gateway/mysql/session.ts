@@ -38,6 +38,7 @@ import type { MysqlServer } from '../../statements/mysql/server.ts';
 import { withValues, wordsOf } from '../../statements/mysql/words.ts';
 import { OWN_COLUMNS, type OwnStatement } from '../../statements/own-statement.ts';
 import { isDenied, isRefused, isRefusedAlways, isStable, type JudgedStatement, type Judgement } from '../judge.ts';
+import { dependsOnSession } from '../meaning.ts';
 import { momentOf } from '../moment.ts';
 import { judgeWithNames } from '../names-in-text.ts';
 import { type OwnRow, verdictRows } from '../own-answers.ts';
@@ -48,6 +49,7 @@ import {
   overApproved,
   type Refusal,
   refusalOf,
+  type Unholdable,
   unmaskable,
   unsupportedCommand,
   withheldMessages,
@@ -90,6 +92,9 @@ export interface MysqlStart {
   /** The client authenticates anew, by a COM_CHANGE_USER whose payload this is. */
   readonly changeUser: (payload: Buffer, sequence: number) => void;
 }
+
+/** Settings that decide how text is read, and which value a literal is. */
+const READS_VALUES = ['sql_mode', 'time_zone', 'character_set_client', 'character_set_connection'];
 
 /** A statement the server has ready under an id. */
 interface Prepared {
@@ -549,8 +554,11 @@ export class MysqlSession extends Session implements PacketSink {
     if (passes && this.#guard === null) return null;
     const decided = passes
       ? null
-      : this.decide(statements, this.#otherRefusal(statements, binds), (held) =>
-          binds.isComplete ? this.#questionAbout(judgement, statements, held, binds) : 'long value',
+      : this.decide(
+          statements,
+          this.#otherRefusal(statements, binds),
+          (held) =>
+            this.#whyNotHeld(judgement, statements, binds) ?? this.#questionAbout(judgement, statements, held, binds),
         );
     if (decided === 'wait' || this.#guard === null || decided?.grant != null) return decided;
     // What was begun for it is not needed: the rules, or what the text means, have changed since.
@@ -576,6 +584,21 @@ export class MysqlSession extends Session implements PacketSink {
     return previewOf('mysql', statements, text, text === null ? null : read(text), settings.get('sql_mode') ?? '');
   }
 
+  /** Why nobody can be asked: what they would approve could be something else for the server. */
+  #whyNotHeld(judgement: Judgement, statements: readonly JudgedStatement[], binds: Binds): Unholdable | null {
+    if (!binds.isComplete) return 'long value';
+    for (const text of [judgement.text, ...this.#textsNamed(statements)]) {
+      const words = wordsOf(text, this.#own.server, { ...this.#reading.modes, database: null });
+      if (words !== null && dependsOnSession(words)) return 'session only';
+    }
+    return null;
+  }
+
+  /** Texts that statements run by name. */
+  #textsNamed(statements: readonly JudgedStatement[]): string[] {
+    return statements.flatMap(({ facts }) => facts.executes.map((name) => this.#named.get(name)?.judgement.text ?? ''));
+  }
+
   #questionAbout(
     judgement: Judgement,
     statements: readonly JudgedStatement[],
@@ -583,13 +606,12 @@ export class MysqlSession extends Session implements PacketSink {
     binds: Binds,
   ): Question {
     return questionAbout(this.start, judgement, statements, held, {
-      named: statements.flatMap(({ facts }) =>
-        facts.executes.map((name) => this.#named.get(name)?.judgement.text ?? ''),
-      ),
+      named: this.#textsNamed(statements),
+      names: judgement.reading?.names ?? this.names.current,
+      settings: this.changedSettings,
       database: this.#reading.database ?? '',
       role: this.#role ?? '',
-      path: judgement.reading?.names.searchPath ?? [],
-      reading: JSON.stringify(this.#reading.modes),
+      reading: JSON.stringify(READS_VALUES.map((name) => this.#reading.settings.get(name))),
       binds: binds.json,
       claimed: binds.claimed,
       inTransaction: this.#response.isInTransaction,
@@ -1106,7 +1128,10 @@ export class MysqlSession extends Session implements PacketSink {
         mayHide ||
         facts.effects.some(({ effect }) => effect === 'set-role') ||
         (this.#reportsLost && facts.changesLexing);
-      if (this.names.matter && mayChangeSchema(facts)) this.names.schemaChanged = true;
+      if (this.names.matter) {
+        if (mayChangeSchema(facts)) this.names.schemaChanged = true;
+        this.noteSettings(facts);
+      }
     }
   }
 

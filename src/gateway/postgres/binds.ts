@@ -80,8 +80,8 @@ export function bindsAsText(bytes: Buffer, start: number, end: number): (string 
   });
 }
 
-/** Longer values are recorded with their beginning and their length only. */
-const MOST_RECORDED = 64 * 1024;
+/** Longer values are recorded with their beginning and their length only; bytes. */
+export const MOST_RECORDED = 64 * 1024;
 
 function hex(bytes: Buffer, from: number, to: number): string {
   const size = to - from;

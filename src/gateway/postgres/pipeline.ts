@@ -33,6 +33,8 @@ export interface Portal {
   estimate?: Estimate | null;
   /** The schemas that were searched then: its plan was made with them, and stays. */
   readonly path: readonly string[];
+  /** The role it was bound in. */
+  readonly role: string;
   /** The body of the RowDescription that the server gave of it. */
   description: Buffer | null;
   /** The segment in which the client last asked for one; 0 if it did not. */

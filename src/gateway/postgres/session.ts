@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import {
   BACKEND,
@@ -29,6 +29,7 @@ import type { Preview, Question } from '../../approvals/request.ts';
 import type { Estimate, EstimateQuestion } from '../../catalog/estimates.ts';
 import type { Redaction } from '../../config/redaction.ts';
 import { REDACTED } from '../../masking/masker.ts';
+import type { NameContext } from '../../statements/catalogue.ts';
 import { opaqueText, type StatementFacts } from '../../statements/facts.ts';
 import { isUnsafeEncoding } from '../../statements/postgres/encodings.ts';
 import { withValues, wordsOf } from '../../statements/postgres/words.ts';
@@ -41,6 +42,7 @@ import {
   type JudgedStatement,
   type Judgement,
 } from '../judge.ts';
+import { dependsOnSession, hasLooseNames } from '../meaning.ts';
 import { momentOf } from '../moment.ts';
 import { judgeWithNames, type NamedStatement } from '../names-in-text.ts';
 import { verdictRows } from '../own-answers.ts';
@@ -52,7 +54,7 @@ import type { SessionServices, SessionStart } from '../services.ts';
 import { type Decided, isAnswered, Session } from '../session.ts';
 import { Execution } from '../statement-recorder.ts';
 import { writesBack, writesMasked } from '../written-masks.ts';
-import { bindsAsJson, bindsAsText } from './binds.ts';
+import { bindsAsJson, bindsAsText, MOST_RECORDED } from './binds.ts';
 import { fatal, refusalResponse, withheldError } from './errors.ts';
 import { EXPECT } from './expected.ts';
 import { BACKEND_RULES } from './frame-rules.ts';
@@ -82,6 +84,9 @@ const PORTAL = 0x50; // P
 
 /** Begins the name of the portal that does not exist, so that nobody can make it exist; the server reads 63 bytes of it. */
 const NONCE = randomBytes(9).toString('base64url');
+
+/** Settings that decide which value a literal is. */
+const READS_VALUES = ['DateStyle', 'IntervalStyle', 'TimeZone', 'client_encoding'];
 
 /** A statement that may change so many rows and no more. */
 interface Guard {
@@ -395,6 +400,7 @@ export class PostgresSession extends Session implements FrameSink {
       end,
       grant: null,
       path: this.names.current.searchPath,
+      role: this.#role,
       description: null,
       describedIn: 0,
     };
@@ -613,7 +619,10 @@ export class PostgresSession extends Session implements FrameSink {
       return this.decideGranted(statements, portal.grant);
     }
     const decided = this.decide(statements, this.#writesBack(statements, portal), (held) => {
-      const why = wantsAllRows || !isGuarded(statements, false) ? this.#whyNotHeld() : 'rows in parts';
+      const why =
+        wantsAllRows || !isGuarded(statements, false)
+          ? this.#whyNotHeld(judgement, statements, portal)
+          : 'rows in parts';
       return why ?? this.#questionAbout(judgement, statements, held, portal);
     });
     if (decided !== 'wait' && decided.grant !== null && portal !== null)
@@ -622,10 +631,27 @@ export class PostgresSession extends Session implements FrameSink {
   }
 
   /** Why nobody can be asked now: what they would approve could be something else for the server. */
-  #whyNotHeld(): Unholdable | null {
+  #whyNotHeld(judgement: Judgement, statements: readonly JudgedStatement[], portal: Portal | null): Unholdable | null {
     if (this.#pipeline.hasFailed) return 'failed transaction';
     if (this.names.isPathUnsure) return 'names changed';
+    if (portal !== null && portal.role !== this.#role) return 'other role';
+    if (hasLooseNames(statements, this.#namesOf(judgement))) return 'temporary tables';
+    for (const text of [judgement.text, ...this.#named(statements)]) {
+      if (dependsOnSession(wordsOf(text))) return 'session only';
+    }
     return null;
+  }
+
+  #namesOf({ reading }: Judgement): NameContext {
+    return reading?.names ?? this.names.current;
+  }
+
+  /** Texts that statements run by name. */
+  #named(statements: readonly JudgedStatement[]): string[] {
+    return statements.flatMap(({ facts }) => [
+      ...facts.executes.map((name) => this.#preparedNamed(nameInText(name))?.judgement.text ?? ''),
+      ...(facts.fetches === undefined ? [] : [this.#cursorNamed(nameInText(facts.fetches))?.judgement.text ?? '']),
+    ]);
   }
 
   #questionAbout(
@@ -635,14 +661,15 @@ export class PostgresSession extends Session implements FrameSink {
     portal: Portal | null,
   ): Question {
     return questionAbout(this.start, judgement, statements, held, {
-      named: statements.flatMap(({ facts }) => [
-        ...facts.executes.map((name) => this.#preparedNamed(nameInText(name))?.judgement.text ?? ''),
-        ...(facts.fetches === undefined ? [] : [this.#cursorNamed(nameInText(facts.fetches))?.judgement.text ?? '']),
-      ]),
+      named: this.#named(statements),
+      names: this.#namesOf(judgement),
+      settings: this.changedSettings,
       database: this.start.connection.upstream.database,
       role: this.#role,
-      path: this.names.current.searchPath,
-      reading: JSON.stringify(this.#reading.lexing(this.#pipeline.ended)),
+      reading: JSON.stringify([
+        this.#reading.lexing(this.#pipeline.ended),
+        ...READS_VALUES.map((name) => this.#reading.settings.get(name)),
+      ]),
       binds: portal === null ? null : typedBinds(portal),
       claimed: null,
       inTransaction: this.#pipeline.isInTransaction,
@@ -686,6 +713,7 @@ export class PostgresSession extends Session implements FrameSink {
     if (changes || endsChange) this.names.pathMayHaveChanged();
     if (changes) this.#pathTouched = true;
     if (mayChangeSchema(facts)) this.names.schemaChanged = true;
+    this.noteSettings(facts);
   }
 
   // --- Questions to Sluice -----------------------------------------------------------------------------------------
@@ -1299,7 +1327,9 @@ function bindsWritten({ bytes, start, end, prepared }: Portal): (string | null)[
 
 /** Bind values with the types that were declared for them. */
 function typedBinds({ bytes, at, end, prepared }: Portal): string {
-  return `${bindsAsJson(bytes, at, end)} as ${Buffer.from(prepared.types, 'latin1').toString('hex')}`;
+  // What is left out of long values counts as well.
+  const long = end - at > MOST_RECORDED ? ` of ${hash('sha256', bytes.subarray(at, end))}` : '';
+  return `${bindsAsJson(bytes, at, end)} as ${Buffer.from(prepared.types, 'latin1').toString('hex')}${long}`;
 }
 
 function maskingOf({ masking }: Execution): ResultMasking | null {

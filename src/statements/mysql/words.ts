@@ -2,7 +2,7 @@ import type { Word } from '../changed-rows.ts';
 import { lex } from './lexer.ts';
 import type { MysqlLexingState, MysqlServer } from './server.ts';
 
-/** The words and parameters of a text; `null` if it cannot be read. */
+/** The words, variables and parameters of a text; `null` if it cannot be read. */
 export function wordsOf(text: string, server: MysqlServer, state: MysqlLexingState): Word[] | null {
   const lexed = lex(text, server, state);
   if (lexed.outcome === 'rejected') return null;
@@ -10,6 +10,7 @@ export function wordsOf(text: string, server: MysqlServer, state: MysqlLexingSta
   let depth = 0;
   for (const { type, keyword, value, start, end } of lexed.tokens) {
     if (type === 'parameter') words.push({ keyword: '?', start, end, depth });
+    else if (text[start] === '@') words.push({ keyword: text.slice(start, end).toUpperCase(), start, end, depth });
     else if (type === 'word') words.push({ keyword, start, end, depth });
     else if (type === 'operator') {
       if (value === ')') depth--;
