@@ -156,9 +156,14 @@ await runChecks({
 
   cancel: () =>
     withSql(async (sql) => {
-      const query = sql`SELECT pg_sleep(30)`;
+      const query = sql`SELECT pg_sleep(30), 'postgres.js'`;
       const outcome = assert.rejects(query.execute(), { code: '57014' });
-      await sleep(300);
+      // One that has not been sent yet is not cancelled, and never answered.
+      await withSql(async (other) => {
+        const runs = () =>
+          other`SELECT 1 FROM pg_stat_activity WHERE query LIKE ${"SELECT pg_sleep(30), 'postgres.js'%"}`;
+        while ((await runs()).length === 0) await sleep(50);
+      });
       query.cancel();
       await outcome;
       assert.deepEqual([...(await sql`SELECT 1 AS n`)], [{ n: 1 }]);
