@@ -153,6 +153,7 @@ const EVENTS = {
       session: session.optional().describe('Left out before there is one.'),
       identity: identity.optional(),
       connection: connection.optional(),
+      protocol: protocol.optional().describe('Left out before there is a session.'),
       side: z.enum(['client', 'upstream']).describe('Who broke the protocol.'),
       client,
       reason,
