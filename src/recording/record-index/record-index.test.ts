@@ -325,6 +325,7 @@ test('no search with a condition reads a whole table', async (t) => {
     { object: 'table1' },
     { object: 'table1', subject: 'agent1', verdict: 'deny' },
     { rule: 'writes-1', status: 'refused' },
+    { rule: 'writes-1', object: 'table1', status: 'refused' },
     { fingerprint: 'x', sqlstate: '42501' },
     { event: 'session.start' },
   ];

@@ -206,8 +206,8 @@ class Search {
    * the newest so many of all buckets.
    */
   async #newestBuckets(sessions: readonly number[] | null): Promise<Bucket[]> {
-    const profileConditions = this.#profileConditions();
     const shapeConditions = this.#shapeConditions();
+    const profileConditions = this.#profileConditions(sessions !== null || shapeConditions.length > 0);
     const index = this.#index;
     const newest = this.#inBucket(sessions)
       .clearSelect()
@@ -331,7 +331,7 @@ class Search {
   }
 
   /** What has to hold for a profile. */
-  #profileConditions(): ProfileCondition[] {
+  #profileConditions(isOfPairs = false): ProfileCondition[] {
     const { subject, kind, owner, connection, verdict, rule, event, status, sqlstate } = this.#filter;
     const equal = { subject, kind, owner, connection, verdict, event, status, sqlstate };
     const conditions: ProfileCondition[] = [];
@@ -339,8 +339,17 @@ class Search {
       if (value !== undefined) conditions.push((eb) => eb(`p.${column}`, '=', value));
     }
     if (rule !== undefined) {
+      // Of pairs each profile is looked up; SQLite would go through the whole list for each, were it one.
       conditions.push((eb) =>
-        eb('p.id', 'in', eb.selectFrom('index_profile_rules as r').select('r.profile').where('r.rule', '=', rule)),
+        isOfPairs
+          ? eb.exists(
+              eb
+                .selectFrom('index_profile_rules as r')
+                .select('r.rule')
+                .where('r.rule', '=', rule)
+                .whereRef('r.profile', '=', 'p.id'),
+            )
+          : eb('p.id', 'in', eb.selectFrom('index_profile_rules as r').select('r.profile').where('r.rule', '=', rule)),
       );
     }
     return conditions;
