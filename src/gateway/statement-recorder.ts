@@ -71,7 +71,6 @@ const MOST_RESULTS = 4 * 1024 * 1024;
 export class StatementRecorder {
   readonly #journal: Journal;
   readonly #services: SessionServices;
-  readonly #start: SessionStart;
   readonly #id: string;
   /** The fields of every record that say whose session it is. */
   readonly #session: string;
@@ -87,7 +86,6 @@ export class StatementRecorder {
   constructor(services: SessionServices, start: SessionStart) {
     this.#services = services;
     this.#journal = services.journal;
-    this.#start = start;
     this.#id = start.id;
     this.#startedAt = services.now();
     this.#claims = start.claims;
@@ -182,9 +180,8 @@ export class StatementRecorder {
 
   /** One side has sent what the protocol does not allow. */
   violated(side: 'client' | 'upstream', reason: string): void {
-    const { address, tls } = this.#start;
     this.#journal.append(
-      `"protocol.violation",${this.#session},"side":"${side}","client":${JSON.stringify({ address, tls })},"reason":${JSON.stringify(reason)}`,
+      `"protocol.violation",${this.#session},"side":"${side}","reason":${JSON.stringify(reason)}`,
       true,
     );
     this.#services.turn.wake();
