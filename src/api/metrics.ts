@@ -70,6 +70,9 @@ function addGatewayMetrics(registry: AnyRegistry, sources: MetricSources): void 
   const { counters } = sources;
   gauge(registry, 'sluice_sessions', 'Sessions open now.', () => [[{}, sources.openSessions()]]);
   counter(registry, 'sluice_sessions_started_total', 'Sessions begun.', () => [[{}, counters.sessions]]);
+  gauge(registry, 'sluice_statements_waiting', 'Statements that wait for approval now, each with its client.', () => [
+    [{}, counters.waiting],
+  ]);
   counter(registry, 'sluice_authentication_failures_total', 'Logins that were refused.', () => [
     [{}, counters.authenticationFailures],
   ]);

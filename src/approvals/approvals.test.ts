@@ -260,6 +260,39 @@ test('the approval of somebody who has gone does not count when it is collected'
   assert.equal((await approvals.request(id)).state, 'expired');
 });
 
+test('of many statements only a few are looked into at once, and each in its turn', async () => {
+  let now = 0;
+  let most = 0;
+  const impact = { rows: 1, estimatedRows: null, cascades: [], triggers: [], sample: null, gaps: [] };
+  const looking = new Approvals({
+    store,
+    ended: () => null,
+    announce: null,
+    failed: (what) => assert.fail(what),
+    preview: async () => {
+      most = Math.max(most, ++now);
+      await new Promise((resolve) => setImmediate(resolve));
+      now--;
+      return impact;
+    },
+  });
+  const seen = new Set<number>();
+  const all = new Promise<void>((resolve) => {
+    looking.events.on('change', ({ event, request }) => {
+      if (event === 'estimated' && seen.add(request.id).size === 20) resolve();
+    });
+  });
+  await Promise.all(
+    Array.from({ length: 20 }, (_, i) => {
+      const asked = own({ approvals: [TICKET_ONLY] }, { statement: `DELETE FROM t WHERE id = ${n}.${i}` });
+      return looking.rule(asked, () => undefined, new AbortController().signal);
+    }),
+  );
+  await all;
+  assert.ok(most <= 4, `${most} at once`);
+  await looking.close();
+});
+
 test('nothing is collected after the deadline', async () => {
   const short = { ...TICKET_ONLY, withinMs: 60 };
   const { id } = await ask(own({ approvals: [short] }));

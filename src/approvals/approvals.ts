@@ -20,6 +20,8 @@ import { resultOf, type Voter, voteOf, whyNotBreakGlass, whyNotVote } from './vo
 const LOOK_MS = 500;
 /** How often requests whose time is over are closed, milliseconds. */
 const SWEEP_MS = 5_000;
+/** How many statements are looked into at once: each takes a connection to its database. The others wait in turn. */
+const MOST_PREVIEWS = 4;
 /** Requests that one watcher is told apart by, before it is told some again. */
 const MOST_TOLD = 10_000;
 
@@ -89,6 +91,10 @@ export class Approvals {
   readonly #waiting = new Map<number, Set<() => void>>();
   /** What is being written or read for somebody. */
   readonly #pending = new Set<Promise<unknown>>();
+  /** Requests that nobody has looked into yet. */
+  readonly #previews: ApprovalRequest[] = [];
+  #previewing = 0;
+  #closed = false;
   readonly #looking: NodeJS.Timeout;
   readonly #sweeping: NodeJS.Timeout;
 
@@ -100,6 +106,7 @@ export class Approvals {
 
   /** Resolves when nothing of the store is needed any more. Whoever waits has to stop waiting first. */
   async close(): Promise<void> {
+    this.#closed = true;
     clearInterval(this.#looking);
     clearInterval(this.#sweeping);
     while (this.#pending.size > 0) await Promise.all(this.#pending);
@@ -387,15 +394,27 @@ export class Approvals {
       events.push({ event: 'requested', request: asked });
       return asked;
     });
-    if (asked !== null) void this.#tracked(this.#estimate(asked));
+    if (asked !== null) this.#estimateInTurn(asked);
     return found;
   }
 
-  /** Finds out what would happen; whoever votes before that votes without it. */
-  async #estimate({ id, question }: ApprovalRequest): Promise<void> {
+  #estimateInTurn(request: ApprovalRequest): void {
     if (this.#services.preview === null) return;
+    this.#previews.push(request);
+    if (this.#previewing < MOST_PREVIEWS) void this.#tracked(this.#estimateAll());
+  }
+
+  async #estimateAll(): Promise<void> {
+    this.#previewing++;
+    for (let next = this.#previews.shift(); next !== undefined && !this.#closed; next = this.#previews.shift())
+      await this.#estimate(next, this.#services.preview!);
+    this.#previewing--;
+  }
+
+  /** Finds out what would happen; whoever votes before that votes without it. */
+  async #estimate({ id, question }: ApprovalRequest, preview: (question: Question) => Promise<Impact>): Promise<void> {
     try {
-      const impact = await this.#services.preview(question);
+      const impact = await preview(question);
       await this.#change(async (transaction, events) => {
         await transaction
           .updateTable('approval_requests')
