@@ -127,7 +127,7 @@ after(async () => {
   access?.close();
   await approver?.close();
   await Promise.all([node?.stop(), otherNode?.stop()]);
-  await Promise.all([...programs.values()].map((program) => program.stop()));
+  await Promise.all([...programs.values()].map((program) => program.kill()));
   await Promise.all([...servers.values()].map((server) => server.stop()));
   rmSync(directory, { recursive: true });
 });

@@ -85,11 +85,6 @@ export class ToldProgram {
     this.#child.kill('SIGKILL');
     await this.#gone;
   }
-
-  async stop(): Promise<void> {
-    this.#child.stdin.end();
-    await this.#gone;
-  }
 }
 
 /** One connection of a driver. What rejects does so with a {@link DriverError}. */
