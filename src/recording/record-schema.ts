@@ -49,6 +49,11 @@ const judged = {
   protocol,
   client,
   text: z.string().describe('The statement; what is redacted stands there as `?`.'),
+  textLength: z
+    .int()
+    .min(0)
+    .optional()
+    .describe('Of the whole text, where only its beginning is kept, UTF-16 code units.'),
   fingerprint: z.string().describe('Equal for statements that differ only in literals; empty if it could not be read.'),
   kind: z.string().describe('`SELECT`, `DELETE`, ...; `OPAQUE` if it could not be read.'),
   effects: z.array(z.string()).describe('What it does to which object.'),
