@@ -46,7 +46,9 @@ const requestSchema = z.object({
   message: z.string(),
   claimed: z.record(z.string(), z.string()).describe('What its client says; verified by nobody.'),
   in_transaction: z.boolean().describe('A transaction is open: what it has locked stays locked while this waits.'),
-  guarded: z.boolean().describe('If it changes more rows than were counted, it is rolled back.'),
+  guarded: z
+    .boolean()
+    .describe('If it changes more rows than were counted, it is rolled back; only once they are counted.'),
   stages: z.array(
     z.object({ groups: z.array(z.string()), subjects: z.array(z.string()), count: z.int(), missing: z.int() }),
   ),
@@ -262,7 +264,7 @@ function view(request: ApprovalRequest, { roles }: Caller): z.input<typeof reque
     message: question.message,
     claimed: { ...question.claimed },
     in_transaction: question.inTransaction,
-    guarded: question.isGuarded && (impact === null || impact.rows !== null),
+    guarded: question.isGuarded && impact?.rows != null,
     stages: request.stages.map((stage) => ({
       groups: [...stage.groups],
       subjects: [...stage.subjects],
