@@ -337,6 +337,7 @@ describe('with every exporter and the index', () => {
     await execute('UPDATE vault SET secret = ? WHERE id = ?', [AWKWARD, 2]);
     await execute('INSERT INTO notes (body) VALUES (?)', [`card ${CARD}`]);
     connection.destroy();
+    await (await mysql.createConnection({ ...options, connectAttributes: { program_name: `of ${CARD}` } })).end();
     const last = await mysql.createConnection(options);
     await last.query('SELECT 1 AS the_end_of_mysql');
     await last.end();

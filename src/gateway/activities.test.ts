@@ -15,6 +15,7 @@ function startOf(claimed: Record<string, string>, credential?: string): SessionS
     connection: { name: 'shop', protocol: 'postgres' },
     credential: credential === undefined ? undefined : { id: credential, connections: null, by: 'x' },
     claims: new SessionClaims(Object.entries(claimed)),
+    judge: { keepable: (said: string) => (said.includes('4111') ? '?' : said) },
   } as unknown as SessionStart;
 }
 
@@ -74,4 +75,14 @@ test('names are cut, and their number is bounded, because a client chooses them'
   assert.equal(report!.uses.length, 1000);
   assert.ok(report!.uses.every(({ name }) => name.length < 210));
   assert.equal(report!.uses[0]!.name, 'postgres without a name');
+});
+
+test('a client that calls itself by what a detector finds is not named, nor by what it calls itself later', () => {
+  const activities = new Activities();
+  activities.begin(startOf({ application_name: 'card 4111' }));
+  const start = startOf({ application_name: 'psql' });
+  activities.begin(start);
+  start.claims.set('application_name', 'card 4111');
+  const names = activities.take().flatMap(({ uses }) => uses.map(({ name }) => name));
+  assert.deepEqual(names, ['?', 'psql']);
 });

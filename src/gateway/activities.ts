@@ -48,12 +48,16 @@ export class Activity {
   readonly #start: SessionStart;
   readonly #end: () => void;
   #isNew = true;
+  /** What its client called itself when it came. */
+  readonly #client: string;
   /** Statements whose text differs in literals only share their verdict. */
   readonly #statements = new Map<Verdict, Counted>();
 
   constructor(start: SessionStart, end: () => void) {
     this.#start = start;
     this.#end = end;
+    const { claims, connection, judge } = start;
+    this.#client = judge.keepable(clientOf(claims.all) ?? `${connection.protocol} without a name`);
   }
 
   passed(statement: JudgedStatement): void {
@@ -81,7 +85,7 @@ export class Activity {
   /** What was done since the last call, `null` for nothing. */
   take(): Report | null {
     if (!this.#isNew && this.#statements.size === 0) return null;
-    const { identity, connection, credential, claims } = this.#start;
+    const { identity, connection, credential } = this.#start;
     const uses = new Map<string, Use>();
     const count = (aspect: Use['aspect'], name: string, n: number) => {
       const short = name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME)}...` : name;
@@ -90,7 +94,7 @@ export class Activity {
       if (known !== undefined) known.count += n;
       else if (uses.size < MOST_USES) uses.set(key, { aspect, name: short, count: n });
     };
-    if (this.#isNew) count('client', clientOf(claims.all) ?? `${connection.protocol} without a name`, 1);
+    if (this.#isNew) count('client', this.#client, 1);
     let allowed = 0;
     let held = 0;
     let denied = 0;

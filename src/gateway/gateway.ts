@@ -449,16 +449,18 @@ export class Gateway implements Inside {
 
   begin(arrival: Arrival, session: Session, upstream: UpstreamLink, begun: Begun, greet: () => void): void {
     const { journal, turn, counters } = this.services;
-    const { id, identity, expiresAt, credential, connection, tls, claims } = session.start;
+    const { id, identity, expiresAt, credential, connection, tls, claims, judge } = session.start;
     const { host, port, database } = connection.upstream;
+    const kept = (said: ReadonlyMap<string, string>) =>
+      JSON.stringify(Object.fromEntries([...said].map(([name, value]) => [name, judge.keepable(value)])));
     const { pid, parameters } = begun;
     const by = credential === undefined ? '' : `"credential":${JSON.stringify(credential.id)},`;
     const ends = expiresAt === null ? '' : `"expires":"${new Date(expiresAt).toISOString()}",`;
-    const set = parameters === null ? '' : `,"parameters":${JSON.stringify(Object.fromEntries(parameters))}`;
+    const set = parameters === null ? '' : `,"parameters":${kept(parameters)}`;
     journal.append(
       `"session.start","session":"${id}","identity":${JSON.stringify(identity)},"connection":${JSON.stringify(connection.name)},` +
         `"protocol":"${connection.protocol}",${by}${ends}"client":{"address":${JSON.stringify(arrival.from)},"tls":${tls}},` +
-        `"upstream":${JSON.stringify({ host, port, database, pid })},"claimed":${JSON.stringify(Object.fromEntries(claims.all))}${set}`,
+        `"upstream":${JSON.stringify({ host, port, database, pid })},"claimed":${kept(claims.all)}${set}`,
       true,
     );
     turn.wake();

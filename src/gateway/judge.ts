@@ -3,6 +3,7 @@ import type { Redaction } from '../config/redaction.ts';
 import type { Identity } from '../identity/identity.ts';
 import type { Moment, RuleSet, Subject } from '../policy/decide.ts';
 import type { Verdict } from '../policy/verdict.ts';
+import { traceparentOf } from '../recording/traceparent.ts';
 import type { NameContext } from '../statements/catalogue.ts';
 import { type Effect, type LexingState, opaqueText, type StatementFacts, type TextFacts } from '../statements/facts.ts';
 import { type LiteralInText, withoutLiterals } from '../statements/literals.ts';
@@ -294,6 +295,14 @@ export class Judge implements Keeper {
   /** True if a detector for this identity finds something in what is not the result of any statement. */
   detects(bytes: Buffer, from: number, to: number): boolean {
     return this.#rulesInForce().detects(this.#subject(), bytes, from, to);
+  }
+
+  /** What a client says of itself, as it may be kept: `?` if a detector for this identity finds something in it. */
+  keepable(said: string): string {
+    // A trace's numbers are drawn by lot: some of them look like one of a card.
+    if (this.redact === 'none' || traceparentOf(said) !== null) return said;
+    const bytes = Buffer.from(said);
+    return this.detects(bytes, 0, bytes.length) ? '?' : said;
   }
 
   /**
