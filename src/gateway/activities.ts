@@ -57,7 +57,7 @@ export class Activity {
     this.#start = start;
     this.#end = end;
     const { claims, connection, judge } = start;
-    this.#client = judge.keepable(clientOf(claims.all) ?? `${connection.protocol} without a name`);
+    this.#client = clientOf(judge.kept(claims.all)) ?? `${connection.protocol} without a name`;
   }
 
   passed(statement: JudgedStatement): void {

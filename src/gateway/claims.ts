@@ -1,3 +1,5 @@
+import { traceparentOf } from '../recording/traceparent.ts';
+
 /**
  * What a client says about its statements: who asks for them, on whose behalf, in which trace. Anyone can write anything
  * there: it is claimed, not verified, and nothing that is claimed makes an identity.
@@ -30,6 +32,18 @@ export function claimsTogether(...all: readonly (Claims | null)[]): Claims | nul
   const together = new Map<string, string>();
   for (const claims of there) for (const [name, value] of claims!) addClaim(together, name, value);
   return together;
+}
+
+/**
+ * Claims as they may be kept: `?` in the place of each value in which something is found that is not for records. A traceparent
+ * stays: its numbers are drawn by lot, and some of them look like one of a card.
+ *
+ * @returns the same object where nothing is found
+ */
+export function keptOf(claims: Claims, finds: (value: string) => boolean): Claims {
+  const isHidden = (value: string) => finds(value) && traceparentOf(value) === null;
+  if (![...claims.values()].some(isHidden)) return claims;
+  return new Map([...claims].map(([name, value]) => [name, isHidden(value) ? '?' : value]));
 }
 
 /**

@@ -14,6 +14,7 @@ import type { RuleSet } from '../policy/decide.ts';
 import type { SessionPins } from '../policy/session-rules.ts';
 import type { Journal } from '../recording/journal.ts';
 import { Activities } from './activities.ts';
+import type { Claims } from './claims.ts';
 import { ClientReads } from './client-reads.ts';
 import {
   Arrival,
@@ -451,8 +452,7 @@ export class Gateway implements Inside {
     const { journal, turn, counters } = this.services;
     const { id, identity, expiresAt, credential, connection, tls, claims, judge } = session.start;
     const { host, port, database } = connection.upstream;
-    const kept = (said: ReadonlyMap<string, string>) =>
-      JSON.stringify(Object.fromEntries([...said].map(([name, value]) => [name, judge.keepable(value)])));
+    const kept = (said: Claims) => JSON.stringify(Object.fromEntries(judge.kept(said)));
     const { pid, parameters } = begun;
     const by = credential === undefined ? '' : `"credential":${JSON.stringify(credential.id)},`;
     const ends = expiresAt === null ? '' : `"expires":"${new Date(expiresAt).toISOString()}",`;

@@ -3,7 +3,6 @@ import type { Redaction } from '../config/redaction.ts';
 import type { Identity } from '../identity/identity.ts';
 import type { Moment, RuleSet, Subject } from '../policy/decide.ts';
 import type { Verdict } from '../policy/verdict.ts';
-import { traceparentOf } from '../recording/traceparent.ts';
 import type { NameContext } from '../statements/catalogue.ts';
 import { type Effect, type LexingState, opaqueText, type StatementFacts, type TextFacts } from '../statements/facts.ts';
 import { type LiteralInText, withoutLiterals } from '../statements/literals.ts';
@@ -11,7 +10,7 @@ import { literalsInText as literalsInMysqlText } from '../statements/mysql/liter
 import type { MysqlModes } from '../statements/mysql/server.ts';
 import type { OwnStatement } from '../statements/own-statement.ts';
 import { literalsInText as literalsInPostgresText } from '../statements/postgres/literals-in-text.ts';
-import { type Claims, claimsInComment } from './claims.ts';
+import { type Claims, claimsInComment, keptOf } from './claims.ts';
 import { JudgementRoom, type Keeper } from './judgement-room.ts';
 
 /** How a session's text is read, in the terms of its dialect. States that are the same are one object. */
@@ -297,12 +296,13 @@ export class Judge implements Keeper {
     return this.#rulesInForce().detects(this.#subject(), bytes, from, to);
   }
 
-  /** What a client says of itself, as it may be kept: `?` if a detector for this identity finds something in it. */
-  keepable(said: string): string {
-    // A trace's numbers are drawn by lot: some of them look like one of a card.
-    if (this.redact === 'none' || traceparentOf(said) !== null) return said;
-    const bytes = Buffer.from(said);
-    return this.detects(bytes, 0, bytes.length) ? '?' : said;
+  /** What a client says of itself, without what a detector for this identity finds in it. */
+  kept(said: Claims): Claims {
+    if (this.redact === 'none') return said;
+    return keptOf(said, (value) => {
+      const bytes = Buffer.from(value);
+      return this.detects(bytes, 0, bytes.length);
+    });
   }
 
   /**

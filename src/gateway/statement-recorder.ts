@@ -1,9 +1,8 @@
 import type { Redaction } from '../config/redaction.ts';
 import type { Meter } from '../policy/budgets.ts';
 import type { Journal } from '../recording/journal.ts';
-import { traceparentOf } from '../recording/traceparent.ts';
 import type { Activity } from './activities.ts';
-import { type Claims, claimsTogether, type SessionClaims } from './claims.ts';
+import { type Claims, claimsTogether, keptOf, type SessionClaims } from './claims.ts';
 import type { JudgedStatement } from './judge.ts';
 import type { RecordedResults } from './recorded-results.ts';
 import type { Refusal } from './refusal.ts';
@@ -222,10 +221,7 @@ export class StatementRecorder {
     if (claims === null) return '';
     const { masks } = verdict;
     if (this.#redact === 'none' || masks === null || !masks.detects) return `,"claimed":${recorded(claims)}`;
-    // A trace's numbers are drawn by lot: some of them look like one of a card.
-    const isHidden = (value: string) => masks.finds(value) && traceparentOf(value) === null;
-    if (![...claims.values()].some(isHidden)) return `,"claimed":${recorded(claims)}`;
-    return `,"claimed":${recorded(new Map([...claims].map(([name, value]) => [name, isHidden(value) ? '?' : value])))}`;
+    return `,"claimed":${recorded(keptOf(claims, (value) => masks.finds(value)))}`;
   }
 }
 
