@@ -8,6 +8,18 @@ export function retryAfterMs(header: string | null, now: number): number | null 
   return Number.isNaN(at) ? null : Math.max(at - now, 0);
 }
 
+/** HTTP 410: the receiver wants no more of it, however often it is sent. */
+const GONE = 410;
+
+/** What a receiver has said that did not take a message. @param now milliseconds since the epoch */
+export function refusalIn({ status, headers }: Pick<Response, 'status' | 'headers'>, now: number) {
+  return {
+    message: `HTTP ${status}`,
+    retryAfterMs: retryAfterMs(headers.get('retry-after'), now),
+    isFinal: status === GONE,
+  };
+}
+
 /** Why `fetch` failed: `ECONNREFUSED`, not "fetch failed". */
 export function causeOf(error: Error): string {
   const cause = error.cause as (Error & { readonly code?: string }) | undefined;

@@ -64,6 +64,20 @@ export function signWebhook(
   };
 }
 
+/** A message of JSON as `fetch` takes it. Parameters are those of {@link signWebhook}. */
+export function webhookRequest(
+  secrets: readonly [WebhookSecret, ...WebhookSecret[]],
+  message: { readonly id: string; readonly at: number; readonly body: string },
+): RequestInit {
+  return {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'user-agent': 'Sluice', ...signWebhook(secrets, message) },
+    body: message.body,
+    // What was meant for one receiver is for no other.
+    redirect: 'manual',
+  };
+}
+
 /**
  * True if one of the secrets signed the message, and it was sent at most five minutes before or after `now`. Each
  * signature is compared in constant time.

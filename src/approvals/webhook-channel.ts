@@ -1,5 +1,5 @@
-import { causeOf, retryAfterMs } from '../../protocols/webhooks/answers.ts';
-import { signWebhook } from '../../protocols/webhooks/standard-webhooks.ts';
+import { causeOf, refusalIn } from '../../protocols/webhooks/answers.ts';
+import { webhookRequest } from '../../protocols/webhooks/standard-webhooks.ts';
 import type { WebhookChannelConfig } from '../config/config.ts';
 import type { ApprovalEvent } from './approvals.ts';
 import { type Channel, type Delivery, DeliveryFailed, noticeOf } from './channel.ts';
@@ -57,28 +57,14 @@ export class WebhookChannel implements Channel {
     const { secrets, url } = this.#config;
     let response: Response;
     try {
-      response = await fetch(url, {
-        method: 'POST',
-        headers: {
-          'content-type': 'application/json',
-          'user-agent': 'Sluice',
-          ...signWebhook(secrets, { id, at: Date.now(), body: payload }),
-        },
-        body: payload,
-        // What was meant for one receiver is for no other.
-        redirect: 'manual',
-        signal,
-      });
+      response = await fetch(url, { ...webhookRequest(secrets, { id, at: Date.now(), body: payload }), signal });
       await response.body?.cancel();
     } catch (error) {
       throw signal.aborted ? signal.reason : new DeliveryFailed(causeOf(error as Error));
     }
     if (response.ok) return;
-    throw new DeliveryFailed(`HTTP ${response.status}`, {
-      retryAfterMs: retryAfterMs(response.headers.get('retry-after'), Date.now()),
-      // Gone: the receiver wants no more of it.
-      isFinal: response.status === 410,
-    });
+    const { message, ...more } = refusalIn(response, Date.now());
+    throw new DeliveryFailed(message, more);
   }
 }
 

@@ -1,5 +1,5 @@
-import { causeOf, retryAfterMs } from '../../../protocols/webhooks/answers.ts';
-import { signWebhook, type WebhookSecret } from '../../../protocols/webhooks/standard-webhooks.ts';
+import { causeOf, refusalIn } from '../../../protocols/webhooks/answers.ts';
+import { type WebhookSecret, webhookRequest } from '../../../protocols/webhooks/standard-webhooks.ts';
 import { DeliveryError } from '../follower.ts';
 import type { RecordBatch } from '../record-batch.ts';
 import type { Exporter } from './exporter.ts';
@@ -47,7 +47,6 @@ export function webhookExporter(
 }
 
 const TOO_LARGE = 413;
-const GONE = 410;
 
 /** The lines from `start` on that are at most `most` bytes together, or the one that is longer. */
 function fitting(lines: readonly string[], start: number, most: number): readonly string[] {
@@ -87,15 +86,7 @@ async function post(
   let response: Response;
   try {
     response = await fetch(url, {
-      method: 'POST',
-      headers: {
-        'content-type': 'application/json',
-        'user-agent': 'Sluice',
-        ...signWebhook(secrets, { id, at: Date.now(), body }),
-      },
-      body,
-      // What was meant for one receiver is for no other.
-      redirect: 'manual',
+      ...webhookRequest(secrets, { id, at: Date.now(), body }),
       signal: AbortSignal.any([ending, late]),
     });
     await response.body?.cancel();
@@ -104,9 +95,6 @@ async function post(
   }
   const { status } = response;
   if (response.ok || status === TOO_LARGE) return status;
-  throw new DeliveryError(`HTTP ${status}`, {
-    retryAfterMs: retryAfterMs(response.headers.get('retry-after'), Date.now()),
-    // The receiver wants no more of it.
-    isFinal: status === GONE,
-  });
+  const { message, ...more } = refusalIn(response, Date.now());
+  throw new DeliveryError(message, more);
 }
