@@ -32,26 +32,9 @@ export interface Channel {
   /**
    * Tells it once.
    * @returns the number of the newest event of the request that the channel knows of now
-   * @throws DeliveryFailed, or anything else, if it may not know
+   * @throws DeliveryError, or anything else, if it may not know
    */
   deliver(delivery: Delivery, signal: AbortSignal): Promise<number>;
-  /** Tells it that it is being tried. @throws DeliveryFailed */
+  /** Tells it that it is being tried. @throws DeliveryError */
   test(id: string, signal: AbortSignal): Promise<void>;
 }
-
-/** The receiver did not take it. The message is seen by operators: there is no secret in it. */
-export class DeliveryFailed extends Error {
-  override readonly name = 'DeliveryFailed';
-  /** How long the receiver asks to be left alone, milliseconds; `null` if it does not say. */
-  readonly retryAfterMs: number | null;
-  /** True if there is no use in sending it again. */
-  readonly isFinal: boolean;
-
-  constructor(message: string, { retryAfterMs = null, isFinal = false }: Partial<DeliveryFailedMore> = {}) {
-    super(message);
-    this.retryAfterMs = retryAfterMs;
-    this.isFinal = isFinal;
-  }
-}
-
-type DeliveryFailedMore = Pick<DeliveryFailed, 'retryAfterMs' | 'isFinal'>;

@@ -1,5 +1,6 @@
+import { DeliveryError } from '../../protocols/webhooks/answers.ts';
 import type { Store } from '../store/store.ts';
-import { type Channel, DeliveryFailed } from './channel.ts';
+import type { Channel } from './channel.ts';
 import {
   type ClaimedDelivery,
   claimDue,
@@ -190,7 +191,7 @@ class ChannelRounds {
   async #failed(delivery: ClaimedDelivery, error: Error): Promise<void> {
     const { store, gaveUp } = this.#services;
     const { firstRetryMs, longestRetryMs, giveUpMs, attemptMs } = this.#pace;
-    const { retryAfterMs, isFinal } = error instanceof DeliveryFailed ? error : { retryAfterMs: null, isFinal: false };
+    const { retryAfterMs, isFinal } = error instanceof DeliveryError ? error : { retryAfterMs: null, isFinal: false };
     const failure = error.name === 'TimeoutError' ? `no answer within ${attemptMs / 1000} s` : error.message;
     this.counters.failed++;
     this.#tell(failure);

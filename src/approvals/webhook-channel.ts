@@ -1,8 +1,8 @@
-import { causeOf, refusalIn } from '../../protocols/webhooks/answers.ts';
+import { causeOf, DeliveryError, refusalIn } from '../../protocols/webhooks/answers.ts';
 import { webhookRequest } from '../../protocols/webhooks/standard-webhooks.ts';
 import type { WebhookChannelConfig } from '../config/config.ts';
 import type { ApprovalEvent } from './approvals.ts';
-import { type Channel, type Delivery, DeliveryFailed, noticeOf } from './channel.ts';
+import { type Channel, type Delivery, noticeOf } from './channel.ts';
 import type { ApprovalRequest, Vote } from './request.ts';
 import { missingIn } from './voting.ts';
 
@@ -60,11 +60,9 @@ export class WebhookChannel implements Channel {
       response = await fetch(url, { ...webhookRequest(secrets, { id, at: Date.now(), body: payload }), signal });
       await response.body?.cancel();
     } catch (error) {
-      throw signal.aborted ? signal.reason : new DeliveryFailed(causeOf(error as Error));
+      throw signal.aborted ? signal.reason : new DeliveryError(causeOf(error as Error));
     }
-    if (response.ok) return;
-    const { message, ...more } = refusalIn(response, Date.now());
-    throw new DeliveryFailed(message, more);
+    if (!response.ok) throw refusalIn(response, Date.now());
   }
 }
 

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Consumer, DeliveryError, Follower, type FollowerEvents, retryDelay } from './follower.ts';
+import { DeliveryError } from '../../protocols/webhooks/answers.ts';
+import { type Consumer, Follower, type FollowerEvents, retryDelay } from './follower.ts';
 import { Journal } from './journal.ts';
 import type { JournalPosition, RecordBatch } from './record-batch.ts';
 

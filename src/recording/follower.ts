@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
+import { DeliveryError } from '../../protocols/webhooks/answers.ts';
 import type { JournalHead } from './journal.ts';
 import { type JournalPosition, type RecordBatch, readBatch } from './record-batch.ts';
 
@@ -23,23 +24,6 @@ export interface Consumer {
   settle?(signal: AbortSignal): Promise<JournalPosition | null>;
   close(): Promise<void>;
 }
-
-/** Why records could not be taken. The message is for operators and has no secret in it. */
-export class DeliveryError extends Error {
-  override readonly name = 'DeliveryError';
-  /** How long the receiver asked to be left alone, milliseconds; `null` if it did not say. */
-  readonly retryAfterMs: number | null;
-  /** True if the receiver wants no more: it is not asked again before the next start. Its records stay where they are. */
-  readonly isFinal: boolean;
-
-  constructor(message: string, { retryAfterMs = null, isFinal = false }: Partial<DeliveryErrorMore> = {}) {
-    super(message);
-    this.retryAfterMs = retryAfterMs;
-    this.isFinal = isFinal;
-  }
-}
-
-type DeliveryErrorMore = Pick<DeliveryError, 'retryAfterMs' | 'isFinal'>;
 
 /** How a follower is, as plain data. Times are milliseconds since the epoch. */
 export interface FollowerStatus {
@@ -242,6 +226,7 @@ export class Follower {
 
   async #pause(error: unknown): Promise<void> {
     const { signal } = this.#abort;
+    // It is not asked again before the next start; its records stay where they are.
     if (error instanceof DeliveryError && error.isFinal) await once(signal, 'abort');
     else await delay(retryDelay(this.#failure!.attempts, error), null, { signal }).catch(() => null);
   }

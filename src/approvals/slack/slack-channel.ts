@@ -1,7 +1,8 @@
+import { DeliveryError } from '../../../protocols/webhooks/answers.ts';
 import type { SlackChannelConfig } from '../../config/config.ts';
 import type { Store } from '../../store/store.ts';
 import type { ApprovalEvent, Approvals } from '../approvals.ts';
-import { type Channel, type Delivery, DeliveryFailed } from '../channel.ts';
+import type { Channel, Delivery } from '../channel.ts';
 import { type MessageStyle, messageOf } from './message.ts';
 import { SlackRefused, SlackWebApi } from './web-api.ts';
 
@@ -59,7 +60,7 @@ export class SlackChannel implements Channel {
   async test(_: string, signal: AbortSignal): Promise<void> {
     const { team, conversation } = this.config;
     const { team_id: found } = await this.api.call('auth.test', {}, signal);
-    if (found !== team) throw new DeliveryFailed(`the bot is of workspace ${found}, not ${team}`, { isFinal: true });
+    if (found !== team) throw new DeliveryError(`the bot is of workspace ${found}, not ${team}`, { isFinal: true });
     const text = 'This is a test: requests for approval will be posted here.';
     await this.api.call('chat.postMessage', { channel: conversation, text }, signal);
   }

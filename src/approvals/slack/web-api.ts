@@ -1,8 +1,7 @@
-import { causeOf, retryAfterMs } from '../../../protocols/webhooks/answers.ts';
-import { DeliveryFailed } from '../channel.ts';
+import { causeOf, DeliveryError, retryAfterMs } from '../../../protocols/webhooks/answers.ts';
 
 /** Slack answered, and said no: `channel_not_found`, `trigger_expired`. */
-export class SlackRefused extends DeliveryFailed {
+export class SlackRefused extends DeliveryError {
   readonly code: string;
 
   constructor(method: string, code: string) {
@@ -24,7 +23,7 @@ export class SlackWebApi {
 
   /**
    * @returns the answer, whose `ok` is true
-   * @throws SlackRefused; DeliveryFailed if there is no answer, with how long Slack asks to be left alone where it says so
+   * @throws SlackRefused; DeliveryError if there is no answer, with how long Slack asks to be left alone where it says so
    */
   async call(
     method: string,
@@ -49,15 +48,15 @@ export class SlackWebApi {
       });
       text = await response.text();
     } catch (error) {
-      throw signal.aborted ? signal.reason : new DeliveryFailed(`${method}: ${causeOf(error as Error)}`);
+      throw signal.aborted ? signal.reason : new DeliveryError(`${method}: ${causeOf(error as Error)}`);
     }
     if (!response.ok) {
-      throw new DeliveryFailed(`${method}: HTTP ${response.status}`, {
+      throw new DeliveryError(`${method}: HTTP ${response.status}`, {
         retryAfterMs: retryAfterMs(response.headers.get('retry-after'), Date.now()),
       });
     }
     const answer = parsed(text);
-    if (answer === null) throw new DeliveryFailed(`${method}: the answer is not Slack's`);
+    if (answer === null) throw new DeliveryError(`${method}: the answer is not Slack's`);
     if (answer.ok !== true) throw new SlackRefused(method, String(answer.error).slice(0, 100));
     return answer;
   }

@@ -1,6 +1,6 @@
-import { causeOf, retryAfterMs } from '../../../protocols/webhooks/answers.ts';
+import { causeOf, DeliveryError, retryAfterMs } from '../../../protocols/webhooks/answers.ts';
 import type { OtlpExporter } from '../../config/config.ts';
-import { DeliveryError, type FollowerEvents } from '../follower.ts';
+import type { FollowerEvents } from '../follower.ts';
 import { JoinedStatements, type RecordedEvent } from '../joined-statements.ts';
 import type { JournalPosition } from '../record-batch.ts';
 import type { Exporter } from './exporter.ts';

@@ -1,8 +1,8 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
+import { DeliveryError } from '../../../protocols/webhooks/answers.ts';
 import type { SyslogExporter } from '../../config/config.ts';
-import { DeliveryError } from '../follower.ts';
 import type { JournalPosition, RecordBatch } from '../record-batch.ts';
 import type { Exporter } from './exporter.ts';
 import type { BatchWriter } from './formats.ts';

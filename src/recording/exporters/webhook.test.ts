@@ -5,10 +5,10 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import type { DeliveryError } from '../../../protocols/webhooks/answers.ts';
 import { parseWebhookSecret } from '../../../protocols/webhooks/standard-webhooks.ts';
 import { makeCertificates } from '../../../test/servers/certificates.ts';
 import { type Received, WebhookReceiver } from '../../../test/webhook-receiver.ts';
-import type { DeliveryError } from '../follower.ts';
 import { RecordBatch } from '../record-batch.ts';
 import { webhookExporter } from './webhook.ts';
 

@@ -1,6 +1,5 @@
-import { causeOf, refusalIn } from '../../../protocols/webhooks/answers.ts';
+import { causeOf, DeliveryError, refusalIn } from '../../../protocols/webhooks/answers.ts';
 import { type WebhookSecret, webhookRequest } from '../../../protocols/webhooks/standard-webhooks.ts';
-import { DeliveryError } from '../follower.ts';
 import type { RecordBatch } from '../record-batch.ts';
 import type { Exporter } from './exporter.ts';
 import type { LineFormat } from './jsonl.ts';
@@ -95,6 +94,5 @@ async function post(
   }
   const { status } = response;
   if (response.ok || status === TOO_LARGE) return status;
-  const { message, ...more } = refusalIn(response, Date.now());
-  throw new DeliveryError(message, more);
+  throw refusalIn(response, Date.now());
 }
