@@ -123,7 +123,8 @@ export class CachingSha2Server {
 
   /**
    * @param scramble 20 bytes, as sent to the client
-   * @param channel how the password itself can come: through TLS, or encrypted with the public part of this RSA key
+   * @param channel how the password itself can come: through TLS; or, on this machine only, encrypted with the public part
+   *   of this RSA key or in clear, as MariaDB's Connector/C sends it over the loopback interface
    */
   constructor(verifier: CachingSha2Verifier, scramble: Buffer, channel: 'tls' | KeyObject) {
     this.#verifier = verifier;
@@ -156,7 +157,10 @@ export class CachingSha2Server {
       return { step: 'ask', data: encodePublicKey(channel) };
     }
     this.#expect(expected === 'key request or password' ? expected : 'password');
-    const password = channel === 'tls' ? withoutTerminator(payload) : decryptPassword(payload, this.#scramble, channel);
+    const password =
+      channel === 'tls'
+        ? withoutTerminator(payload)
+        : (decryptPassword(payload, this.#scramble, channel) ?? withoutTerminator(payload));
     if (password === null || password.length > MAX_PASSWORD_BYTES) return { step: 'refused' };
     const digest = encodeCryptDigest(await sha256Crypt(password, this.#verifier.salt, this.#verifier.rounds));
     if (!timingSafeEqual(Buffer.from(digest, 'latin1'), Buffer.from(this.#verifier.digest, 'latin1'))) {

@@ -292,5 +292,5 @@ start the demo again to try it.`;
   return `A MariaDB with the same tables is behind the same Sluice, on port ${mysqlPort}; the schema names the connection:
 
   ${client} -e "SELECT id, name, city, email FROM customers ORDER BY id LIMIT 3"
-  ${client} --force -e "DELETE FROM payments; SHOW WARNINGS"`;
+  ${client} --show-warnings -e "DELETE FROM payments"`;
 }
