@@ -9,9 +9,13 @@ const CONNECT_MS = 3_000;
 const ANSWER_MS = 5_000;
 const INT8 = 20;
 
-/** kysely on a pool of connections. @param url `postgres://...`; its `sslmode` is `verify-full` unless it says otherwise */
-export function postgresDialect(url: string): Dialect {
-  const pool = new pg.Pool({ ...postgresOptions(url), max: MOST_CONNECTIONS, query_timeout: ANSWER_MS });
+/**
+ * kysely on a pool of connections.
+ * @param url `postgres://...`; its `sslmode` is `verify-full` unless it says otherwise
+ * @param patienceMs how long an answer may take
+ */
+export function postgresDialect(url: string, patienceMs = ANSWER_MS): Dialect {
+  const pool = new pg.Pool({ ...postgresOptions(url), max: MOST_CONNECTIONS, query_timeout: patienceMs });
   // A connection that breaks while nobody uses it; the next query makes another, or says what is wrong.
   pool.on('error', () => undefined);
   return new PostgresDialect({ pool });

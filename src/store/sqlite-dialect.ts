@@ -21,14 +21,34 @@ export type Answer =
   | { readonly id: number; readonly rows: readonly object[]; readonly changes: number }
   | { readonly id: number; readonly error: string };
 
-/** kysely on `node:sqlite` in a thread of its own, so that no disk holds up the event loop. @param file made if missing */
-export function sqliteDialect(file: string): Dialect {
+/** How long a statement waits for another process that writes, unless it is told otherwise, milliseconds. */
+const BUSY_MS = 5_000;
+
+/** What the thread begins with. */
+export interface Opened {
+  readonly file: string;
+  readonly patienceMs: number;
+}
+
+/**
+ * kysely on `node:sqlite` in a thread of its own, so that no disk holds up the event loop.
+ * @param file made if missing
+ * @param patienceMs how long a statement waits for another process that writes
+ */
+export function sqliteDialect(file: string, patienceMs = BUSY_MS): Dialect {
   return {
-    createAdapter: () => new SqliteAdapter(),
-    createDriver: () => new SqliteThread(file),
+    createAdapter: () => new AtomicSqlite(),
+    createDriver: () => new SqliteThread({ file, patienceMs }),
     createIntrospector: (db) => new SqliteIntrospector(db),
     createQueryCompiler: () => new SqliteQueryCompiler(),
   };
+}
+
+/** Migrations are one transaction: another process that opens the file at the same time waits for it, and finds them done. */
+class AtomicSqlite extends SqliteAdapter {
+  override get supportsTransactionalDdl(): boolean {
+    return true;
+  }
 }
 
 interface Waiting {
@@ -38,18 +58,18 @@ interface Waiting {
 
 /** One thread, one database connection; kysely gives it to one user at a time. */
 class SqliteThread implements Driver, DatabaseConnection {
-  readonly #file: string;
+  readonly #opened: Opened;
   #worker: Worker | null = null;
   #failure: Error | null = null;
   #lastId = 0;
   readonly #waiting = new Map<number, Waiting>();
 
-  constructor(file: string) {
-    this.#file = file;
+  constructor(opened: Opened) {
+    this.#opened = opened;
   }
 
   async init(): Promise<void> {
-    const worker = new Worker(new URL('./sqlite-worker.js', import.meta.url), { workerData: { file: this.#file } });
+    const worker = new Worker(new URL('./sqlite-worker.js', import.meta.url), { workerData: this.#opened });
     worker.unref();
     this.#worker = worker;
     worker.on('message', (answer: Answer) => {

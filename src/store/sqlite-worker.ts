@@ -1,12 +1,27 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { parentPort, workerData } from 'node:worker_threads';
-import type { Answer, Question } from './sqlite-dialect.ts';
+import type { Answer, Opened, Question } from './sqlite-dialect.ts';
 
 /** The thread behind sqlite-dialect.ts: `node:sqlite` is synchronous, and a disk may take its time. */
 
-const database = new DatabaseSync((workerData as { readonly file: string }).file, { timeout: 5_000 });
-// WAL: readers do not wait for a writer, a killed process loses nothing. The durability is that of the journal.
-database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON');
+/** Between tries to open a file that another process opens, milliseconds. */
+const RETRY_MS = 20;
+const SQLITE_BUSY = 5;
+
+const { file, patienceMs } = workerData as Opened;
+const database = new DatabaseSync(file, { timeout: patienceMs });
+for (const end = performance.now() + patienceMs; ; ) {
+  try {
+    // WAL: readers do not wait for a writer, a killed process loses nothing. The durability is that of the journal.
+    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON');
+    break;
+  } catch (error) {
+    // Of two that change the mode at once, SQLite turns one away without waiting: each would wait for the other.
+    const isBusy = ((error as { readonly errcode?: number }).errcode! & 0xff) === SQLITE_BUSY;
+    if (!isBusy || performance.now() > end) throw error;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
+  }
+}
 
 /** Statements that were prepared before, by their text. */
 const prepared = new Map<string, { readonly statement: StatementSync; readonly hasRows: boolean }>();

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
 import { type PostgresServer, startPostgres } from '../../test/servers/postgres.ts';
 import type { StoreConfig } from '../config/config.ts';
@@ -72,6 +74,64 @@ for (const [name, config] of Object.entries(stores)) {
     });
   });
 }
+
+describe('nodes that are started at the same moment', () => {
+  const NODES = 4;
+  const ROUNDS = 5;
+  /** Opens, each time that it is told to, the store of that round, writes, and says how it went. */
+  const node = `
+    import { createInterface } from 'node:readline';
+    import { openStore } from ${JSON.stringify(new URL('./store.ts', import.meta.url).href)};
+    console.log('ready');
+    for await (const line of createInterface({ input: process.stdin })) {
+      const { config, session } = JSON.parse(line);
+      try {
+        const store = await openStore(config);
+        await store.insertInto('kills').values({ session, reason: '', by: '', at: 1 }).execute();
+        await store.destroy();
+        console.log('opened');
+      } catch (error) {
+        console.log(error.message);
+      }
+    }`;
+  const nodes: { readonly child: ChildProcess; readonly said: AsyncIterator<string> }[] = [];
+  const nextLine = async ({ said }: (typeof nodes)[number]) => (await said.next()).value as string;
+
+  before(async () => {
+    const program = join(directory, 'node.mjs');
+    writeFileSync(program, node);
+    for (let n = 0; n < NODES; n++) {
+      const child = spawn(process.execPath, [program], { stdio: ['pipe', 'pipe', 'inherit'] });
+      nodes.push({ child, said: createInterface({ input: child.stdout })[Symbol.asyncIterator]() });
+    }
+    assert.deepEqual(await Promise.all(nodes.map(nextLine)), Array(NODES).fill('ready'));
+  });
+  after(() => {
+    for (const { child } of nodes) child.stdin!.end();
+  });
+
+  const newStores: Record<string, (round: number) => Promise<StoreConfig>> = {
+    SQLite: async (round) => ({ kind: 'sqlite', file: join(directory, `new-${round}.db`) }),
+    PostgreSQL: async (round) => {
+      await server.query(`CREATE DATABASE new_${round}`);
+      const { host, port, superuser, password } = server;
+      return { kind: 'postgres', url: `postgres://${superuser}:${password}@${host}:${port}/new_${round}` };
+    },
+  };
+  for (const [name, newStore] of Object.entries(newStores)) {
+    test(`all open a new store (${name})`, async () => {
+      for (let round = 0; round < ROUNDS; round++) {
+        const config = await newStore(round);
+        for (const [at, { child }] of nodes.entries())
+          child.stdin!.write(`${JSON.stringify({ config, session: `node ${at}` })}\n`);
+        assert.deepEqual(await Promise.all(nodes.map(nextLine)), Array(NODES).fill('opened'));
+        const store = await openStore(config);
+        assert.equal((await store.selectFrom('kills').select('session').execute()).length, NODES);
+        await store.destroy();
+      }
+    });
+  }
+});
 
 test('a file of SQLite is for its owner only', () => {
   assert.equal(statSync(file).mode & 0o777, 0o600);

@@ -9,24 +9,26 @@ import type { Tables } from './tables.ts';
 /** What outlives the process and is shared by all nodes: credentials, revocations, the inventory of identities. */
 export type Store = Kysely<Tables>;
 
+/** How long a statement may take while tables are brought up to date, by this node or another, milliseconds. */
+const MIGRATION_PATIENCE_MS = 10 * 60_000;
+
 export class StoreError extends Error {
   override readonly name = 'StoreError';
 }
 
 /**
- * Opens the store and brings its tables up to date.
+ * Opens the store and brings its tables up to date. Of nodes that open it at once, one does that while the others wait.
  * @throws StoreError that says which store, and what is wrong; never its password
  */
 export async function openStore(config: StoreConfig): Promise<Store> {
   const where = describeStore(config);
-  let store: Store | null = null;
   try {
-    store = new Kysely<Tables>({ dialect: await dialectOf(config) });
-    const { error } = await new Migrator({ db: store, provider: migrations }).migrateToLatest();
+    const migrated = new Kysely<Tables>({ dialect: await dialectOf(config, MIGRATION_PATIENCE_MS) });
+    const { error } = await new Migrator({ db: migrated, provider: migrations }).migrateToLatest();
+    await migrated.destroy().catch(() => undefined);
     if (error !== undefined) throw error;
-    return store;
+    return new Kysely<Tables>({ dialect: await dialectOf(config) });
   } catch (error) {
-    await store?.destroy().catch(() => undefined);
     throw new StoreError(`the store ${where} cannot be opened: ${(error as Error).message}`);
   }
 }
@@ -39,10 +41,12 @@ export function describeStore(config: StoreConfig): string {
 }
 
 /** Each is loaded only where it is used. */
-async function dialectOf(config: StoreConfig): Promise<Dialect> {
-  if (config.kind === 'postgres') return (await import('./postgres-dialect.ts')).postgresDialect(config.url);
+async function dialectOf(config: StoreConfig, patienceMs?: number): Promise<Dialect> {
+  if (config.kind === 'postgres') {
+    return (await import('./postgres-dialect.ts')).postgresDialect(config.url, patienceMs);
+  }
   mkdirSync(dirname(config.file), { recursive: true, mode: 0o700 });
   // SQLite would make it readable for all; the files beside it get the mode of this one.
   closeSync(openSync(config.file, 'a', 0o600));
-  return (await import('./sqlite-dialect.ts')).sqliteDialect(config.file);
+  return (await import('./sqlite-dialect.ts')).sqliteDialect(config.file, patienceMs);
 }
