@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Identity } from '../identity/identity.ts';
-import type { Approval, ApprovalStage } from '../policy/verdict.ts';
+import type { Approval, ApprovalStage } from '../policy/approval.ts';
 import type { Impact } from './impact.ts';
 
 /**

@@ -1,7 +1,7 @@
 /** Requests and people for tests. */
 
 import type { Identity } from '../identity/identity.ts';
-import type { Approval } from '../policy/verdict.ts';
+import type { Approval } from '../policy/approval.ts';
 import type { ApprovalRequest, Question } from './request.ts';
 import type { Voter } from './voting.ts';
 

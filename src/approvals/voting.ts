@@ -1,5 +1,5 @@
 import type { Identity } from '../identity/identity.ts';
-import type { ApprovalStage } from '../policy/verdict.ts';
+import type { ApprovalStage } from '../policy/approval.ts';
 import type { ApprovalRequest, Vote } from './request.ts';
 
 /** Who wants to vote. */

@@ -2,8 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import { ApiClient, type ApiOptions, withApiAddress } from './api-client.ts';
 import { CommandFailure, EXIT } from './failure.ts';
-import type { Flow, Provider } from './oidc-login.ts';
-import { type SavedLogin, saveLogin } from './saved-logins.ts';
+import type { Flow } from './oidc-login.ts';
+import { type Provider, type SavedLogin, saveLogin } from './saved-logins.ts';
 import { printable } from './terminal.ts';
 
 interface LoginOptions extends ApiOptions {

@@ -3,17 +3,8 @@ import * as oidc from 'openid-client';
 import { isLoopback } from '../config/address.ts';
 import { loginByBrowser } from './browser-login.ts';
 import { CommandFailure, EXIT } from './failure.ts';
-import type { SavedLogin } from './saved-logins.ts';
+import type { Provider, SavedLogin } from './saved-logins.ts';
 import { printable } from './terminal.ts';
-
-/** A provider as the API tells of it. */
-export interface Provider {
-  readonly issuer: string;
-  readonly audience: readonly string[];
-  readonly client: string | null;
-  readonly scopes: readonly string[];
-  readonly resource: string | null;
-}
 
 /** How somebody, or something, gets a token. */
 export type Flow =

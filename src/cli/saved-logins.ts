@@ -2,9 +2,17 @@ import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Provider } from './oidc-login.ts';
 
 /** Logins at APIs, kept for further commands: `logins.json` of the user's configuration directory, which nobody else can read. */
+
+/** A provider as the API tells of it. */
+export interface Provider {
+  readonly issuer: string;
+  readonly audience: readonly string[];
+  readonly client: string | null;
+  readonly scopes: readonly string[];
+  readonly resource: string | null;
+}
 
 export interface SavedLogin {
   readonly token: string;

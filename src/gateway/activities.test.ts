@@ -5,7 +5,7 @@ import type { Effect } from '../statements/facts.ts';
 import { Activities } from './activities.ts';
 import { type Claims, keptOf, SessionClaims } from './claims.ts';
 import type { JudgedStatement } from './judge.ts';
-import type { SessionStart } from './services.ts';
+import type { SessionStart } from './session-start.ts';
 
 const IDENTITY = { subject: 'bot', kind: 'agent', groups: [] } as const;
 

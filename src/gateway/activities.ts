@@ -3,7 +3,7 @@ import type { Verdict } from '../policy/verdict.ts';
 import type { Effect } from '../statements/facts.ts';
 import type { Claims } from './claims.ts';
 import type { JudgedStatement } from './judge.ts';
-import type { SessionStart } from './services.ts';
+import type { SessionStart } from './session-start.ts';
 
 /** Longest name of what was used; the object's name is the client's to choose. */
 const LONGEST_NAME = 200;

@@ -2,7 +2,7 @@ import type { OverLimit } from '../policy/budgets.ts';
 import { type Budgets, Meter } from '../policy/budgets.ts';
 import { isRefused, type JudgedStatement } from './judge.ts';
 import { overBudget, type Refusal } from './refusal.ts';
-import type { SessionStart } from './services.ts';
+import type { SessionStart } from './session-start.ts';
 import type { Execution } from './statement-recorder.ts';
 
 /** Nothing has to be measured. */

@@ -1,7 +1,7 @@
 import type { Moment } from '../policy/moment.ts';
 import { type Claims, claimsTogether } from './claims.ts';
 import type { Judgement } from './judge.ts';
-import type { SessionStart } from './services.ts';
+import type { SessionStart } from './session-start.ts';
 
 /** What the dialect knows of the moment of an execution. */
 export interface MomentOfSession {

@@ -3,7 +3,7 @@ import { missingIn } from '../approvals/voting.ts';
 import type { HoldVerdict } from '../policy/verdict.ts';
 import { describeEffect, isDenied, isHeld, type JudgedStatement } from './judge.ts';
 import { type Refusal, refusalOf } from './refusal.ts';
-import type { SessionStart } from './services.ts';
+import type { SessionStart } from './session-start.ts';
 
 /**
  * Answers to what clients ask of Sluice in SQL: the same rows and words in both dialects. The columns are OWN_COLUMNS.

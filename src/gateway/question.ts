@@ -5,7 +5,7 @@ import type { NameContext } from '../statements/catalogue.ts';
 import { type Claims, claimsTogether, withoutClaims } from './claims.ts';
 import { describeEffect, isHeld, type JudgedStatement, type Judgement } from './judge.ts';
 import { meaningOf } from './meaning.ts';
-import type { SessionStart } from './services.ts';
+import type { SessionStart } from './session-start.ts';
 
 /** What only the dialect knows of a statement that people are asked about. */
 export interface AsDialectKnows

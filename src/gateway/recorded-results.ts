@@ -1,4 +1,4 @@
-import type { ResultLimits } from '../policy/verdict.ts';
+import type { ResultLimits } from '../policy/compiled-rule.ts';
 import type { JudgedStatement } from './judge.ts';
 
 /** The rows of results that a rule wants recorded: as the client is sent them, so that what is masked is masked here. */

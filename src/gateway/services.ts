@@ -1,14 +1,9 @@
 import type { Logger } from 'pino';
 import type { Approvals } from '../approvals/approvals.ts';
 import type { Estimates } from '../catalog/estimates.ts';
-import type { ConnectionConfig } from '../config/config.ts';
-import type { CredentialUse, Identity } from '../identity/identity.ts';
 import type { Budgets } from '../policy/budgets.ts';
 import type { Journal } from '../recording/journal.ts';
 import type { Activities } from './activities.ts';
-import type { SessionClaims } from './claims.ts';
-import type { Judge } from './judge.ts';
-import type { NamesInForce } from './names-in-force.ts';
 import type { Session } from './session.ts';
 import type { Turn } from './turn.ts';
 
@@ -52,29 +47,4 @@ export interface SessionServices {
   now(): number;
   /** The session has sent its last byte. */
   ended(session: Session): void;
-}
-
-/** What a session begins with. */
-export interface SessionStart {
-  readonly id: string;
-  /** Milliseconds since the epoch. */
-  readonly startedAt: number;
-  readonly identity: Identity;
-  /** When the identity ends and the session with it, milliseconds since the epoch; `null` for never. */
-  readonly expiresAt: number | null;
-  /** The short-lived credential of the login, if it was by one. */
-  readonly credential: CredentialUse | undefined;
-  readonly connection: ConnectionConfig;
-  readonly judge: Judge;
-  /** What names mean on the connection when the session begins; see Session.setNames. */
-  readonly names: NamesInForce | null;
-  /** Asks the upstream to cancel what this session runs; resolves when it has been told. */
-  readonly cancel: () => Promise<void>;
-  /** Asks the upstream to end what this session runs for good: of what was sent already, nothing more begins if that can be had. */
-  readonly kill: () => Promise<void>;
-  /** Where the client connects from, without port. */
-  readonly address: string;
-  readonly tls: boolean;
-  /** What the client says about itself and all its statements. */
-  readonly claims: SessionClaims;
 }

@@ -22,8 +22,9 @@ import {
   unanswered,
   unholdable,
 } from './refusal.ts';
-import type { SessionServices, SessionStart } from './services.ts';
+import type { SessionServices } from './services.ts';
 import { SessionNames } from './session-names.ts';
+import type { SessionStart } from './session-start.ts';
 import { StatementRecorder } from './statement-recorder.ts';
 import type { TurnMember } from './turn.ts';
 import { BIG, type UpstreamReader } from './upstream-reads.ts';

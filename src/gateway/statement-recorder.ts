@@ -6,7 +6,8 @@ import { type Claims, claimsTogether, keptOf, type SessionClaims } from './claim
 import type { JudgedStatement } from './judge.ts';
 import type { RecordedResults } from './recorded-results.ts';
 import type { Refusal } from './refusal.ts';
-import type { SessionServices, SessionStart } from './services.ts';
+import type { SessionServices } from './services.ts';
+import type { SessionStart } from './session-start.ts';
 
 /** How a dialect masks the results of an execution; only that dialect looks at it. */
 export type Masking = object;

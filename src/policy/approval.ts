@@ -1,6 +1,30 @@
 import { parseDuration } from '../config/quantity.ts';
 import type { ApprovalSource } from './rule-schema.ts';
-import type { Approval, ApprovalStage } from './verdict.ts';
+
+/** Who has to approve before a held statement runs, with every default filled in. */
+export interface Approval {
+  /** The rule that asks for it; `default` when the connection's default holds. */
+  readonly rule: string;
+  /** All stages are needed. */
+  readonly stages: readonly ApprovalStage[];
+  /** How long the request can be voted on, milliseconds. */
+  readonly withinMs: number;
+  /** How long the client waits on its open connection, milliseconds; 0 gives it a ticket at once. */
+  readonly waitMs: number;
+  /** The furthest a grant may reach. */
+  readonly grant: 'once' | 'session' | 'fingerprint';
+  /** How long a `fingerprint` grant lasts, milliseconds; `null` for others. */
+  readonly grantForMs: number | null;
+  /** By how many percent an update or delete may exceed the number of rows that was approved. */
+  readonly tolerancePercent: number;
+}
+
+export interface ApprovalStage {
+  /** Members of one of these groups, or these subjects. Both empty: anyone who has the role of an approver. */
+  readonly groups: readonly string[];
+  readonly subjects: readonly string[];
+  readonly count: number;
+}
 
 const HOUR = 3_600_000;
 const MINUTE = 60_000;

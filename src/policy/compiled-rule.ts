@@ -1,12 +1,18 @@
 import { parseSize } from '../config/quantity.ts';
 import type { Effect } from '../statements/facts.ts';
-import { compileApproval } from './approval.ts';
+import { type Approval, compileApproval } from './approval.ts';
 import { type CompiledCondition, compileCondition, type DecidableFacts, type Subject } from './condition.ts';
 import { DeferredExpression, type Expression } from './expression.ts';
 import { compileLimits, type Limit } from './limit.ts';
 import type { Moment } from './moment.ts';
 import type { RuleSource } from './rule-schema.ts';
-import type { Approval, ResultLimits } from './verdict.ts';
+
+/** Of the result of one statement. */
+export interface ResultLimits {
+  readonly rows: number;
+  /** Characters of its values. */
+  readonly bytes: number;
+}
 
 /** A rule ready to be asked; masks and session rules become such rules as well. */
 export interface CompiledRule {

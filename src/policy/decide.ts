@@ -1,5 +1,7 @@
 import type { Effect, EffectName } from '../statements/facts.ts';
+import type { Approval } from './approval.ts';
 import { DEFAULT_APPROVAL } from './approval.ts';
+import type { ResultLimits } from './compiled-rule.ts';
 import { aboutEffects, type CompiledRule, compileRule, isVolatile, matchedEffects } from './compiled-rule.ts';
 import type { DecidableFacts, Subject } from './condition.ts';
 import { type Explanation, explainRule } from './explain.ts';
@@ -24,7 +26,7 @@ import {
   pinsFor,
   type SessionPins,
 } from './session-rules.ts';
-import type { Approval, ResultLimits, Verdict } from './verdict.ts';
+import type { Verdict } from './verdict.ts';
 
 export type { DecidableFacts, Subject } from './condition.ts';
 export type { Moment } from './moment.ts';

@@ -1,7 +1,6 @@
 import { parseDuration, parseSize } from '../config/quantity.ts';
-import { compileApproval } from './approval.ts';
+import { type Approval, compileApproval } from './approval.ts';
 import type { RuleSource } from './rule-schema.ts';
-import type { Approval } from './verdict.ts';
 
 /** One budget of one rule: what may be used, by whom together, and what happens over it. */
 export interface Limit {

@@ -1,3 +1,5 @@
+import type { Approval } from './approval.ts';
+import type { ResultLimits } from './compiled-rule.ts';
 import type { Limit } from './limit.ts';
 import type { MaskPlan } from './mask-plan.ts';
 
@@ -22,13 +24,6 @@ interface Outcome {
   readonly masks: MaskPlan | null;
   /** How much of its result is recorded, as the client is sent it; left out where no rule wants that. */
   readonly recordResults?: ResultLimits;
-}
-
-/** Of the result of one statement. */
-export interface ResultLimits {
-  readonly rows: number;
-  /** Characters of its values. */
-  readonly bytes: number;
 }
 
 export interface AllowVerdict extends Outcome {
@@ -59,28 +54,3 @@ export interface HoldVerdict extends Refused {
 
 /** Whether sending the same statement again can succeed. `after:` is followed by an ISO 8601 time. */
 export type Retry = 'never' | 'after_approval' | `after:${string}`;
-
-/** Who has to approve before a held statement runs, with every default filled in. */
-export interface Approval {
-  /** The rule that asks for it; `default` when the connection's default holds. */
-  readonly rule: string;
-  /** All stages are needed. */
-  readonly stages: readonly ApprovalStage[];
-  /** How long the request can be voted on, milliseconds. */
-  readonly withinMs: number;
-  /** How long the client waits on its open connection, milliseconds; 0 gives it a ticket at once. */
-  readonly waitMs: number;
-  /** The furthest a grant may reach. */
-  readonly grant: 'once' | 'session' | 'fingerprint';
-  /** How long a `fingerprint` grant lasts, milliseconds; `null` for others. */
-  readonly grantForMs: number | null;
-  /** By how many percent an update or delete may exceed the number of rows that was approved. */
-  readonly tolerancePercent: number;
-}
-
-export interface ApprovalStage {
-  /** Members of one of these groups, or these subjects. Both empty: anyone who has the role of an approver. */
-  readonly groups: readonly string[];
-  readonly subjects: readonly string[];
-  readonly count: number;
-}

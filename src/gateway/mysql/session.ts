@@ -56,8 +56,9 @@ import {
 } from '../refusal.ts';
 import { RowTooLarge } from '../rewrite-buffer.ts';
 import { mayChangeSchema } from '../schema-changes.ts';
-import type { SessionServices, SessionStart } from '../services.ts';
+import type { SessionServices } from '../services.ts';
 import { type Decided, isAnswered, Session } from '../session.ts';
+import type { SessionStart } from '../session-start.ts';
 import type { Execution, Via } from '../statement-recorder.ts';
 import { writesBack, writesMasked } from '../written-masks.ts';
 import { type Binds, bindsOf, bulkBindsOf, NO_BINDS, togetherOf, withAttributes, withoutValues } from './binds.ts';
