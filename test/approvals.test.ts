@@ -19,6 +19,7 @@ import { Approver } from './approver.ts';
 import { RawClient, shapeOf } from './raw-client.ts';
 import { type PostgresServer, startPostgres } from './servers/postgres.ts';
 import { type Sluice, type SluiceOptions, startSluice } from './sluice.ts';
+import { until } from './until.ts';
 
 /**
  * Statements that wait for a person, on a real server. This process takes the votes as another node would: through the
@@ -355,7 +356,7 @@ describe('the approved number of rows', () => {
         if (inTransaction) await client.query('BEGIN');
         const result = refused(run(client, `UPDATE orders SET state = 'shut' WHERE id <= $1 ${mark()}`));
         const { id, question } = await approver.nextRequest();
-        assert.ok(question.isGuarded);
+        assert.equal(question.unguarded, null);
         await approver.counted(id, 3);
         await approver.approve(id);
         const { message, code } = await result;
@@ -384,6 +385,129 @@ describe('the approved number of rows', () => {
         await client.end();
       });
     }
+  }
+
+  describe('holds whatever was sent before it', () => {
+    const execute = (text: string, values: readonly string[] = []) => [
+      encodeParse({ statement: '', text, parameterTypes: [] }),
+      encodeBind({
+        portal: '',
+        statement: '',
+        parameterFormats: [],
+        parameters: values.map((value) => Buffer.from(value)),
+        resultFormats: [],
+      }),
+      encodeExecute({ portal: '', maxRows: 0 }),
+    ];
+    // None of them ends before the guarded statement is with the server.
+    const SLOW = 'SELECT pg_advisory_xact_lock(7)';
+    const FAILING = `${SLOW}, 1 / (pg_backend_pid() - pg_backend_pid())`;
+    const before: Record<string, { sent: readonly Buffer[]; shape: string }> = {
+      'a statement of its pipeline': { sent: execute(SLOW), shape: '1 2 D() C(SELECT 1)' },
+      'another pipeline': { sent: [...execute(SLOW), encodeSync()], shape: '1 2 D() C(SELECT 1) Z(I)' },
+      'another pipeline that fails': { sent: [...execute(FAILING), encodeSync()], shape: '1 2 E Z(I)' },
+      'a Query': { sent: [encodeQuery(SLOW)], shape: 'T D() C(SELECT 1) Z(I)' },
+      'a Query that fails': { sent: [encodeQuery(FAILING)], shape: 'T E Z(I)' },
+    };
+    const UPDATE = `UPDATE orders SET state = 'shut' WHERE id <= $1`;
+    for (const [name, { sent, shape }] of Object.entries(before)) {
+      for (const form of ['Execute', 'Query']) {
+        // Behind messages without a Sync there is no Query.
+        if (form === 'Query' && !shape.endsWith('Z(I)')) continue;
+        test(`${name} (${form})`, async () => {
+          const { host, port, superuser: user, password, database } = server;
+          const gate = new pg.Client({ host, port, user, password, database });
+          await gate.connect();
+          await gate.query('SELECT pg_advisory_lock(7)');
+          const raw = await RawClient.login(login());
+          const guarded =
+            form === 'Query'
+              ? [encodeQuery(`${UPDATE.replace('$1', '4')} ${mark()}`)]
+              : [...execute(`${UPDATE} ${mark()}`, ['4']), encodeSync()];
+          raw.send(...sent, ...guarded);
+          const { id } = await approver.nextRequest();
+          await approver.counted(id, 3);
+          await approver.approve(id);
+          await until(async () => (await approver.approvals.request(id)).state === 'used', 'it is collected');
+          await until(() => sluice.journal().some(({ approval }) => approval === id), 'it is sent');
+          await gate.end();
+          const answers = await raw.take('Z', shape.endsWith('Z(I)') ? 2 : 1, 20_000);
+          const shown = shapeOf(answers.filter(({ type }) => type !== 'N'));
+          assert.equal(shown, `${shape}${form === 'Query' ? '' : ' 1 2'} E Z(I)`);
+          assert.deepEqual(await server.query(`SELECT id FROM orders WHERE state = 'shut'`), []);
+          raw.destroy();
+        });
+      }
+    }
+
+    test('and of several in one pipeline, each by itself: what the first does is undone with the second', async () => {
+      const raw = await RawClient.login(login());
+      raw.send(...execute(`${UPDATE} ${mark()}`, ['1']), ...execute(`${UPDATE} ${mark()}`, ['4']), encodeSync());
+      for (const rows of [1, 3]) {
+        const { id } = await approver.nextRequest();
+        await approver.counted(id, rows);
+        await approver.approve(id);
+      }
+      const answers = await raw.take('Z', 1, 20_000);
+      assert.equal(shapeOf(answers.filter(({ type }) => type !== 'N')), '1 2 C(UPDATE 1) 1 2 E Z(I)');
+      assert.deepEqual(await server.query(`SELECT id FROM orders WHERE state = 'shut'`), []);
+      raw.destroy();
+    });
+  });
+
+  test('of a Query that returns its rows is not exceeded either', async () => {
+    const raw = await RawClient.login(login());
+    for (const [rows, shape] of [
+      [2, 'T D(1) D(2) D(3) E Z(I)'],
+      [3, 'T D(1) D(2) D(3) C(DELETE 3) Z(I)'],
+    ] as const) {
+      raw.send(encodeQuery(`DELETE FROM orders WHERE id <= 3 RETURNING id ${mark()}`));
+      const { id, question } = await approver.nextRequest();
+      assert.equal(question.unguarded, null);
+      await approver.counted(id, rows);
+      await approver.approve(id);
+      const answers = await raw.take('Z', 1, 20_000);
+      assert.equal(shapeOf(answers.filter(({ type }) => type !== 'N')), shape);
+      assert.equal((await ids()).length, rows === 2 ? 10 : 7);
+    }
+    raw.destroy();
+  });
+
+  test('what fails when it is committed is not told done', async () => {
+    await server.query(`CREATE TABLE lines (of int REFERENCES orders DEFERRABLE INITIALLY DEFERRED);
+      INSERT INTO lines VALUES (2)`);
+    const raw = await RawClient.login(login());
+    raw.send(encodeQuery(`DELETE FROM public.orders WHERE id <= 3 ${mark()}`));
+    const { id } = await approver.nextRequest();
+    await approver.counted(id, 3);
+    await approver.approve(id);
+    const answers = await raw.take('Z', 1, 20_000);
+    assert.equal(shapeOf(answers.filter(({ type }) => type !== 'N')), 'E Z(I)');
+    assert.equal((await ids()).length, 10);
+    const outcome = await until(
+      () => sluice.journal().findLast(({ event, sqlstate }) => event === 'statement.outcome' && sqlstate === '23503'),
+      'its outcome is recorded',
+    );
+    assert.equal(outcome.status, 'error');
+    await server.query('DROP TABLE lines');
+    raw.destroy();
+  });
+
+  for (const [form, sql, why] of [
+    ['a write in a WITH', 'WITH gone AS (DELETE FROM orders WHERE id > 3) DELETE FROM orders WHERE id = 1', /WITH/],
+    ['several statements', 'DELETE FROM orders WHERE id = 1; SELECT 1', /several statements/],
+    ['an EXPLAIN ANALYZE', 'EXPLAIN ANALYZE DELETE FROM orders', /only what an UPDATE or DELETE/],
+  ] as const) {
+    test(`cannot be had for ${form}, which its approvers are told`, async () => {
+      const client = await connected();
+      const result = refused(client.query(`${sql} ${mark()}`));
+      const { id, question } = await approver.nextRequest();
+      assert.match(question.unguarded!, why);
+      await approver.reject(id, 'no');
+      await result;
+      assert.equal((await ids()).length, 10);
+      await client.end();
+    });
   }
 
   test('an error of the server itself is what the client gets', async () => {

@@ -13,6 +13,7 @@ import {
   type Question,
   type RequestState,
   type Vote,
+  whyUnguarded,
 } from './request.ts';
 import { resultOf, type Voter, voteOf, whyNotBreakGlass, whyNotVote } from './voting.ts';
 
@@ -519,10 +520,10 @@ function reaches({ grant, question }: ApprovalRequest, asked: Question, isSame: 
 }
 
 /** The count that the approvers saw, and what the rule lets it exceed that by. */
-function mostRows({ impact, tolerancePercent, grant }: ApprovalRequest): number | null {
-  // Of other statements of its shape nobody has counted the rows.
-  if (impact?.rows == null || grant === 'fingerprint') return null;
-  return Math.floor(impact.rows * (1 + tolerancePercent / 100));
+function mostRows(request: ApprovalRequest): number | null {
+  const rows = request.impact?.rows ?? null;
+  if (rows === null || whyUnguarded(request) !== null) return null;
+  return Math.floor(rows * (1 + request.tolerancePercent / 100));
 }
 
 type Connection = Store | Transaction<Tables>;

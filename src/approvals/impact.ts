@@ -13,6 +13,8 @@ export interface Impact {
     readonly columns: readonly string[];
     readonly rows: readonly (readonly (string | null)[])[];
   } | null;
+  /** Why nothing can undo what it does, in words for the approver; absent if that can be undone. */
+  readonly undo?: string;
   /** What could not be found out, in words for the approver. */
   readonly gaps: readonly string[];
 }

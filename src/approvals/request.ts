@@ -61,8 +61,8 @@ export interface Question {
   readonly inTransaction: boolean;
   /** What is run, in a transaction that only reads, to find out what it would do. */
   readonly preview: Preview;
-  /** True if an update or delete can be undone should it change more rows than were approved. */
-  readonly isGuarded: boolean;
+  /** Why it could not be undone should it change more rows than were approved; `null` if it could. */
+  readonly unguarded: string | null;
 }
 
 /**
@@ -112,6 +112,20 @@ export interface Vote {
   /** `api`, `cli`, `slack`, `console`. */
   readonly channel: string;
   readonly at: number;
+}
+
+/** Why nothing undoes what changes more rows than the approvers were told, in words for them; `null` if that is undone. */
+export function whyUnguarded({
+  question,
+  impact,
+  grant,
+}: Pick<ApprovalRequest, 'question' | 'impact' | 'grant'>): string | null {
+  if (question.unguarded !== null) return question.unguarded;
+  // Of other statements of its shape nobody has counted the rows.
+  if (grant === 'fingerprint') return 'its grant is for other statements of its form as well';
+  if (impact === null) return 'its rows are not counted yet';
+  if (impact.undo !== undefined) return impact.undo;
+  return impact.rows === null ? 'its rows could not be counted' : null;
 }
 
 /** What several rules ask for together: the narrowest of each. */

@@ -43,7 +43,7 @@ export function question(change: Partial<Question> = {}, binding: Partial<Questi
     approvals: [APPROVAL],
     claimed: {},
     inTransaction: false,
-    isGuarded: true,
+    unguarded: null,
     preview: { statement: null, counting: null, target: null, sqlMode: '' },
     ...change,
   };

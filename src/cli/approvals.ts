@@ -21,7 +21,7 @@ interface Request {
   readonly message: string;
   readonly claimed: Readonly<Record<string, string>>;
   readonly in_transaction: boolean;
-  readonly guarded: boolean;
+  readonly unguarded: string | null;
   readonly stages: readonly {
     readonly groups: readonly string[];
     readonly subjects: readonly string[];
@@ -244,7 +244,7 @@ function showText(one: Request): string {
     ['transaction', one.in_transaction ? 'open: it keeps its locks while this waits' : 'none'],
     [
       'rows',
-      `${rowsOf(one) || 'not counted yet'}${one.guarded ? '; if it changes more, it is rolled back' : '; not guarded'}`,
+      `${rowsOf(one) || 'not counted yet'}; ${one.unguarded === null ? 'if it changes more, it is rolled back' : `nothing undoes it if it changes more, since ${one.unguarded}`}`,
     ],
     ...(impact === null
       ? []

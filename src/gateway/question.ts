@@ -10,7 +10,7 @@ import type { SessionStart } from './session-start.ts';
 /** What only the dialect knows of a statement that people are asked about. */
 export interface AsDialectKnows
   extends Pick<Binding, 'database' | 'role' | 'reading' | 'binds'>,
-    Pick<Question, 'inTransaction' | 'preview' | 'isGuarded'> {
+    Pick<Question, 'inTransaction' | 'preview' | 'unguarded'> {
   /** What its names mean. */
   readonly names: NameContext;
   /** Different for every change of a setting that may change what statements do; empty if there was none. */
@@ -30,7 +30,7 @@ export function questionAbout(
   known: AsDialectKnows,
 ): Question {
   const verdict = held.verdict as HoldVerdict;
-  const { database, role, reading, binds, inTransaction, preview, isGuarded } = known;
+  const { database, role, reading, binds, inTransaction, preview, unguarded } = known;
   const { named, names, settings } = known;
   const whose = [identity.kind, identity.owner ?? ''];
   return {
@@ -58,6 +58,6 @@ export function questionAbout(
     claimed: Object.fromEntries(claimsTogether(claims.all, judgement.claimed, known.claimed) ?? []),
     inTransaction,
     preview,
-    isGuarded,
+    unguarded,
   };
 }

@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { type Approvals, VoteRefused } from '../../approvals/approvals.ts';
-import type { ApprovalRequest, Vote } from '../../approvals/request.ts';
+import { type ApprovalRequest, type Vote, whyUnguarded } from '../../approvals/request.ts';
 import { missingIn, type Voter } from '../../approvals/voting.ts';
 import { ApiError } from '../api-error.ts';
 import type { Caller } from '../authentication.ts';
@@ -49,6 +49,7 @@ const requestSchema = z.object({
   guarded: z
     .boolean()
     .describe('If it changes more rows than were counted, it is rolled back; only once they are counted.'),
+  unguarded: z.string().nullable().describe('Why it is not rolled back then; `null` if it is.'),
   stages: z.array(
     z.object({ groups: z.array(z.string()), subjects: z.array(z.string()), count: z.int(), missing: z.int() }),
   ),
@@ -244,6 +245,7 @@ function isUnreviewed({ votes, review }: ApprovalRequest): boolean {
 function view(request: ApprovalRequest, { roles }: Caller): z.input<typeof requestSchema> {
   const { question, impact, review } = request;
   const { binding } = question;
+  const unguarded = whyUnguarded(request);
   const seesAll = roles.some((role) => SEES_STATEMENTS.has(role));
   return {
     request: request.id,
@@ -264,7 +266,8 @@ function view(request: ApprovalRequest, { roles }: Caller): z.input<typeof reque
     message: question.message,
     claimed: { ...question.claimed },
     in_transaction: question.inTransaction,
-    guarded: question.isGuarded && impact?.rows != null,
+    guarded: unguarded === null,
+    unguarded,
     stages: request.stages.map((stage) => ({
       groups: [...stage.groups],
       subjects: [...stage.subjects],

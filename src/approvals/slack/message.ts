@@ -1,4 +1,4 @@
-import type { ApprovalRequest, Vote } from '../request.ts';
+import { type ApprovalRequest, type Vote, whyUnguarded } from '../request.ts';
 import { missingIn } from '../voting.ts';
 
 /**
@@ -148,14 +148,20 @@ function aboutRequest(request: ApprovalRequest, claims: boolean): Block[] {
   ];
 }
 
-function rowsText({ impact, question: { isGuarded } }: ApprovalRequest): string {
+function rowsText(request: ApprovalRequest): string {
+  const { impact } = request;
   if (impact === null) return 'not counted yet';
   const more = [
     ...(impact.cascades.length > 0 ? [`cascades: ${impact.cascades.join(', ')}`] : []),
     ...(impact.triggers.length > 0 ? [`triggers: ${impact.triggers.join(', ')}`] : []),
   ];
   if (impact.rows !== null) {
-    return [`${impact.rows}, counted${isGuarded ? '; rolled back if it changes more' : ''}`, ...more].join('; ');
+    const unguarded = whyUnguarded(request);
+    const undone =
+      unguarded === null
+        ? 'rolled back if it changes more'
+        : `nothing undoes it if it changes more, since ${unguarded}`;
+    return [`${impact.rows}, counted; ${undone}`, ...more].join('; ');
   }
   return [impact.estimatedRows === null ? 'not known' : `about ${impact.estimatedRows}`, ...more].join('; ');
 }

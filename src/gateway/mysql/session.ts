@@ -37,6 +37,7 @@ import { type NameChange, opaqueText, type StatementFacts } from '../../statemen
 import type { MysqlServer } from '../../statements/mysql/server.ts';
 import { withValues, wordsOf } from '../../statements/mysql/words.ts';
 import { OWN_COLUMNS, type OwnStatement } from '../../statements/own-statement.ts';
+import { whyUnguarded } from '../guarded.ts';
 import { isDenied, isRefused, isRefusedAlways, isStable, type JudgedStatement, type Judgement } from '../judge.ts';
 import { dependsOnSession } from '../meaning.ts';
 import { momentOf } from '../moment.ts';
@@ -571,7 +572,7 @@ export class MysqlSession extends Session implements PacketSink {
 
   protected override isReadyFor(grant: Granted, statements: readonly JudgedStatement[]): boolean {
     const { request, rows } = grant;
-    if (rows === null || this.#guard !== null || !isGuarded(statements)) return true;
+    if (rows === null || this.#guard !== null || whyUnguarded(statements) !== null) return true;
     this.#beginGuard({ request, rows });
     return this.waitForServer();
   }
@@ -617,7 +618,7 @@ export class MysqlSession extends Session implements PacketSink {
       claimed: binds.claimed,
       inTransaction: this.#response.isInTransaction,
       preview: this.#previewOf(judgement, statements, binds),
-      isGuarded: isGuarded(statements),
+      unguarded: whyUnguarded(statements),
     });
   }
 
@@ -1702,15 +1703,6 @@ interface ReadExecution {
   readonly mayOpenCursor: boolean;
   /** The same command with the types in it. */
   readonly withTypes: () => Buffer;
-}
-
-/** True if what it changes is one count, and can be undone where the tables have transactions. */
-function isGuarded(statements: readonly JudgedStatement[]): boolean {
-  const [first, second] = statements;
-  if (first === undefined || second !== undefined) return false;
-  const { kind, outputs, effects } = first.facts;
-  const changes = effects.filter(({ effect, via }) => via === null && (effect === 'update' || effect === 'delete'));
-  return (kind === 'UPDATE' || kind === 'DELETE') && outputs?.length === 0 && changes.length === 1;
 }
 
 /** What a text kills, if it is one KILL of a number and nothing else. */

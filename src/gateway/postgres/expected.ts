@@ -24,6 +24,8 @@ export const EXPECT = {
   own: 12,
   /** One message of our own in the place of a part of the client's. */
   hidden: 13,
+  /** What was sent in the extended protocol in the place of a Query, up to the ReadyForQuery of its Sync. */
+  guardedQuery: 14,
 } as const;
 
 export type Expectation = (typeof EXPECT)[keyof typeof EXPECT];

@@ -153,6 +153,13 @@ export class Pipeline {
     this.#endSegment();
   }
 
+  /** An Execute in the place of a Query, behind messages that are hidden; its Sync follows when it is done. */
+  sentGuardedQuery(execution: Execution): void {
+    this.#expected.push(EXPECT.guardedQuery, execution);
+    this.#leavesWords ||= execution.statements.some(mayDefer);
+    this.#endSegment();
+  }
+
   sentParse(name: string, prepared: Prepared): void {
     this.#sentExtended(EXPECT.parse, this.prepared.change(name, prepared, this.segment));
   }
@@ -251,6 +258,11 @@ export class Pipeline {
     return this.#expected.kind() === EXPECT.own;
   }
 
+  /** True while the results of a guarded Query come in: what it was sent as has been described. */
+  get answersGuardedQuery(): boolean {
+    return this.#expected.kind() === EXPECT.guardedQuery;
+  }
+
   /** The ReadyForQuery of messages of our own. */
   settleOwn(status: number): void {
     this.#expected.shift();
@@ -304,7 +316,7 @@ export class Pipeline {
       this.#expected.shift();
       // A COPY ended well, so the server has ignored the Syncs that came before its end.
       while (this.#head() === EXPECT.maybeSync) this.#syncIgnored();
-    } else if (head !== EXPECT.query) {
+    } else if (head !== EXPECT.query && head !== EXPECT.guardedQuery) {
       throw new ProtocolViolation('the upstream completed what it was not asked');
     } else if (execution !== null) {
       // The last statement of the text is settled by ReadyForQuery: text we could not read may hold more than we know of.
@@ -321,7 +333,7 @@ export class Pipeline {
       else if (this.#expected.length === 1) this.isSegmentOpen = false;
     }
     const head = this.#head();
-    if (head !== EXPECT.query && head !== EXPECT.refusedQuery && !isSync(head)) {
+    if (head !== EXPECT.query && head !== EXPECT.refusedQuery && !endsWithSync(head)) {
       throw new ProtocolViolation('the upstream is ready for a query while it owes answers');
     }
     const execution = this.running;
@@ -357,7 +369,7 @@ export class Pipeline {
       if (!value.isDone) this.#outcome(value, 'error', `,"sqlstate":${JSON.stringify(refusal?.code ?? code)}`);
       this.#abandon(value, 'skipped');
     }
-    if (head !== 0 && head !== EXPECT.query && !isSync(head)) this.#discardToSync();
+    if (head !== 0 && head !== EXPECT.query && !endsWithSync(head)) this.#discardToSync();
     return refusal;
   }
 
@@ -404,7 +416,7 @@ export class Pipeline {
   /** After an error in the extended protocol the server skips to the next Sync: so does what it owes. */
   #discardToSync(): void {
     const undone: NameChangeSent<unknown>[] = [];
-    for (let head = this.#head(); head !== 0 && !isSync(head); head = this.#head()) {
+    for (let head = this.#head(); head !== 0 && !endsWithSync(head); head = this.#head()) {
       const value = this.#expected.value();
       if (value instanceof NameChangeSent) undone.push(value);
       else if (value instanceof Execution) this.#abandon(value, 'skipped');
@@ -491,8 +503,9 @@ function mayCallInPlan({ withholdsMessages, facts }: JudgedStatement): boolean {
   return withholdsMessages && facts.effects.some(({ via }) => via?.startsWith('function ') === true);
 }
 
-function isSync(expectation: Expectation | 0): boolean {
-  return expectation === EXPECT.sync || expectation === EXPECT.maybeSync;
+/** True for what the server answers when it reads a Sync, and stops skipping at. */
+function endsWithSync(expectation: Expectation | 0): boolean {
+  return expectation === EXPECT.sync || expectation === EXPECT.maybeSync || expectation === EXPECT.guardedQuery;
 }
 
 let lastTag = '';

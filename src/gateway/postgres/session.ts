@@ -16,6 +16,7 @@ import {
   decodeBind,
   decodeFunctionCall,
   encodeBind,
+  encodeDescribe,
   encodeExecute,
   encodeFlush,
   encodeQuery,
@@ -33,6 +34,7 @@ import type { NameContext } from '../../statements/catalogue.ts';
 import { opaqueText, type StatementFacts } from '../../statements/facts.ts';
 import { isUnsafeEncoding } from '../../statements/postgres/encodings.ts';
 import { withValues, wordsOf } from '../../statements/postgres/words.ts';
+import { whyUnguarded } from '../guarded.ts';
 import {
   isDenied,
   isHeld,
@@ -78,6 +80,7 @@ const BIND_UNNAMED = encodeBind({
   parameters: [],
   resultFormats: [],
 });
+const DESCRIBE_UNNAMED = encodeDescribe({ kind: 'portal', name: '' });
 const EXECUTE_UNNAMED = encodeExecute({ portal: '', maxRows: 0 });
 const NOTHING_JUDGED = { asks: null, statements: [] };
 /** What a Describe is about, as its byte. */
@@ -96,6 +99,8 @@ interface Guard {
   readonly rows: number;
   /** True if the client sent a Query, and waits for its ReadyForQuery. */
   readonly isQuery: boolean;
+  /** True once the server has been sent what undoes it. */
+  isUndone: boolean;
 }
 
 /**
@@ -133,6 +138,10 @@ export class PostgresSession extends Session implements FrameSink {
   #role: string;
   /** What runs with an approved number of rows: nothing else is sent before it has ended. */
   #guard: Guard | null = null;
+  /** The completion of a guarded Query, which its client is told once it is committed. */
+  #heldCompletion: Buffer | null = null;
+  /** What has run by an approval since the mark. */
+  #grantedPortals: Portal[] = [];
   /** The prepared statement that was bound last. */
   #lastBound = '';
   /** The tag that came last. */
@@ -317,9 +326,9 @@ export class PostgresSession extends Session implements FrameSink {
     if (execution !== null) this.#maskResults(execution, ResultMasking.of(statements, null, this.toClient));
     if (decided?.meter != null) this.metering.attach(execution!, decided.meter);
     this.#noteSent(judgement, statements);
-    if (grant?.rows != null && isGuarded(statements, true)) {
+    if (grant?.rows != null && whyUnguarded(statements) === null) {
       this.#sendGuarded(bytes.subarray(start + 5, end), execution!);
-      this.#guard = { execution: execution!, request: grant.request, rows: grant.rows, isQuery: true };
+      this.#guard = { execution: execution!, request: grant.request, rows: grant.rows, isQuery: true, isUndone: false };
       return true;
     }
     this.toUpstream.add(bytes, start, end);
@@ -468,9 +477,15 @@ export class PostgresSession extends Session implements FrameSink {
     if (decided?.meter != null) this.metering.attach(execution!, decided.meter);
     this.#noteSent(judgement, statements);
     this.#pipeline.sentExecute(execution);
-    if (grant?.rows != null && isGuarded(statements, false)) {
+    if (grant?.rows != null && whyUnguarded(statements) === null) {
       this.toUpstream.addMessage(FLUSH);
-      this.#guard = { execution: execution!, request: grant.request, rows: grant.rows, isQuery: false };
+      this.#guard = {
+        execution: execution!,
+        request: grant.request,
+        rows: grant.rows,
+        isQuery: false,
+        isUndone: false,
+      };
     }
     return true;
   }
@@ -621,13 +636,15 @@ export class PostgresSession extends Session implements FrameSink {
     }
     const decided = this.decide(statements, this.#writesBack(statements, portal), (held) => {
       const why =
-        wantsAllRows || !isGuarded(statements, false)
+        wantsAllRows || whyUnguarded(statements) !== null
           ? this.#whyNotHeld(judgement, statements, portal)
           : 'rows in parts';
       return why ?? this.#questionAbout(judgement, statements, held, portal);
     });
-    if (decided !== 'wait' && decided.grant !== null && portal !== null)
+    if (decided !== 'wait' && decided.grant !== null && portal !== null) {
       portal.grant = { ...decided.grant, rows: null };
+      this.#grantedPortals.push(portal);
+    }
     return decided;
   }
 
@@ -675,7 +692,7 @@ export class PostgresSession extends Session implements FrameSink {
       claimed: null,
       inTransaction: this.#pipeline.isInTransaction,
       preview: this.#previewOf(judgement, statements, portal),
-      isGuarded: isGuarded(statements, portal === null),
+      unguarded: whyUnguarded(statements),
     });
   }
 
@@ -802,7 +819,7 @@ export class PostgresSession extends Session implements FrameSink {
       this.#pipeline.skip = SKIP.thenAnswer;
       return;
     }
-    this.toUpstream.addMessage(encodeExecute({ portal: `${NONCE} sluice refused this by ${refusal.by}`, maxRows: 0 }));
+    this.toUpstream.addMessage(failingExecute(refusal));
     this.#pipeline.sentRefusedExecute(refusal);
   }
 
@@ -816,33 +833,53 @@ export class PostgresSession extends Session implements FrameSink {
    * @param text with the NUL at its end
    */
   #sendGuarded(text: Buffer, execution: Execution): void {
-    this.toUpstream.addMessage(Buffer.concat([unnamedParse(text), BIND_UNNAMED, EXECUTE_UNNAMED, FLUSH]));
+    const returnsRows = execution.statements[0]!.facts.outputs?.length !== 0;
+    const describe = returnsRows ? [DESCRIBE_UNNAMED] : [];
+    this.toUpstream.addMessage(Buffer.concat([unnamedParse(text), BIND_UNNAMED, ...describe, EXECUTE_UNNAMED, FLUSH]));
     this.#pipeline.prepared.set('', null);
     this.#pipeline.portals.set('', null);
     this.#pipeline.sentHidden(execution);
     this.#pipeline.sentHidden(execution);
-    this.#pipeline.sentExecute(execution);
+    if (returnsRows) this.#pipeline.sentDescribe(null);
+    this.#pipeline.sentGuardedQuery(execution);
   }
 
-  /** The guarded statement is complete. @returns true if it has changed too much, and its completion is not for the client */
-  #isOverApproved(guard: Guard, tag: string): boolean {
-    const changed = Number(tag.slice(tag.lastIndexOf(' ') + 1));
-    if (changed <= guard.rows) return false;
-    const refusal = overApproved(guard.request, guard.rows, changed, guard.execution.statements[0]!.facts.kind);
-    this.#pipeline.settleCut(refusal.code);
-    // The server itself is made to fail: so it undoes the work, and the state of its transaction is its own doing.
-    this.#refuseExtended(refusal);
-    if (guard.isQuery) this.#endGuardedQuery();
-    else this.toUpstream.addMessage(FLUSH);
+  /** The guard of what completes now; `null` if that is something sent before it. */
+  #guardOf(running: Execution | null): Guard | null {
+    return this.#guard !== null && this.#guard.execution === running ? this.#guard : null;
+  }
+
+  /**
+   * The guarded statement is complete. If it has changed too much, or its result is over a budget, the server itself is made to
+   * fail in its place: so it undoes the work, and the state of its transaction is its own doing.
+   */
+  #guardedCompleted(guard: Guard, completion: Buffer): void {
+    const { execution, request, rows, isQuery } = guard;
+    const changed = Number(this.#lastTag.slice(this.#lastTag.lastIndexOf(' ') + 1));
+    if (changed > rows) execution.cut ??= overApproved(request, rows, changed, execution.statements[0]!.facts.kind);
+    if (execution.cut !== null) {
+      guard.isUndone = true;
+      this.toUpstream.addMessage(failingExecute(execution.cut));
+      this.toUpstream.addMessage(isQuery ? SYNC : FLUSH);
+    } else {
+      this.#guard = null;
+      this.#pipeline.settleCommandComplete(this.#lastTag);
+      if (isQuery) {
+        this.#heldCompletion = Buffer.from(completion);
+        this.toUpstream.addMessage(SYNC);
+      } else this.toClient.addMessage(Buffer.from(completion));
+    }
     this.joinTurn();
-    return true;
   }
 
-  /** What was sent in the place of a Query has ended: now the Query gets its ReadyForQuery. */
-  #endGuardedQuery(): void {
+  /** The server has failed: with what is guarded, or with something before it that it was sent with. */
+  #guardedFailed({ execution, isQuery, isUndone }: Guard): void {
+    if (!execution.isDone) return;
+    this.#guard = null;
+    // The Sync was sent with what made the server fail.
+    if (!isQuery || isUndone) return;
     this.#pipeline.skip = SKIP.none;
     this.toUpstream.addMessage(SYNC);
-    this.#pipeline.sentSync();
     this.joinTurn();
   }
 
@@ -967,6 +1004,7 @@ export class PostgresSession extends Session implements FrameSink {
   }
 
   protected unmark(): void {
+    if (this.#grantedPortals.length > 0) this.#grantedPortals = [];
     this.#pipeline.unmark();
   }
 
@@ -975,6 +1013,8 @@ export class PostgresSession extends Session implements FrameSink {
     // Copy data that is still coming began after the mark: its beginning has just been dropped.
     this.#pieceForwarded = false;
     this.#guard = null;
+    for (const portal of this.#grantedPortals) portal.grant = null;
+    this.#grantedPortals = [];
     this.#pipeline.takeBack();
     this.#reading.unsureUntil = this.#markUnsureUntil;
   }
@@ -1097,18 +1137,16 @@ export class PostgresSession extends Session implements FrameSink {
         this.#notification(bytes, start, end);
         return true;
       case BACKEND.commandComplete: {
-        const guard = this.#guard;
-        this.#guard = null;
-        if (this.#completedOver()) {
-          if (guard?.isQuery === true) this.#endGuardedQuery();
-          return true;
-        }
+        const guard = this.#guardOf(this.#pipeline.running);
+        if (guard === null && this.#completedOver()) return true;
         this.#resultCompleted();
         if (!isLatin1(bytes, start + 5, end - 1, this.#lastTag))
           this.#lastTag = bytes.toString('latin1', start + 5, end - 1);
-        if (guard !== null && this.#isOverApproved(guard, this.#lastTag)) return true;
+        if (guard !== null) {
+          this.#guardedCompleted(guard, bytes.subarray(start, end));
+          return true;
+        }
         this.#pipeline.settleCommandComplete(this.#lastTag);
-        if (guard?.isQuery === true) this.#endGuardedQuery();
         break;
       }
       case BACKEND.parseComplete:
@@ -1119,6 +1157,8 @@ export class PostgresSession extends Session implements FrameSink {
         break;
       case BACKEND.readyForQuery:
         this.#dropToReady = false;
+        if (this.#heldCompletion !== null) this.toClient.addMessage(this.#heldCompletion);
+        this.#heldCompletion = null;
         this.toClient.add(bytes, start, end);
         this.#pipeline.settleReadyForQuery(bytes[start + 5]!);
         return true;
@@ -1137,7 +1177,7 @@ export class PostgresSession extends Session implements FrameSink {
       case BACKEND.noData: {
         const isOwn = this.#pipeline.described?.of instanceof Execution;
         this.#pipeline.settle(EXPECT.describe);
-        if (isOwn) return true;
+        if (isOwn || this.#pipeline.answersGuardedQuery) return true;
         break;
       }
       default:
@@ -1247,9 +1287,8 @@ export class PostgresSession extends Session implements FrameSink {
     }
     const withholds = this.#pipeline.withholdsMessages;
     const refusal = this.#pipeline.settleError(code);
-    const guard = this.#guard;
-    this.#guard = null;
-    if (guard?.isQuery === true) this.#endGuardedQuery();
+    this.#heldCompletion = null;
+    if (this.#guard !== null) this.#guardedFailed(this.#guard);
     if (this.#dropToReady) return;
     if (refusal === null && withholds) this.toClient.addMessage(withheldError(fields));
     else if (refusal === null) this.toClient.add(bytes, start, end);
@@ -1291,15 +1330,9 @@ export class PostgresSession extends Session implements FrameSink {
   }
 }
 
-/**
- * True if what it changes is counted by the server and can be undone before it is committed. In the place of a Query, only
- * what returns no rows: how these are described differs.
- */
-function isGuarded(statements: readonly JudgedStatement[], isQuery: boolean): boolean {
-  const [first, second] = statements;
-  if (first === undefined || second !== undefined) return false;
-  const { kind, outputs } = first.facts;
-  return (kind === 'UPDATE' || kind === 'DELETE') && !(isQuery && outputs?.length !== 0);
+/** Names a portal that does not exist, and what for. */
+function failingExecute({ by }: Refusal): Buffer {
+  return encodeExecute({ portal: `${NONCE} sluice refused this by ${by}`, maxRows: 0 });
 }
 
 /** A Parse of the unnamed statement. @param text with the NUL at its end, in whatever encoding */
