@@ -1,6 +1,6 @@
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { type Dialect, Kysely } from 'kysely';
+import { type Dialect, Kysely, sql } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import type { StoreConfig } from '../config/config.ts';
 import { migrations } from './migrations.ts';
@@ -27,7 +27,10 @@ export async function openStore(config: StoreConfig): Promise<Store> {
     const { error } = await new Migrator({ db: migrated, provider: migrations }).migrateToLatest();
     await migrated.destroy().catch(() => undefined);
     if (error !== undefined) throw error;
-    return new Kysely<Tables>({ dialect: await dialectOf(config) });
+    const store = new Kysely<Tables>({ dialect: await dialectOf(config) });
+    // It connects when it is asked first; one that never was could be asked after its end.
+    await sql`select 1`.execute(store);
+    return store;
   } catch (error) {
     throw new StoreError(`the store ${where} cannot be opened: ${(error as Error).message}`);
   }
