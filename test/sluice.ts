@@ -54,8 +54,8 @@ export interface SluiceOptions {
   readonly roles?: Readonly<Record<string, readonly string[]>>;
   /** The `store` of sluice.yaml, as written there; without it a file of its own. */
   readonly store?: string | { readonly file: string };
-  /** Further keys of `recording`, as written in sluice.yaml. */
-  readonly recording?: object;
+  /** Further keys of `recording`, as written in sluice.yaml; `directory` is there and empty. */
+  readonly recording?: { readonly directory?: string; readonly [key: string]: unknown };
   /** The `approvals` of sluice.yaml, as written there. */
   readonly approvals?: object;
   /** Variables of its environment besides PATH. */
@@ -113,8 +113,8 @@ export async function startSluice(options: SluiceOptions): Promise<Sluice> {
   const directory = mkdtempSync(join(tmpdir(), 'sluice-serve-'));
   const configFile = join(directory, 'sluice.yaml');
   const rulesFile = join(directory, 'rules.yaml');
-  const journalDirectory = join(directory, 'journal');
-  mkdirSync(journalDirectory, { mode: 0o700 });
+  const journalDirectory = options.recording?.directory ?? join(directory, 'journal');
+  if (options.recording?.directory === undefined) mkdirSync(journalDirectory, { mode: 0o700 });
   const certificates = options.tls ? makeCertificates(directory) : null;
   writeFileSync(rulesFile, options.rulesYaml ?? '');
   const settings = {

@@ -175,7 +175,7 @@ export function writesMaskBack(mask: string, kind: string): Refusal {
 }
 
 function notRecorded(reason: string, kind: string): Refusal {
-  const full = /ENOSPC|EDQUOT/.test(reason);
+  const full = /ENOSPC|EDQUOT|EFBIG/.test(reason);
   return refusal(
     full ? '53100' : '58030',
     full

@@ -39,6 +39,8 @@ function preparedFor(sql: string): { readonly statement: StatementSync; readonly
 }
 
 function answer({ id, sql, parameters }: Question): Answer {
+  // A full disk has SQLite roll back by itself; what is to be told is that, not that there is nothing left to roll back.
+  if (sql === 'rollback' && !database.isTransaction) return { id, rows: [], changes: 0 };
   try {
     const { statement, hasRows } = preparedFor(sql);
     const values = parameters as SQLInputValue[];
