@@ -222,6 +222,9 @@ export async function startSluice(options: SluiceOptions): Promise<Sluice> {
 export interface ServedAgain {
   /** Where PostgreSQL clients connect. */
   readonly port: number;
+  /** Where MySQL clients connect. */
+  readonly mysqlPort: number;
+  readonly apiPort: number;
   kill(): Promise<void>;
   /** Ends it as an operator does. */
   end(): Promise<void>;
@@ -247,7 +250,9 @@ export async function serveAgain(configFile: string): Promise<ServedAgain> {
         child.kill(signal);
         if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
       };
-      return { port: portOf(listening.postgres), kill: () => stop('SIGKILL'), end: () => stop('SIGTERM') };
+      const { postgres, mysql, api } = listening;
+      const ports = { port: portOf(postgres), mysqlPort: portOf(mysql), apiPort: portOf(api) };
+      return { ...ports, kill: () => stop('SIGKILL'), end: () => stop('SIGTERM') };
     }
     if (child.exitCode !== null || waited > 30_000) {
       child.kill('SIGKILL');

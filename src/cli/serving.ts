@@ -119,7 +119,11 @@ export class Serving {
       const store = await openStore(config.store);
       ending.push(() => store.destroy());
       const checkpoints = new CheckpointKeeper(store, journal);
-      ending.push(() => checkpoints.close());
+      ending.push(() => {
+        // Its last checkpoint is to be in the store as well.
+        journal.close();
+        return checkpoints.close();
+      });
       const access = await Access.open(store);
       ending.push(() => access.close());
       const outbox = await outboxOf(config, store, (id) => approvals.request(id));

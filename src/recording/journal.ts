@@ -143,6 +143,7 @@ export class Journal {
   #syncedSeq: number;
   /** True if the file may have lost what was written to it: the next write begins another. */
   #isSpoilt = false;
+  #isClosed = false;
   /** Where batches are encoded. */
   readonly #batch = Buffer.allocUnsafeSlow(BATCH_BYTES);
   /** The time of the last record, milliseconds since the epoch, and its text: that of the second stays. */
@@ -314,15 +315,20 @@ export class Journal {
     return this.#segment > segment && this.flush();
   }
 
-  /** Writes what is pending and closes the file. */
+  /** Writes what is pending and closes the file; once. */
   close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     this.flush();
     this.#checkpoint('close');
     if (this.#timer !== null) clearTimeout(this.#timer);
     try {
-      if (this.durability === 'disk') fdatasyncSync(this.#fd);
+      if (this.durability === 'disk') {
+        for (const fd of [...this.#full, this.#fd]) fdatasyncSync(fd);
+        this.#syncedSeq = this.#seq;
+      }
     } finally {
-      closeSync(this.#fd);
+      for (const fd of [...this.#full.splice(0), this.#fd]) closeSync(fd);
     }
     unlockJournal(this.directory);
   }
@@ -375,7 +381,9 @@ export class Journal {
     const seq = this.#seq;
     const [full] = this.#full;
     const finish = (error: Error | null): void => {
-      if (error !== null) {
+      if (this.#isClosed) {
+        done(error === null);
+      } else if (error !== null) {
         this.#notSynced(error);
         done(false);
       } else if (full === undefined) {
