@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -559,39 +559,6 @@ describe('sluice approvals', () => {
     assert.match(again.stderr, /used already/);
     assert.equal((await run('dana', 'show', '999999')).code, 1);
     await client.end();
-  });
-
-  test('watches requests as they come and are decided', async () => {
-    const program = join(import.meta.dirname, '../src/cli/sluice.js');
-    const own = ['--api', `127.0.0.1:${sluice.apiPort}`, '--user', 'dana', '--json'];
-    const child = spawn(process.execPath, [program, 'approvals', 'watch', ...own], {
-      env: { PATH: process.env.PATH, SLUICE_PASSWORD: 'secret' },
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    let output = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      output += text;
-    });
-    try {
-      const client = await connected();
-      const seen = async (state: string, id: number) => {
-        const line = new RegExp(`^{"request":${id},"state":"${state}"`, 'm');
-        for (let tries = 0; !line.test(output) && tries < 200; tries++) await sleep(25);
-        assert.match(output, line);
-      };
-      // It listens once it is told of anything.
-      let id = 0;
-      for (let tries = 0; output === '' && tries < 20; tries++) {
-        id = (await refused(client.query(`DROP TABLE orders ${mark()}`))).detail.request!;
-        await sleep(700);
-      }
-      await seen('pending', id);
-      await approver.reject(id, 'no');
-      await seen('rejected', id);
-      await client.end();
-    } finally {
-      child.kill();
-    }
   });
 });
 

@@ -15,6 +15,7 @@ import { ApiError } from './api-error.ts';
 import { authenticate, NotAuthenticated } from './authentication.ts';
 import { mayUse } from './roles.ts';
 import { addAgentRoutes } from './routes/agents.ts';
+import { addApprovalEventRoutes } from './routes/approval-events.ts';
 import { addApprovalRoutes } from './routes/approvals.ts';
 import { addChannelRoutes } from './routes/channels.ts';
 import { addCredentialRoutes } from './routes/credentials.ts';
@@ -100,6 +101,7 @@ async function addRoutes(api: ApiServer, services: ApiServices): Promise<void> {
   addSessionRoutes(api, services);
   addRecordingRoutes(api, services);
   addApprovalRoutes(api, services);
+  addApprovalEventRoutes(api, services);
   addChannelRoutes(api, services);
   if (services.outbox !== null && services.outbox.slack.length > 0) {
     const { addSlackRoutes } = await import('./routes/slack.ts');

@@ -3,6 +3,7 @@ import type { Transaction } from 'kysely';
 import { type Identity, identityId } from '../identity/identity.ts';
 import type { Store } from '../store/store.ts';
 import type { ApprovalRequestsTable, ApprovalVotesTable, Tables } from '../store/tables.ts';
+import { ChangeFeed, type RequestChange, type Told } from './change-feed.ts';
 import type { Impact } from './impact.ts';
 import {
   type ApprovalRequest,
@@ -23,8 +24,6 @@ const LOOK_MS = 500;
 const SWEEP_MS = 5_000;
 /** How many statements are looked into at once: each takes a connection to its database. The others wait in turn. */
 const MOST_PREVIEWS = 4;
-/** Requests that one watcher is told apart by, before it is told some again. */
-const MOST_TOLD = 10_000;
 
 /** A held statement may run now, once. */
 export interface Granted {
@@ -88,6 +87,7 @@ export interface ApprovalServices {
 export class Approvals {
   readonly events = new EventEmitter<{ change: [ApprovalEvent] }>();
   readonly #services: ApprovalServices;
+  readonly #feed: ChangeFeed;
   /** Woken when a request may have changed. */
   readonly #waiting = new Map<number, Set<() => void>>();
   /** What is being written or read for somebody. */
@@ -101,6 +101,10 @@ export class Approvals {
 
   constructor(services: ApprovalServices) {
     this.#services = services;
+    this.#feed = new ChangeFeed({
+      newest: () => newestChange(services.store),
+      after: (change, most) => readChanges(services.store, change, most),
+    });
     this.#looking = setInterval(() => void this.#tracked(this.#look()), LOOK_MS).unref();
     this.#sweeping = setInterval(() => void this.#tracked(this.#sweep()), SWEEP_MS).unref();
   }
@@ -120,9 +124,11 @@ export class Approvals {
     const done = await store.transaction().execute(async (transaction) => {
       const result = await work(transaction, events);
       if (announce !== null) for (const event of events) await announce(transaction, event);
+      for (const id of new Set(events.map(({ request }) => request.id))) await numberChange(transaction, id);
       return result;
     });
     for (const event of events) this.events.emit('change', event);
+    if (events.length > 0) this.#feed.wake();
     return done;
   }
 
@@ -185,7 +191,11 @@ export class Approvals {
     const at = Date.now();
     const request = await this.#change(async (transaction, events) => {
       // First, so that of two who vote at once at two nodes the later one sees the other's vote.
-      await transaction.updateTable('approval_requests').set({ changed_at: at }).where('id', '=', id).execute();
+      await transaction
+        .updateTable('approval_requests')
+        .set((eb) => ({ change: eb.ref('change') }))
+        .where('id', '=', id)
+        .execute();
       const before = await readRequest(transaction, id);
       const refused =
         decision === 'break-glass' ? whyNotBreakGlass(before, voter, reason, at) : whyNotVote(before, voter, at);
@@ -215,13 +225,17 @@ export class Approvals {
     if (broken.subject === reviewer.subject && broken.issuer === (reviewer.issuer ?? '')) {
       throw new VoteRefused('Somebody else than who broke the glass reviews it.');
     }
-    const { numUpdatedRows } = await this.#services.store
-      .updateTable('approval_requests')
-      .set({ reviewed_by: reviewer.subject, reviewed_at: Date.now(), review: note })
-      .where('id', '=', id)
-      .where('reviewed_at', 'is', null)
-      .executeTakeFirstOrThrow();
-    if (numUpdatedRows === 0n) throw new VoteRefused('It has been reviewed already.');
+    await this.#services.store.transaction().execute(async (transaction) => {
+      const { numUpdatedRows } = await transaction
+        .updateTable('approval_requests')
+        .set({ reviewed_by: reviewer.subject, reviewed_at: Date.now(), review: note })
+        .where('id', '=', id)
+        .where('reviewed_at', 'is', null)
+        .executeTakeFirstOrThrow();
+      if (numUpdatedRows === 0n) throw new VoteRefused('It has been reviewed already.');
+      await numberChange(transaction, id);
+    });
+    this.#feed.wake();
     return this.request(id);
   }
 
@@ -255,54 +269,9 @@ export class Approvals {
     );
   }
 
-  /**
-   * Requests as they are made and change from now on, whichever node changes them.
-   * @param heartbeatMs after so much time in which nothing happened comes a `null`
-   */
-  async *changes(stop: AbortSignal, heartbeatMs: number): AsyncGenerator<ApprovalRequest | null> {
-    /** What was said last of each that changed lately. */
-    const said = new Map<number, string>();
-    let since = Date.now();
-    let quietSince = since;
-    let wake = (): void => {};
-    const onChange = (): void => wake();
-    this.events.on('change', onChange);
-    stop.addEventListener('abort', onChange);
-    try {
-      while (!stop.aborted) {
-        const next = new Promise<void>((resolve) => {
-          const timer = setTimeout(resolve, LOOK_MS);
-          wake = () => {
-            clearTimeout(timer);
-            resolve();
-          };
-        });
-        const now = Date.now();
-        for (const request of await this.#changedSince(since - 2 * LOOK_MS)) {
-          const text = `${request.state} ${request.votes.length} ${request.impact === null}`;
-          if (said.get(request.id) === text) continue;
-          said.set(request.id, text);
-          quietSince = now;
-          yield request;
-        }
-        since = now;
-        if (said.size > MOST_TOLD) said.clear();
-        if (now - quietSince >= heartbeatMs) {
-          quietSince = now;
-          yield null;
-        }
-        if (!stop.aborted) await next;
-      }
-    } finally {
-      this.events.off('change', onChange);
-      stop.removeEventListener('abort', onChange);
-    }
-  }
-
-  async #changedSince(time: number): Promise<readonly ApprovalRequest[]> {
-    const { store } = this.#services;
-    const changed = store.selectFrom('approval_requests').selectAll().where('changed_at', '>=', time).orderBy('id');
-    return withVotes(store, await changed.execute());
+  /** Requests as they are made and change, whichever node changes them; see {@link ChangeFeed.read}. */
+  changes(since: number | null, stop: AbortSignal, quietMs: number): AsyncGenerator<Told> {
+    return this.#feed.read(since, stop, quietMs);
   }
 
   /** Hands over the right to vote until a time. */
@@ -419,7 +388,7 @@ export class Approvals {
       await this.#change(async (transaction, events) => {
         await transaction
           .updateTable('approval_requests')
-          .set({ impact: JSON.stringify(impact), changed_at: Date.now() })
+          .set({ impact: JSON.stringify(impact) })
           .where('id', '=', id)
           .execute();
         events.push({ event: 'estimated', request: await readRequest(transaction, id) });
@@ -528,6 +497,32 @@ function mostRows(request: ApprovalRequest): number | null {
 
 type Connection = Store | Transaction<Tables>;
 
+/**
+ * Says that a request has changed. The last thing that a transaction does: whoever has the number has it until the end, so
+ * that changes can be read in the order of their numbers, and none comes later with a number below.
+ */
+async function numberChange(transaction: Transaction<Tables>, id: number): Promise<void> {
+  const { version } = await transaction
+    .updateTable('versions')
+    .set((eb) => ({ version: eb('version', '+', 1) }))
+    .where('name', '=', 'approval_changes')
+    .returning('version')
+    .executeTakeFirstOrThrow();
+  await transaction.updateTable('approval_requests').set({ change: version }).where('id', '=', id).execute();
+}
+
+async function newestChange(store: Store): Promise<number> {
+  const query = store.selectFrom('versions').select('version').where('name', '=', 'approval_changes');
+  return (await query.executeTakeFirstOrThrow()).version;
+}
+
+async function readChanges(store: Store, after: number, most: number): Promise<readonly RequestChange[]> {
+  const query = store.selectFrom('approval_requests').selectAll().where('change', '>', after).orderBy('change');
+  const rows = await query.limit(most).execute();
+  const requests = await withVotes(store, rows);
+  return rows.map(({ change }, at) => ({ change, request: requests[at]! }));
+}
+
 async function insertRequest(
   transaction: Transaction<Tables>,
   question: Question,
@@ -555,7 +550,7 @@ async function insertRequest(
       state: 'pending',
       reason: null,
       created_at: now,
-      changed_at: now,
+      change: 0,
       expires_at: now + withinMs,
       decided_at: null,
       impact: null,
@@ -582,7 +577,6 @@ async function setState(
     .set({
       state,
       decided_at: Date.now(),
-      changed_at: Date.now(),
       ...(reason !== null && { reason }),
       ...(expiresAt !== null && { expires_at: expiresAt }),
     })

@@ -13,6 +13,30 @@ export interface ApiOptions {
 }
 
 const DEADLINE_MS = 30_000;
+/** A stream of events from which nothing comes for so long, not even the server's heartbeat, is dead, milliseconds. */
+const SILENT_MS = 20_000;
+
+export interface ServerSentEvent {
+  /** `open` once the server has begun to answer; `message` where the server names none. */
+  readonly event: string;
+  readonly data: string;
+}
+
+/** Where a stream of events goes on; written when events have arrived. */
+export interface StreamPosition {
+  /** `null` before there was any. */
+  lastId: string | null;
+}
+
+/** The API has answered, and refused. */
+export class ApiRefusal extends CommandFailure {
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(EXIT.problem, message);
+    this.status = status;
+  }
+}
 
 /** Adds the options that say where the API of a running Sluice is. */
 export function withApiAddress(command: Command): Command {
@@ -65,25 +89,46 @@ export class ApiClient {
     return this.#ask('POST', path, body);
   }
 
-  /** The data of server-sent events, until the server ends them. */
-  async *events(path: string): AsyncGenerator<string> {
+  /**
+   * Server-sent events, until the server ends them or says nothing for a while.
+   * @throws CommandFailure: unreachable also if the connection breaks
+   */
+  async *events(path: string, position: StreamPosition, stop: AbortSignal): AsyncGenerator<ServerSentEvent> {
     const url = `${this.origin}/api/v1${path}`;
-    const response = await fetch(url, {
-      redirect: 'error',
-      headers: { ...(this.#authorization !== null && { authorization: this.#authorization }) },
-    }).catch((error: Error) => {
-      const cause = error.cause as NodeJS.ErrnoException | undefined;
-      throw new CommandFailure(EXIT.unreachable, `No answer from ${url}: ${cause?.code ?? error.message}`);
-    });
-    if (!response.ok) throw failure(response.status, await response.json().catch(() => null));
-    let rest = '';
-    for await (const text of response.body!.pipeThrough(new TextDecoderStream())) {
-      const events = (rest + text).split('\n\n');
-      rest = events.pop()!;
-      for (const event of events) {
-        const data = event.split('\n').find((line) => line.startsWith('data: '));
-        if (data !== undefined) yield data.slice('data: '.length);
+    const silent = new AbortController();
+    const timer = setTimeout(() => silent.abort(new Error('it says nothing any more')), SILENT_MS);
+    const signal = AbortSignal.any([stop, silent.signal]);
+    try {
+      const response = await fetch(url, {
+        redirect: 'error',
+        signal,
+        headers: {
+          accept: 'text/event-stream',
+          ...(position.lastId !== null && { 'last-event-id': position.lastId }),
+          ...(this.#authorization !== null && { authorization: this.#authorization }),
+        },
+      });
+      if (!response.ok) throw failure(response.status, await response.json().catch(() => null));
+      yield { event: 'open', data: '' };
+      let arrived: ServerSentEvent[] = [];
+      const { createParser } = await import('eventsource-parser');
+      const parser = createParser({
+        onId: (id) => {
+          position.lastId = id;
+        },
+        onEvent: ({ event = 'message', data }) => arrived.push({ event, data }),
+      });
+      for await (const text of response.body!.pipeThrough(new TextDecoderStream(), { signal })) {
+        timer.refresh();
+        parser.feed(text);
+        yield* arrived;
+        arrived = [];
       }
+    } catch (error) {
+      if (error instanceof CommandFailure) throw error;
+      throw noAnswer(url, silent.signal.aborted ? (silent.signal.reason as Error) : (error as Error));
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -105,8 +150,7 @@ export class ApiClient {
       status = response.status;
       answer = await response.json();
     } catch (error) {
-      const cause = (error as Error).cause as NodeJS.ErrnoException | undefined;
-      throw new CommandFailure(EXIT.unreachable, `No answer from ${url}: ${cause?.code ?? (error as Error).message}`);
+      throw noAnswer(url, error as Error);
     }
     if (status < 400) return answer as Answer;
     throw failure(status, answer);
@@ -117,12 +161,17 @@ async function originFor({ api, config }: ApiOptions): Promise<string> {
   return originOf(api ?? (await configuredApi(config)));
 }
 
+function noAnswer(url: string, error: Error): CommandFailure {
+  const cause = error.cause as NodeJS.ErrnoException | undefined;
+  return new CommandFailure(EXIT.unreachable, `No answer from ${url}: ${cause?.code ?? error.message}`);
+}
+
 /** What the API says of a request that it did not answer. */
 function failure(status: number, answer: unknown): CommandFailure {
   const { message } = (answer ?? {}) as { message?: unknown };
   const said = typeof message === 'string' ? printable(message) : `HTTP ${status}`;
   const hint = status === 401 ? ' (`sluice login`, --user NAME or $SLUICE_TOKEN)' : '';
-  return new CommandFailure(EXIT.problem, `${said}${hint}`);
+  return new ApiRefusal(status, `${said}${hint}`);
 }
 
 async function configuredApi(config: string): Promise<string> {

@@ -1,6 +1,9 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { ApiClient, type ApiOptions, withApiOptions } from './api-client.ts';
+import { watchRequests } from './approvals-watch.ts';
 import { durationOption } from './duration-option.ts';
+import { EXIT } from './failure.ts';
+import { onStopSignals } from './stop-signals.ts';
 import { printable, seconds, styled, table, trimmed } from './terminal.ts';
 
 /** A request as the API has it. */
@@ -158,14 +161,20 @@ export function addApprovalsCommand(program: Command): void {
       console.log(`${printable(channel)} has been told.`);
     });
   withApiOptions(approvals.command('watch'))
-    .description('Prints requests as they come and are decided, until it is interrupted.')
+    .description(
+      'Prints requests as they come and are decided, until it is interrupted; connects again when it has to.',
+    )
     .option('--json', 'print JSON, one request a line')
     .action(async (options: Options) => {
-      const client = await ApiClient.open(options);
-      for await (const data of client.events('/approvals/events')) {
-        const one = JSON.parse(data) as Request;
-        console.log(options.json ? data : watchText(one));
+      const stopping = new AbortController();
+      const unheard = onStopSignals(
+        () => stopping.abort(),
+        () => process.exit(EXIT.ok),
+      );
+      for await (const one of watchRequests<Request>(options, stopping.signal)) {
+        console.log(options.json ? JSON.stringify(one) : watchText(one));
       }
+      unheard();
     });
 }
 

@@ -72,6 +72,12 @@ export class Logins {
     return { id, authenticated: { identity: identityOf(row), expiresAt: row.expires_at } };
   }
 
+  /** True if it has ended before its time, or there is none. Rejects if the store cannot be asked. */
+  async hasEnded(id: string): Promise<boolean> {
+    const row = await this.#store.selectFrom('logins').select('ended_at').where('id', '=', id).executeTakeFirst();
+    return row === undefined || row.ended_at !== null;
+  }
+
   /** Ends a login, and the credentials that were made in it. */
   async end(id: string): Promise<void> {
     await this.#store.transaction().execute(async (transaction) => {

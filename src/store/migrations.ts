@@ -11,6 +11,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0210-requesters': { up: addRequesters },
   '0300-record-index': { up: createRecordIndex },
   '0400-journal-checkpoints': { up: createJournalCheckpoints },
+  '0500-approval-changes': { up: numberChanges },
 };
 
 /** The same for SQLite and PostgreSQL: text, bigint, and nothing that only one of them has. */
@@ -253,6 +254,22 @@ async function addRequesters({ schema }: Kysely<unknown>): Promise<void> {
     .on('approval_requests')
     .columns(['requester', 'id'])
     .execute();
+}
+
+/**
+ * Changes of requests have numbers, in their order, in the place of times. They begin at the time, so that a number of another
+ * store, which this one took the place of, is below all of them.
+ */
+async function numberChanges(db: Kysely<unknown>): Promise<void> {
+  const { schema } = db;
+  await schema.dropIndex('approval_requests_changed').execute();
+  await schema.alterTable('approval_requests').dropColumn('changed_at').execute();
+  await schema
+    .alterTable('approval_requests')
+    .addColumn('change', 'bigint', (column) => column.notNull().defaultTo(0))
+    .execute();
+  await schema.createIndex('approval_requests_change').on('approval_requests').column('change').execute();
+  await sql`insert into versions (name, version) values ('approval_changes', ${Date.now()})`.execute(db);
 }
 
 /** Beside a SQLite store the index is in a file of its own. */

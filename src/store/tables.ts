@@ -140,8 +140,8 @@ export interface ApprovalRequestsTable {
   readonly state: string;
   readonly reason: string | null;
   readonly created_at: number;
-  /** When anything of it changed last. */
-  readonly changed_at: number;
+  /** Number of its newest change; they go up over all requests, see `numberChange`. */
+  readonly change: number;
   readonly expires_at: number;
   readonly decided_at: number | null;
   readonly impact: string | null;

@@ -1,7 +1,5 @@
-import type { ServerResponse } from 'node:http';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import { type Approvals, VoteRefused } from '../../approvals/approvals.ts';
+import { VoteRefused } from '../../approvals/approvals.ts';
 import { type ApprovalRequest, type Vote, whyUnguarded } from '../../approvals/request.ts';
 import { missingIn, type Voter } from '../../approvals/voting.ts';
 import { ApiError } from '../api-error.ts';
@@ -12,8 +10,6 @@ import { type ApiServer, type ApiServices, callerOf } from '../services.ts';
 const STATES = ['pending', 'approved', 'used', 'rejected', 'expired', 'withdrawn'] as const;
 const SEES_STATEMENTS = new Set(['approver', 'auditor', 'admin']);
 const MOST_LISTED = 500;
-/** How often a listener is told that nothing has happened, and whether it may still listen is looked at, milliseconds. */
-const HEARTBEAT_MS = 5_000;
 
 const impactSchema = z.object({
   rows: z.int().nullable().describe('Rows its condition holds for, counted.'),
@@ -173,57 +169,6 @@ export function addApprovalRoutes(api: ApiServer, services: ApiServices): void {
       return { to, until };
     },
   });
-  api.route({
-    method: 'GET',
-    url: '/approvals/events',
-    config: { audience: 'viewer' },
-    schema: {
-      summary:
-        'What happens to requests from now on, as server-sent events: `event: request`, and the request as data.',
-      tags: ['approvals'],
-    },
-    handler: async (request, reply) => {
-      reply.hijack();
-      await sendEvents(reply.raw, approvals, callerOf(request), services);
-    },
-  });
-}
-
-/** Until the reader goes, or may not listen any more. */
-async function sendEvents(
-  response: ServerResponse,
-  approvals: Approvals,
-  caller: Caller,
-  { access, log }: ApiServices,
-): Promise<void> {
-  response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
-  response.write(': listening\n\n');
-  const closed = new AbortController();
-  response.on('close', () => closed.abort());
-  const { authenticated } = caller;
-  const mayListen = () =>
-    access.refusal(authenticated) === null &&
-    (authenticated.expiresAt === null || authenticated.expiresAt > Date.now());
-  try {
-    for await (const request of approvals.changes(closed.signal, HEARTBEAT_MS)) {
-      if (!mayListen()) break;
-      if (request === null) response.write(': nothing\n\n');
-      else response.write(`event: request\ndata: ${JSON.stringify(view(request, caller))}\n\n`);
-      // A reader that does not read is let go: it asks again, and is told what is pending then.
-      if (response.writableNeedDrain)
-        await Promise.race([drained(response), sleep(HEARTBEAT_MS).then(() => response.destroy())]);
-    }
-  } catch (error) {
-    log.error({ reason: (error as Error).message }, 'requests for approval could not be watched');
-  }
-  response.end();
-}
-
-function drained(response: ServerResponse): Promise<void> {
-  return new Promise((resolve) => {
-    response.once('drain', resolve);
-    response.once('close', resolve);
-  });
 }
 
 /** Who votes, with all that counts for it. */
@@ -242,7 +187,7 @@ function isUnreviewed({ votes, review }: ApprovalRequest): boolean {
 }
 
 /** What somebody may see of a request: statements hold values. */
-function view(request: ApprovalRequest, { roles }: Caller): z.input<typeof requestSchema> {
+export function view(request: ApprovalRequest, { roles }: Caller): z.input<typeof requestSchema> {
   const { question, impact, review } = request;
   const { binding } = question;
   const unguarded = whyUnguarded(request);
