@@ -11,6 +11,7 @@ import { startMariadb } from './servers/mariadb.ts';
 import { startMysql } from './servers/mysql.ts';
 import type { MysqlFamilyServer } from './servers/mysql-family.ts';
 import { type Sluice, startSluice } from './sluice.ts';
+import { until } from './until.ts';
 
 /** As approvals.test.ts, on MySQL's protocol. What reached the server is in its general log. */
 
@@ -163,19 +164,130 @@ for (const [name, start] of Object.entries({ MariaDB: startMariadb, MySQL: start
       await server.query('DROP TABLE items');
     });
 
-    test('of tables without transactions it is said that nothing can be undone', async () => {
-      await server.query(
-        'DROP TABLE IF EXISTS flat; CREATE TABLE flat (id INT) ENGINE=MyISAM; INSERT INTO flat VALUES (1)',
-      );
+    test('of tables without transactions it is said that nothing can be undone, before and after', async () => {
+      await server.query('CREATE TABLE flat (id INT) ENGINE=MyISAM; INSERT INTO flat VALUES (1), (2)');
       const client = await connected();
-      const result = failed(client.query(`DELETE FROM flat ${mark()}`));
-      const { id } = await approver.nextRequest();
-      const impact = await approver.impact(id);
-      assert.match(impact.gaps.join(), /MyISAM tables have no transactions/);
-      await approver.reject(id, 'no');
-      await result;
+      // Through Sluice, so that it knows the view.
+      await client.query('CREATE VIEW flats AS SELECT id FROM flat');
+      for (const table of ['flats', 'flat']) {
+        const result = failed(client.query(`DELETE FROM ${table} ${mark()}`));
+        const { id, question } = await approver.nextRequest();
+        assert.equal(question.unguarded, 'MyISAM tables have no transactions');
+        assert.equal((await approver.impact(id)).undo, 'MyISAM tables have no transactions');
+        await approver.reject(id, 'no');
+        await result;
+      }
+      // What it becomes between the approval and its use is another statement.
+      await server.query('ALTER TABLE flat ENGINE=InnoDB');
+      const sql = `DROP TABLE flat ${mark()}`;
+      await failed(client.query(sql));
+      const before = await approver.nextRequest();
+      await approver.approve(before.id);
+      await server.query('ALTER TABLE flat ENGINE=MyISAM');
+      await failed(client.query(sql));
+      assert.notEqual((await approver.nextRequest()).id, before.id);
       await client.end();
     });
+
+    for (const [state, before] of Object.entries({
+      'a transaction that ended without a word': ['START TRANSACTION', 'CREATE TABLE orders (id INT)'],
+      'no autocommit and nothing done yet': ['SET autocommit = 0'],
+      'a savepoint of its own': ['START TRANSACTION', 'SAVEPOINT mine'],
+      'a transaction that only its client knows to be chained': ['SET completion_type = CHAIN'],
+    })) {
+      test(`what changes more rows than were approved is undone (after ${state})`, async () => {
+        const client = await connected();
+        for (const sql of before) await client.query(sql).catch(() => undefined);
+        const result = failed(client.query(`UPDATE orders SET state = 'shut' WHERE id <= 3 ${mark()}`));
+        const { id } = await approver.nextRequest();
+        await approver.counted(id, 2);
+        await approver.approve(id);
+        assert.match((await result).message, /changed 3 rows where 2 were approved .*rolled back/);
+        const shut = `SELECT id FROM orders WHERE state = 'shut'`;
+        assert.deepEqual((await client.query(shut))[0], []);
+        if (before.includes('SAVEPOINT mine')) await client.query('ROLLBACK TO SAVEPOINT mine');
+        await client.query('COMMIT');
+        assert.deepEqual(await server.query(shut), []);
+        await client.end();
+      });
+    }
+
+    test('a deadlock, which ends the transaction with what was begun for it, is what the client gets', async () => {
+      await server.query(`CREATE TABLE IF NOT EXISTS side (id INT PRIMARY KEY, n INT) ENGINE=InnoDB;
+        REPLACE INTO side VALUES (1, 0), (2, 0), (3, 0), (4, 0), (5, 0), (6, 0)`);
+      const client = await connected();
+      const { host, port, superuser, password } = server;
+      const other = await mysql.createConnection({ host, port, user: superuser, password, database: 'shop' });
+      await client.query('START TRANSACTION');
+      await client.query('UPDATE side SET n = 1 WHERE id = 1');
+      // Has done more, so that the other is the one that is given up.
+      await other.query('START TRANSACTION');
+      await other.query('UPDATE side SET n = 2 WHERE id > 1');
+      await other.query(`UPDATE orders SET state = 'kept' WHERE id >= 2`);
+      const result = failed(client.query(`UPDATE orders SET state = 'shut' WHERE id = 2 ${mark()}`));
+      const { id } = await approver.nextRequest();
+      await approver.counted(id, 1);
+      await approver.approve(id);
+      await until(async () => {
+        const [locks] = await server.query(
+          `SELECT COUNT(*) AS n FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'`,
+        );
+        return Number(locks!.n) > 0;
+      }, 'it waits for the other');
+      await other.query('UPDATE side SET n = 2 WHERE id = 1');
+      assert.equal((await result).errno, 1213);
+      await other.query('COMMIT');
+      await client.query('SELECT 1');
+      await Promise.all([client.end(), other.end()]);
+    });
+
+    test('rows that are found and stay as they are count where the client asks for found rows', async () => {
+      await server.query(`UPDATE orders SET state = 'shut' WHERE id = 1`);
+      for (const [flags, isOver] of [
+        [['FOUND_ROWS'], true],
+        [['-FOUND_ROWS'], false],
+      ] as const) {
+        const { host, mysqlPort: port } = sluice;
+        const settings = { host, port, user: 'bot', password: 'secret', database: 'shop', flags: [...flags] };
+        const client = await mysql.createConnection(settings);
+        const result = client.query(`UPDATE orders SET state = 'shut' WHERE id <= 3 ${mark()}`).catch((error) => error);
+        const { id } = await approver.nextRequest();
+        await approver.counted(id, 2);
+        await approver.approve(id);
+        if (isOver) assert.match((await result).message, /changed 3 rows where 2 were approved/);
+        else assert.equal((await result)[0].affectedRows, 2);
+        await client.end();
+      }
+    });
+
+    if (name === 'MariaDB') {
+      for (const rows of [2, 3]) {
+        test(`a DELETE that returns its rows is held to their number (3 of ${rows})`, async () => {
+          for (const run of Object.values(forms)) {
+            await server.query(`REPLACE INTO orders VALUES (1, 'open'), (2, 'open'), (3, 'open'), (4, 'open')`);
+            const client = await connected();
+            const result = run(client, `DELETE FROM orders WHERE id <= ? RETURNING id ${mark()}`, 3).catch(
+              (error) => error,
+            );
+            const { id, question } = await approver.nextRequest();
+            assert.equal(question.unguarded, null);
+            await approver.counted(id, rows);
+            await approver.approve(id);
+            if (rows === 2) assert.match((await result).message, /changed 3 rows where 2 were approved/);
+            else
+              assert.deepEqual(
+                (await result).map((row: { id: number }) => row.id),
+                [1, 2, 3],
+              );
+            assert.equal((await ids()).length, rows === 2 ? 4 : 1);
+            await client.query(`INSERT INTO orders VALUES (9, 'new')`);
+            assert.ok((await ids()).includes(9));
+            await server.query('DELETE FROM orders WHERE id = 9');
+            await client.end();
+          }
+        });
+      }
+    }
 
     test('an error of the server is what the client gets, and nothing stays open', async () => {
       const client = await connected();

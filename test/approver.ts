@@ -5,6 +5,7 @@ import type { Impact } from '../src/approvals/impact.ts';
 import type { ApprovalRequest } from '../src/approvals/request.ts';
 import type { StoreConfig } from '../src/config/config.ts';
 import { openStore, type Store } from '../src/store/store.ts';
+import { until } from './until.ts';
 
 /** A person in the group `dba` who votes at another node: through the store. */
 export class Approver {
@@ -44,21 +45,17 @@ export class Approver {
 
   /** The request that is asked next. */
   async nextRequest(): Promise<ApprovalRequest> {
-    for (let tries = 0; tries < 200; tries++) {
+    return until(async () => {
       const [newest] = await this.approvals.list([], 1);
-      if (newest !== undefined && newest.id > this.#seen) {
-        this.#seen = newest.id;
-        return newest;
-      }
-      await sleep(25);
-    }
-    return assert.fail('nobody asks for approval');
+      if (newest === undefined || newest.id <= this.#seen) return null;
+      this.#seen = newest.id;
+      return newest;
+    }, 'nobody asks for approval');
   }
 
   /** The newest request about a statement with these words in it, as soon as there is one. @param after only newer ones */
   async requestFor(words: string, after = 0): Promise<ApprovalRequest> {
-    const deadline = Date.now() + 30_000;
-    while (Date.now() < deadline) {
+    const id = await until(async () => {
       const [row] = await this.store
         .selectFrom('approval_requests')
         .select('id')
@@ -67,10 +64,9 @@ export class Approver {
         .orderBy('id', 'desc')
         .limit(1)
         .execute();
-      if (row !== undefined) return this.approvals.request(row.id);
-      await sleep(50);
-    }
-    return assert.fail(`nobody asks for approval of ${words}`);
+      return row?.id;
+    }, `nobody asks for approval of ${words}`);
+    return this.approvals.request(id);
   }
 
   /** True if nobody has asked since. */
@@ -94,12 +90,7 @@ export class Approver {
 
   /** What was found out about it, as soon as it is. */
   async impact(id: number): Promise<Impact> {
-    for (let tries = 0; tries < 400; tries++) {
-      const { impact } = await this.approvals.request(id);
-      if (impact !== null) return impact;
-      await sleep(25);
-    }
-    return assert.fail('nothing was found out');
+    return until(async () => (await this.approvals.request(id)).impact, 'nothing was found out');
   }
 
   /** As if so many rows had been counted. */

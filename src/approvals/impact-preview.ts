@@ -1,4 +1,5 @@
 import { connectMysqlClient, connectPostgresClient, type UpstreamAddress } from '../catalog/service-connection.ts';
+import { hasTransactions } from '../statements/mysql/engines.ts';
 import type { Impact } from './impact.ts';
 import type { Question } from './request.ts';
 
@@ -159,11 +160,7 @@ async function inMysql({ preview, binding }: Question, upstream: UpstreamAddress
       target?.change !== 'delete' ? null : await found.find('foreign keys', () => mysqlCascades(ask, where));
     const engine =
       target === null ? null : await found.find('the engine', async () => (await ask(MYSQL_ENGINE, where))[0]?.engine);
-    if (typeof engine === 'string' && !TRANSACTIONAL.has(engine)) {
-      found.gaps.push(
-        `${engine} tables have no transactions: what changes more rows than were counted cannot be undone.`,
-      );
-    }
+    const undo = whyNotUndone(engine);
     const estimates = (plan ?? []).map((row) => Number(row.rows)).filter((n) => Number.isFinite(n));
     return {
       rows,
@@ -171,6 +168,7 @@ async function inMysql({ preview, binding }: Question, upstream: UpstreamAddress
       cascades: cascades ?? [],
       triggers: (triggers ?? []).map(({ what }) => what as string),
       sample: null,
+      ...(undo !== null && { undo }),
       gaps: found.gaps,
     };
   } finally {
@@ -178,7 +176,11 @@ async function inMysql({ preview, binding }: Question, upstream: UpstreamAddress
   }
 }
 
-const TRANSACTIONAL = new Set(['InnoDB', 'ndbcluster', 'ROCKSDB']);
+/** @param engine of the table; other than text if it is none, or was not found out */
+function whyNotUndone(engine: unknown): string | null {
+  if (typeof engine !== 'string') return 'nobody knows whether its table has transactions';
+  return hasTransactions(engine) ? null : `${engine} tables have no transactions`;
+}
 
 const MYSQL_ENGINE = 'SELECT ENGINE AS engine FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?';
 const MYSQL_TRIGGERS = `SELECT CONCAT(TRIGGER_NAME, ' on ', EVENT_OBJECT_TABLE) AS what FROM information_schema.TRIGGERS

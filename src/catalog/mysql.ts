@@ -117,7 +117,7 @@ function likePattern(pattern: string): RegExp {
 // --- Relations -----------------------------------------------------------------------------------------------------
 
 const TABLES = `
-  SELECT table_schema, table_name, table_type, create_options
+  SELECT table_schema, table_name, table_type, create_options, engine
   FROM information_schema.tables WHERE table_schema IN (?)`;
 
 const COLUMNS = `
@@ -156,7 +156,7 @@ const TRIGGERS = `
   ORDER BY event_object_schema, event_object_table, action_timing, event_manipulation, action_order`;
 
 async function readRelations(connection: Connection, databases: readonly string[]): Promise<CatalogueRelation[]> {
-  const tables = await rows<[string, string, string, string | null]>(connection, TABLES, databases);
+  const tables = await rows<[string, string, string, string | null, string | null]>(connection, TABLES, databases);
   const columns = grouped(
     await rows<[string, string, string, string, string, string | null]>(connection, COLUMNS, databases),
     ([, , name, type, nullable, generated]): CatalogueColumn => ({
@@ -199,7 +199,7 @@ async function readRelations(connection: Connection, databases: readonly string[
       body,
     }),
   );
-  return tables.map(([schema, name, type, options]): CatalogueRelation => {
+  return tables.map(([schema, name, type, options, engine]): CatalogueRelation => {
     const key = keyOf(schema, name);
     return {
       schema,
@@ -225,6 +225,7 @@ async function readRelations(connection: Connection, databases: readonly string[
       triggers: triggers.get(key) ?? [],
       rules: [],
       rowSecurity: false,
+      ...(engine !== null && { engine }),
     };
   });
 }

@@ -51,6 +51,7 @@ const relation = z.strictObject({
   ),
   rules: z.array(z.strictObject({ name: z.string(), event: z.string(), definition: z.string() })),
   rowSecurity: z.boolean(),
+  engine: z.string().exactOptional(),
   expressions: z
     .array(
       z.strictObject({

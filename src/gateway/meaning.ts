@@ -16,7 +16,11 @@ export function meaningOf(statements: readonly JudgedStatement[], names: NameCon
   return hash('sha256', JSON.stringify([codeOf(catalogue), relations]));
 }
 
-function relationOf({ object }: Effect, { catalogue, searchPath }: NameContext): CatalogueRelation | null {
+/** @param names with a catalogue */
+export function relationOf(
+  { object }: Pick<Effect, 'object'>,
+  { catalogue, searchPath }: NameContext,
+): CatalogueRelation | null {
   if (object?.kind !== 'relation') return null;
   const { schema, name } = object;
   return schema === null ? catalogue!.resolve(name, searchPath) : catalogue!.relation(schema, name);

@@ -19,9 +19,11 @@ export function previewOf(
   if (first === undefined || second !== undefined || text === null || words === null) {
     return { statement: null, counting: null, target: null, sqlMode };
   }
-  const change = first.facts.effects.find(
-    ({ effect, via }) => via === null && (effect === 'update' || effect === 'delete'),
-  );
+  const changes = first.facts.effects.filter(({ effect }) => effect === 'update' || effect === 'delete');
+  const written = changes.find(({ via }) => via === null);
+  // MySQL's views have no triggers, keys and engine of their own.
+  const isOfView = (via: string | null) => dialect === 'mysql' && via?.startsWith('view ') === true;
+  const change = changes.findLast(({ effect, via }) => effect === written?.effect && isOfView(via)) ?? written;
   const name = change?.object ?? null;
   const target =
     name === null ? null : { schema: name.schema, name: name.name, change: change!.effect as 'update' | 'delete' };

@@ -92,12 +92,21 @@ export function refusedByRuling(
   }
 }
 
-/** It did more than was approved, and was undone. */
-export function overApproved(request: number, approved: number, changed: number, kind: string): Refusal {
+/** It did more than was approved. @param isUndone false where the tables have no transactions: of these approvers are told before */
+export function overApproved(
+  request: number,
+  approved: number,
+  changed: number,
+  kind: string,
+  isUndone = true,
+): Refusal {
+  const changes = `The statement changed ${changed} rows where ${approved} were approved (request ${request})`;
   return refusal(
     '42501',
-    `The statement changed ${changed} rows where ${approved} were approved (request ${request}): it was rolled back.`,
-    'Send it again: that asks for approval of what it would do now.',
+    isUndone ? `${changes}: it was rolled back.` : `${changes}, and not all of that could be rolled back.`,
+    isUndone
+      ? 'Send it again: that asks for approval of what it would do now.'
+      : 'Tell who approved it: tables without transactions keep what was done to them.',
     'approval',
     kind,
     'after_approval',
@@ -113,7 +122,8 @@ export type Unholdable =
   | 'long value'
   | 'other role'
   | 'temporary tables'
-  | 'session only';
+  | 'session only'
+  | 'held apart';
 
 const UNHOLDABLE: Readonly<Record<Unholdable, { readonly why: string; readonly hint: string }>> = {
   'failed transaction': { why: 'its transaction has failed', hint: 'Send ROLLBACK, then the statement again.' },
@@ -131,6 +141,10 @@ const UNHOLDABLE: Readonly<Record<Unholdable, { readonly why: string; readonly h
   'session only': {
     why: 'it depends on what only this session knows, as @variables, cursors and generated ids',
     hint: 'Send the value itself, or as a parameter.',
+  },
+  'held apart': {
+    why: 'different people are to be asked about different of its values',
+    hint: 'Execute it with one set of values at a time.',
   },
 };
 

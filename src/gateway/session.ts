@@ -155,6 +155,8 @@ export abstract class Session implements TurnMember, UpstreamReader {
   protected abstract readonly isIdle: boolean;
   /** True while an answer of the server is outstanding. */
   abstract readonly owesAnswers: boolean;
+  /** True while something of our own has to follow what the server has in hand, for that to be kept or undone. */
+  protected abstract readonly isGuarding: boolean;
   /** True if what the upstream sent so far ends with a whole message: one of ours may follow. */
   protected abstract readonly upstreamAtBoundary: boolean;
 
@@ -620,7 +622,9 @@ export abstract class Session implements TurnMember, UpstreamReader {
       this.#client.pause();
     }
     if (this.#closed) this.#finish();
-    else if (this.#clientGone && this.#waiting === 'nothing' && this.#rest === null) this.#upstream.end();
+    else if (this.#clientGone && this.#waiting === 'nothing' && this.#rest === null && !this.isGuarding) {
+      this.#upstream.end();
+    }
   }
 
   unrecorded(): void {

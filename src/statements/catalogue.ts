@@ -63,6 +63,8 @@ export interface CatalogueRelation {
   readonly rules: readonly { readonly name: string; readonly event: string; readonly definition: string }[];
   /** True if row level security applies to it. */
   readonly rowSecurity: boolean;
+  /** MySQL: the storage engine of a table, as the server says it; absent for others. */
+  readonly engine?: string;
   /** PostgreSQL: code that stands in its definition, besides that of generated columns; absent if there is none. */
   readonly expressions?: readonly CatalogueExpression[];
 }

@@ -15,6 +15,8 @@ export interface Binds {
   readonly values: readonly (string | null)[];
   /** The values that are no text, by their places; NULL is none. */
   readonly notText: ReadonlySet<number>;
+  /** How many executions the values are of. */
+  readonly sets: number;
   /** False if a value is longer than what is kept of it. */
   readonly isComplete: boolean;
   /** What the client says of this execution by query attributes; `null` where it says nothing. */
@@ -23,7 +25,7 @@ export interface Binds {
 
 const NONE: ReadonlySet<number> = new Set();
 
-export const NO_BINDS: Binds = { json: null, values: [], notText: NONE, isComplete: true, claimed: null };
+export const NO_BINDS: Binds = { json: null, values: [], notText: NONE, sets: 1, isComplete: true, claimed: null };
 
 /** Values that came in pieces. */
 export type LongValues = ReadonlyMap<number, { readonly pieces: readonly Buffer[]; readonly bytes: number }>;
@@ -41,7 +43,7 @@ export function bindsOf(parameters: readonly Parameter[], long: LongValues | nul
     return { long: bytes };
   });
   const notText = notTextOf(values, parameters);
-  return { json: JSON.stringify(values), values: values.map(asText), notText, isComplete, claimed: null };
+  return { json: JSON.stringify(values), values: values.map(asText), notText, sets: 1, isComplete, claimed: null };
 }
 
 /** With what query attributes say. One that is NULL, or has no name, says nothing. */
@@ -59,7 +61,14 @@ export function bulkBindsOf({ types, rows }: ComStmtBulkExecute): readonly Binds
   return rows.map((row): Binds => {
     const values = row.map((value, i) => (typeof value === 'string' ? { use: value } : binaryValue(types[i]!, value)));
     const notText = notTextOf(values, types);
-    return { json: JSON.stringify(values), values: values.map(asText), notText, isComplete: true, claimed: null };
+    return {
+      json: JSON.stringify(values),
+      values: values.map(asText),
+      notText,
+      sets: 1,
+      isComplete: true,
+      claimed: null,
+    };
   });
 }
 
@@ -70,6 +79,7 @@ export function togetherOf(all: readonly Binds[]): Binds {
     values: all.flatMap(({ values }) => values),
     // Asked of each execution by itself.
     notText: NONE,
+    sets: all.length,
     isComplete: all.every(({ isComplete }) => isComplete),
     claimed: null,
   };

@@ -38,7 +38,15 @@ import type { MysqlServer } from '../../statements/mysql/server.ts';
 import { withValues, wordsOf } from '../../statements/mysql/words.ts';
 import { OWN_COLUMNS, type OwnStatement } from '../../statements/own-statement.ts';
 import { whyUnguarded } from '../guarded.ts';
-import { isDenied, isRefused, isRefusedAlways, isStable, type JudgedStatement, type Judgement } from '../judge.ts';
+import {
+  isDenied,
+  isHeld,
+  isRefused,
+  isRefusedAlways,
+  isStable,
+  type JudgedStatement,
+  type Judgement,
+} from '../judge.ts';
 import { dependsOnSession } from '../meaning.ts';
 import { momentOf } from '../moment.ts';
 import { judgeWithNames } from '../names-in-text.ts';
@@ -138,11 +146,8 @@ interface OwnCommand {
 interface Guard {
   readonly request: number;
   readonly rows: number;
-  /** True if a transaction was begun for it alone. */
+  /** True if a transaction was begun for it alone; else it is behind a savepoint. */
   readonly ownTransaction: boolean;
-  /** What is sent to keep what it did, and to undo it. */
-  readonly keep: string;
-  readonly undo: string;
 }
 
 /** Ids of prepared questions to Sluice: servers count theirs from 1. */
@@ -152,6 +157,12 @@ const MOST_CLAIMS = 50;
 
 /** No name of a client's: it would have to quote it. */
 const SAVEPOINT = '`sluice guard`';
+/** What is sent to keep what a guarded statement did, and to undo it. */
+const KEEP = { ownTransaction: 'COMMIT AND NO CHAIN NO RELEASE', savepoint: `RELEASE SAVEPOINT ${SAVEPOINT}` } as const;
+const UNDO = {
+  ownTransaction: 'ROLLBACK AND NO CHAIN NO RELEASE',
+  savepoint: `ROLLBACK TO SAVEPOINT ${SAVEPOINT}`,
+} as const;
 
 /** Bytes of long values that rules and records can see: of one, and of all that a session has not executed yet. */
 const MOST_LONG_DATA = 1024 * 1024;
@@ -257,6 +268,10 @@ export class MysqlSession extends Session implements PacketSink {
 
   get owesAnswers(): boolean {
     return !this.#response.isOver;
+  }
+
+  protected get isGuarding(): boolean {
+    return this.#guard !== null || this.#ownCommand !== null || this.#ownCommands.length > 0;
   }
 
   protected get upstreamAtBoundary(): boolean {
@@ -551,7 +566,12 @@ export class MysqlSession extends Session implements PacketSink {
   }
 
   /** What becomes of statements at this execution; `null` if they just pass, `'wait'` if something has to be waited for. */
-  #decide(judgement: Judgement, statements: readonly JudgedStatement[], binds: Binds): Decided | 'wait' | null {
+  #decide(
+    judgement: Judgement,
+    statements: readonly JudgedStatement[],
+    binds: Binds,
+    unholdable: Unholdable | null = null,
+  ): Decided | 'wait' | null {
     const passes = judgement.passes && this.services.journal.failure === null;
     if (passes && this.#guard === null) return null;
     const decided = passes
@@ -560,11 +580,14 @@ export class MysqlSession extends Session implements PacketSink {
           statements,
           this.#otherRefusal(statements, binds),
           (held) =>
-            this.#whyNotHeld(judgement, statements, binds) ?? this.#questionAbout(judgement, statements, held, binds),
+            unholdable ??
+            this.#whyNotHeld(judgement, statements, binds) ??
+            this.#questionAbout(judgement, statements, held, binds),
         );
-    if (decided === 'wait' || this.#guard === null || decided?.grant != null) return decided;
+    if (this.#guard === null || (decided === 'wait' ? !this.isHeld : decided?.grant != null)) return decided;
     // What was begun for it is not needed: the rules, or what the text means, have changed since.
-    this.#endGuard(this.#guard.undo, null);
+    this.#endGuard(UNDO, null);
+    if (decided === 'wait') return decided;
     if (decided !== null && decided.refusal !== null) return decided;
     this.waitForServer();
     return 'wait';
@@ -582,7 +605,7 @@ export class MysqlSession extends Session implements PacketSink {
     const state = { ...modes, database: null };
     const read = (text: string) => wordsOf(text, this.#own.server, state);
     const words = read(judgement.text);
-    const text = words === null ? null : withValues(judgement.text, words, binds.values);
+    const text = words === null || binds.sets > 1 ? null : withValues(judgement.text, words, binds.values);
     return previewOf('mysql', statements, text, text === null ? null : read(text), settings.get('sql_mode') ?? '');
   }
 
@@ -607,9 +630,10 @@ export class MysqlSession extends Session implements PacketSink {
     held: JudgedStatement,
     binds: Binds,
   ): Question {
+    const names = judgement.reading?.names ?? this.names.current;
     return questionAbout(this.start, judgement, statements, held, {
       named: this.#textsNamed(statements),
-      names: judgement.reading?.names ?? this.names.current,
+      names,
       settings: this.changedSettings,
       database: this.#reading.database ?? '',
       role: this.#role ?? '',
@@ -618,7 +642,7 @@ export class MysqlSession extends Session implements PacketSink {
       claimed: binds.claimed,
       inTransaction: this.#response.isInTransaction,
       preview: this.#previewOf(judgement, statements, binds),
-      unguarded: whyUnguarded(statements),
+      unguarded: binds.sets > 1 ? 'it is executed with several sets of values' : whyUnguarded(statements, names),
     });
   }
 
@@ -708,7 +732,7 @@ export class MysqlSession extends Session implements PacketSink {
     const estimate =
       judgement.asks === null && second === undefined ? this.#estimateOf(judgement, first ?? NO_BINDS) : null;
     if (estimate === 'wait') return false;
-    const statements = this.#atExecution(judgement, execution.binds, estimate);
+    const { statements, isHeldApart } = this.#atExecution(judgement, execution.binds, estimate);
     const binds = execution.binds.length === 1 ? execution.binds[0]! : togetherOf(execution.binds);
     if (judgement.asks !== null) {
       if (!this.#answerOwn('execute', judgement, binds, sequence, bytes, start, end)) return false;
@@ -717,7 +741,9 @@ export class MysqlSession extends Session implements PacketSink {
       return true;
     }
     this.#claim(judgement);
-    const decided = this.#decide(judgement, statements, binds);
+    const inParts = execution.mayOpenCursor && returnsRows(statements) && whyUnguarded(statements) === null;
+    const unholdable = isHeldApart ? 'held apart' : inParts ? 'rows in parts' : null;
+    const decided = this.#decide(judgement, statements, binds, unholdable);
     if (decided === 'wait') return false;
     this.#keep(sequence, bytes, start, end);
 
@@ -1085,20 +1111,25 @@ export class MysqlSession extends Session implements PacketSink {
     return statements.map((statement) => this.start.judge.atMoment(statement, moment));
   }
 
-  /** As {@link #atMoment}, for each set of values: if one of them is refused, that is how the statements are judged. */
-  #atExecution(
-    judgement: Judgement,
-    executions: readonly Binds[],
-    estimate: Estimate | null,
-  ): readonly JudgedStatement[] {
+  /**
+   * As {@link #atMoment}, for each set of values: one that is refused is how the statements are judged, or else one that is held.
+   * @returns as well whether several are held that different people are to be asked about
+   */
+  #atExecution(judgement: Judgement, executions: readonly Binds[], estimate: Estimate | null): AtExecution {
     let statements: readonly JudgedStatement[] = judgement.statements;
-    if (judgement.passes) return statements;
+    let held: readonly JudgedStatement[] | null = null;
+    let isHeldApart = false;
+    if (judgement.passes) return { statements, isHeldApart };
     for (const binds of executions) {
       statements = this.#atMoment(judgement, binds, estimate);
-      if (statements.some(isRefused)) break;
+      if (statements.some(isDenied)) return { statements, isHeldApart };
+      if (statements.some(isHeld)) {
+        isHeldApart ||= held !== null && approvalsOf(held) !== approvalsOf(statements);
+        held ??= statements;
+      }
       if (statements.every((one) => isStable(one) && one.facts.textParameters === undefined)) break;
     }
-    return statements;
+    return { statements: held ?? statements, isHeldApart };
   }
 
   /** Why these statements may not run, or `null`. */
@@ -1211,27 +1242,19 @@ export class MysqlSession extends Session implements PacketSink {
    * statement comes again when the server has done that.
    */
   #beginGuard({ request, rows }: { readonly request: number; readonly rows: number }): void {
-    const ownTransaction = !this.#response.isInTransaction && (this.#response.status & SERVER_STATUS.autocommit) !== 0;
-    this.#guard = ownTransaction
-      ? {
-          request,
-          rows,
-          ownTransaction,
-          keep: 'COMMIT AND NO CHAIN NO RELEASE',
-          undo: 'ROLLBACK AND NO CHAIN NO RELEASE',
-        }
-      : {
-          request,
-          rows,
-          ownTransaction,
-          keep: `RELEASE SAVEPOINT ${SAVEPOINT}`,
-          undo: `ROLLBACK TO SAVEPOINT ${SAVEPOINT}`,
-        };
-    this.#sendOwn(ownTransaction ? 'START TRANSACTION' : `SAVEPOINT ${SAVEPOINT}`, null, undefined);
+    this.#guard = { request, rows, ownTransaction: false };
+    const begun = (): void => {
+      // Only the answer tells: an error ends a transaction, or comes behind the end of one, without saying so.
+      if (this.#response.isInTransaction || (this.#response.status & SERVER_STATUS.autocommit) === 0) return;
+      this.#guard = { request, rows, ownTransaction: true };
+      this.#sendOwn('START TRANSACTION', null, undefined);
+    };
+    this.#sendOwn(`SAVEPOINT ${SAVEPOINT}`, begun, undefined);
   }
 
   /** @param done is called when the server has done it */
-  #endGuard(text: string, done: (() => void) | null, failed?: (error: Err) => void): void {
+  #endGuard(how: typeof KEEP | typeof UNDO, done: (() => void) | null, failed?: (error: Err) => void): void {
+    const text = this.#guard!.ownTransaction ? how.ownTransaction : how.savepoint;
     this.#guard = null;
     this.#sendOwn(text, done, failed);
   }
@@ -1243,42 +1266,59 @@ export class MysqlSession extends Session implements PacketSink {
     this.joinTurn();
   }
 
-  /** A guarded statement has failed, or is not wanted: what was begun for it ends, and nobody waits for that. */
-  #undoGuarded(): void {
+  /** A guarded statement has failed: it has done nothing, and what was begun for it ends, if that has not ended with it. */
+  #guardedFailed(): void {
     if (this.#guard === null) return;
     this.#answered();
-    this.#endGuard(this.#guard.undo, null);
+    this.#endGuard(UNDO, null, () => undefined);
   }
 
   /** The guarded statement is done: it is kept, or undone, before its client hears of it. */
   #guardedCompleted(guard: Guard, running: Execution, sequence: number, payload: Buffer): void {
-    const { capabilities, upstreamCapabilities } = this.#own;
-    const { affectedRows } = this.#response;
-    const ok = decodeOk(payload, upstreamCapabilities);
-    if (affectedRows <= guard.rows) {
-      this.#settle(running);
-      const status = guard.ownTransaction ? ok.status & ~SERVER_STATUS.inTransaction : ok.status;
-      const answer = encodeOk(
-        { ...ok, status: status & ~SERVER_STATUS.sessionStateChanged, sessionState: null },
-        capabilities,
-      );
-      this.#answered();
-      this.#endGuard(
-        guard.keep,
-        () => this.toClient.addMessage(encodePackets(answer, sequence)),
-        (error) => this.toClient.addMessage(errorPacket(error, sequence)),
-      );
-      return;
-    }
-    const refusal = inMysql(
-      overApproved(guard.request, guard.rows, Number(affectedRows), running.statements[0]!.facts.kind),
-    );
-    this.#outcome(running, 'error', `,"errno":${refusal.errno},"sqlstate":"${refusal.code}"`);
+    const { endedRows, affectedRows } = this.#response;
+    // What returns rows returns each that it has changed.
+    const changed = endedRows ? running.rows : affectedRows;
+    const isOver = changed > guard.rows;
+    const fields = this.#okFields();
+    const answer = this.#answerAfterGuard(payload, guard);
+    const clientSequence = this.#clientSequence(sequence);
+    this.#masking?.completed();
     this.#answered();
-    this.#endGuard(guard.undo, () => {
+    // Until it is known what has become of it.
+    this.#running = running;
+    const over = (): void => {
+      const isUndone = this.#response.warnings === 0;
+      const { kind } = running.statements[0]!.facts;
+      const refusal = inMysql(overApproved(guard.request, guard.rows, changed, kind, isUndone));
+      this.#outcome(running, 'error', `,"errno":${refusal.errno},"sqlstate":"${refusal.code}"`);
+      this.#running = null;
       this.#refused = refusal;
-      this.toClient.addMessage(errorPacket(errorFor('42501', refusal.message), sequence));
-    });
+      this.toClient.addMessage(errorPacket(errorFor('42501', refusal.message), clientSequence));
+    };
+    const kept = (): void => {
+      this.#outcome(running, 'ok', fields);
+      this.#running = null;
+      this.toClient.addMessage(encodePackets(answer, clientSequence));
+    };
+    const failed = (error: Err): void => {
+      this.#outcome(running, 'error', errorFields(error));
+      this.#running = null;
+      this.toClient.addMessage(errorPacket(error, clientSequence));
+    };
+    if (isOver) this.#endGuard(UNDO, over);
+    else this.#endGuard(KEEP, kept, failed);
+  }
+
+  /** What the server said of a guarded statement, as if it had run without what was begun for it. */
+  #answerAfterGuard(payload: Buffer, { ownTransaction }: Guard): Buffer {
+    const hidden = SERVER_STATUS.sessionStateChanged | (ownTransaction ? SERVER_STATUS.inTransaction : 0);
+    if (payload[0] === RESPONSE.eof && payload.length < 7) {
+      const eof = Buffer.from(payload);
+      eof.writeUInt16LE(eof.readUInt16LE(3) & ~hidden, 3);
+      return eof;
+    }
+    const ok = decodeOk(payload, this.#own.upstreamCapabilities);
+    return encodeOk({ ...ok, status: ok.status & ~hidden, sessionState: null }, this.#own.capabilities);
   }
 
   // --- Commands of our own ---------------------------------------------------------------------------------------
@@ -1354,7 +1394,7 @@ export class MysqlSession extends Session implements PacketSink {
     this.#masking = null;
     this.#response.abandon();
     this.#fromUpstream.sequence = -1;
-    if (this.#guard !== null) this.#endGuard(this.#guard.undo, null);
+    if (this.#guard !== null) this.#endGuard(UNDO, null);
   }
 
   protected readAgain(messages: Buffer): boolean {
@@ -1427,7 +1467,7 @@ export class MysqlSession extends Session implements PacketSink {
         break;
       case PART.error:
         this.#failed(sequence, bytes, start, end);
-        this.#undoGuarded();
+        this.#guardedFailed();
         break;
       case PART.prepared:
         this.#preparedBy(bytes, start);
@@ -1493,7 +1533,10 @@ export class MysqlSession extends Session implements PacketSink {
       // It was complete before the upstream was told to stop: the client gets the error all the same, in its place.
       if (this.#droppedFrom < 0) this.#droppedFrom = this.#clientSequence(sequence);
       this.#tellOver(running);
-      this.#undoGuarded();
+      if (this.#guard !== null) {
+        this.#answered();
+        this.#endGuard(UNDO, null);
+      }
       return;
     }
     if (this.#droppedFrom >= 0) return;
@@ -1555,7 +1598,7 @@ export class MysqlSession extends Session implements PacketSink {
       return;
     }
     if (running !== null && !running.isDone) {
-      this.#outcome(running, 'error', `,"errno":${error.code},"sqlstate":${JSON.stringify(error.sqlState)}`);
+      this.#outcome(running, 'error', errorFields(error));
       this.#abandon('skipped');
     }
     if (this.#droppedFrom >= 0) return;
@@ -1703,6 +1746,24 @@ interface ReadExecution {
   readonly mayOpenCursor: boolean;
   /** The same command with the types in it. */
   readonly withTypes: () => Buffer;
+}
+
+/** What a COM_STMT_EXECUTE or COM_STMT_BULK_EXECUTE is judged as. */
+interface AtExecution {
+  readonly statements: readonly JudgedStatement[];
+  readonly isHeldApart: boolean;
+}
+
+function approvalsOf(statements: readonly JudgedStatement[]): string {
+  return JSON.stringify(statements.map(({ verdict }) => (verdict.action === 'hold' ? verdict.approvals : null)));
+}
+
+function returnsRows(statements: readonly JudgedStatement[]): boolean {
+  return statements.some(({ facts }) => facts.outputs?.length !== 0);
+}
+
+function errorFields({ code, sqlState }: Err): string {
+  return `,"errno":${code},"sqlstate":${JSON.stringify(sqlState)}`;
 }
 
 /** What a text kills, if it is one KILL of a number and nothing else. */

@@ -187,6 +187,10 @@ export class PostgresSession extends Session implements FrameSink {
     return this.#pipeline.owesAnswers;
   }
 
+  protected get isGuarding(): boolean {
+    return this.#guard?.isQuery === true;
+  }
+
   protected get upstreamAtBoundary(): boolean {
     return this.#fromUpstream.atBoundary;
   }
@@ -692,7 +696,7 @@ export class PostgresSession extends Session implements FrameSink {
       claimed: null,
       inTransaction: this.#pipeline.isInTransaction,
       preview: this.#previewOf(judgement, statements, portal),
-      unguarded: whyUnguarded(statements),
+      unguarded: whyUnguarded(statements, this.#namesOf(judgement)),
     });
   }
 
