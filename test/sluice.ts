@@ -225,6 +225,8 @@ export interface ServedAgain {
   /** Where MySQL clients connect. */
   readonly mysqlPort: number;
   readonly apiPort: number;
+  /** Everything it wrote to standard output and error so far. */
+  log(): string;
   kill(): Promise<void>;
   /** Ends it as an operator does. */
   end(): Promise<void>;
@@ -252,7 +254,7 @@ export async function serveAgain(configFile: string): Promise<ServedAgain> {
       };
       const { postgres, mysql, api } = listening;
       const ports = { port: portOf(postgres), mysqlPort: portOf(mysql), apiPort: portOf(api) };
-      return { ...ports, kill: () => stop('SIGKILL'), end: () => stop('SIGTERM') };
+      return { ...ports, log: () => output, kill: () => stop('SIGKILL'), end: () => stop('SIGTERM') };
     }
     if (child.exitCode !== null || waited > 30_000) {
       child.kill('SIGKILL');

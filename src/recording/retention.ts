@@ -50,6 +50,8 @@ export class Retention {
   #removed = 0;
   #blocked: { readonly reason: string; readonly since: number; isLogged: boolean } | null = null;
   #running: Promise<void> | null = null;
+  /** True if something may have changed since this run looked. */
+  #isAskedAgain = false;
 
   constructor(limits: RetentionConfig, around: RetentionSurroundings) {
     this.#limits = limits;
@@ -62,10 +64,18 @@ export class Retention {
 
   /** Removes what may go now. Never rejects. */
   run(): Promise<void> {
-    this.#running ??= this.#run().finally(() => {
+    this.#isAskedAgain = true;
+    this.#running ??= this.#runAsked().finally(() => {
       this.#running = null;
     });
     return this.#running;
+  }
+
+  async #runAsked(): Promise<void> {
+    while (this.#isAskedAgain) {
+      this.#isAskedAgain = false;
+      await this.#run();
+    }
   }
 
   async #run(): Promise<void> {
