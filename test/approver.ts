@@ -96,7 +96,7 @@ export class Approver {
   /** As if so many rows had been counted. */
   async counted(id: number, rows: number): Promise<void> {
     await this.impact(id);
-    const impact = { rows, estimatedRows: null, cascades: [], triggers: [], sample: null, gaps: [] };
+    const impact = { rows, estimatedRows: null, cascades: [], triggers: [], gaps: [] };
     await this.store
       .updateTable('approval_requests')
       .set({ impact: JSON.stringify(impact) })

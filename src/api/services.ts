@@ -4,6 +4,8 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Logger } from 'pino';
 import type { Approvals } from '../approvals/approvals.ts';
 import type { Outbox } from '../approvals/outbox.ts';
+import type { Question } from '../approvals/request.ts';
+import type { RowSample } from '../approvals/row-sample.ts';
 import type { Address, Config, ConnectionConfig } from '../config/config.ts';
 import type { LiveSession } from '../gateway/gateway.ts';
 import type { Credentials } from '../identity/credentials.ts';
@@ -39,6 +41,8 @@ export interface ApiServices extends AuthenticationSources {
   readonly listening: { readonly [Protocol in Config['connections'][number]['protocol']]: Address | null };
   readonly credentials: Credentials;
   readonly approvals: Approvals;
+  /** The first rows that a held statement is about, as somebody may see them; see HeldPreview.sampleFor. */
+  sample(question: Question, viewer: Identity): Promise<RowSample>;
   /** `null` where no channels are told of requests for approval. */
   readonly outbox: Outbox | null;
   readonly store: Store;

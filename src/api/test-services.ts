@@ -102,6 +102,7 @@ export async function testServices(
     backoff: new Backoff(),
     credentials: new Credentials(store),
     approvals,
+    sample: async () => ({ columns: null, rows: null, none: 'There is no database.' }),
     saml: null,
     inventory,
     grantsFor: () => ['reads', 'writes'],

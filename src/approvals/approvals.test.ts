@@ -263,7 +263,7 @@ test('the approval of somebody who has gone does not count when it is collected'
 test('of many statements only a few are looked into at once, and each in its turn', async () => {
   let now = 0;
   let most = 0;
-  const impact = { rows: 1, estimatedRows: null, cascades: [], triggers: [], sample: null, gaps: [] };
+  const impact = { rows: 1, estimatedRows: null, cascades: [], triggers: [], gaps: [] };
   const looking = new Approvals({
     store,
     ended: () => null,

@@ -1,10 +1,12 @@
 import { EventEmitter } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Transaction } from 'kysely';
 import { type Identity, identityId } from '../identity/identity.ts';
 import type { Store } from '../store/store.ts';
 import type { ApprovalRequestsTable, ApprovalVotesTable, Tables } from '../store/tables.ts';
 import { ChangeFeed, type RequestChange, type Told } from './change-feed.ts';
 import type { Impact } from './impact.ts';
+import { PreviewQueue } from './preview-queue.ts';
 import {
   type ApprovalRequest,
   hashOfBinding,
@@ -22,8 +24,10 @@ import { resultOf, type Voter, voteOf, whyNotBreakGlass, whyNotVote } from './vo
 const LOOK_MS = 500;
 /** How often requests whose time is over are closed, milliseconds. */
 const SWEEP_MS = 5_000;
-/** How many statements are looked into at once: each takes a connection to its database. The others wait in turn. */
-const MOST_PREVIEWS = 4;
+/** How long somebody who opens a request waits for what it would do, milliseconds: longer than the server may take to count. */
+const OPEN_MS = 7_000;
+/** Failures to look into requests that are remembered. */
+const MOST_FAILURES = 1_000;
 
 /** A held statement may run now, once. */
 export interface Granted {
@@ -64,6 +68,11 @@ export type ApprovalEvent =
   | { readonly event: 'collected'; readonly request: ApprovalRequest; readonly session: string }
   | { readonly event: 'estimated'; readonly request: ApprovalRequest };
 
+/** What becomes of finding out what a request would do; `waits` is of this node. */
+export type PreviewState =
+  | { readonly state: 'made'; readonly reason: null }
+  | { readonly state: 'waits' | 'not made'; readonly reason: string };
+
 export class VoteRefused extends Error {
   override readonly name = 'VoteRefused';
 }
@@ -92,10 +101,9 @@ export class Approvals {
   readonly #waiting = new Map<number, Set<() => void>>();
   /** What is being written or read for somebody. */
   readonly #pending = new Set<Promise<unknown>>();
-  /** Requests that nobody has looked into yet. */
-  readonly #previews: ApprovalRequest[] = [];
-  #previewing = 0;
-  #closed = false;
+  /** Why requests that were opened were not looked into; the oldest are forgotten. */
+  readonly #notMade = new Map<number, string>();
+  readonly #previews = new PreviewQueue((id) => this.#tracked(this.#estimate(id)));
   readonly #looking: NodeJS.Timeout;
   readonly #sweeping: NodeJS.Timeout;
 
@@ -111,7 +119,7 @@ export class Approvals {
 
   /** Resolves when nothing of the store is needed any more. Whoever waits has to stop waiting first. */
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#previews.close();
     clearInterval(this.#looking);
     clearInterval(this.#sweeping);
     while (this.#pending.size > 0) await Promise.all(this.#pending);
@@ -244,6 +252,31 @@ export class Approvals {
     return readRequest(this.#services.store, id);
   }
 
+  /**
+   * For somebody who is about to decide on it: what it would do is found out now where nobody has yet, which takes some seconds at
+   * most. @throws VoteRefused if there is no such request
+   */
+  async open(id: number): Promise<ApprovalRequest> {
+    const request = await this.request(id);
+    if (request.state !== 'pending' || request.impact !== null || this.#services.preview === null) return request;
+    const late = new AbortController();
+    await Promise.race([
+      this.#previews.open(id, request.question.binding.connection),
+      sleep(OPEN_MS, undefined, { signal: late.signal, ref: false }).catch(() => undefined),
+    ]);
+    late.abort();
+    return this.request(id);
+  }
+
+  /** What becomes of finding out what a request would do. */
+  previewOf({ id, impact, state }: ApprovalRequest): PreviewState {
+    if (impact !== null) return { state: 'made', reason: null };
+    if (this.#previews.has(id)) return { state: 'waits', reason: 'It is being looked into, or will be in turn.' };
+    if (state !== 'pending') return { state: 'not made', reason: 'It was decided before it was looked into.' };
+    const why = this.#services.preview === null ? 'This node asks no databases.' : this.#notMade.get(id);
+    return { state: 'not made', reason: why ?? 'Too many waited to be looked into: open it, and it is.' };
+  }
+
   /** The newest first. @param states all if empty */
   async list(states: readonly RequestState[], most: number): Promise<readonly ApprovalRequest[]> {
     let query = this.#services.store.selectFrom('approval_requests').selectAll().orderBy('id', 'desc').limit(most);
@@ -364,36 +397,30 @@ export class Approvals {
       events.push({ event: 'requested', request: asked });
       return asked;
     });
-    if (asked !== null) this.#estimateInTurn(asked);
+    if (asked !== null && this.#services.preview !== null) this.#previews.add(asked.id, question.binding.connection);
     return found;
   }
 
-  #estimateInTurn(request: ApprovalRequest): void {
-    if (this.#services.preview === null) return;
-    this.#previews.push(request);
-    if (this.#previewing < MOST_PREVIEWS) void this.#tracked(this.#estimateAll());
-  }
-
-  async #estimateAll(): Promise<void> {
-    this.#previewing++;
-    for (let next = this.#previews.shift(); next !== undefined && !this.#closed; next = this.#previews.shift())
-      await this.#estimate(next, this.#services.preview!);
-    this.#previewing--;
-  }
-
-  /** Finds out what would happen; whoever votes before that votes without it. */
-  async #estimate({ id, question }: ApprovalRequest, preview: (question: Question) => Promise<Impact>): Promise<void> {
+  /** Finds out what would happen, where nobody has yet and it still matters. */
+  async #estimate(id: number): Promise<void> {
     try {
-      const impact = await preview(question);
+      const { question, impact: known, state } = await this.request(id);
+      if (known !== null || state !== 'pending') return;
+      const impact = await this.#services.preview!(question);
       await this.#change(async (transaction, events) => {
-        await transaction
+        const { numUpdatedRows } = await transaction
           .updateTable('approval_requests')
           .set({ impact: JSON.stringify(impact) })
           .where('id', '=', id)
-          .execute();
-        events.push({ event: 'estimated', request: await readRequest(transaction, id) });
+          // Another node may have been asked, too: what somebody has seen does not change.
+          .where('impact', 'is', null)
+          .executeTakeFirstOrThrow();
+        if (numUpdatedRows === 1n) events.push({ event: 'estimated', request: await readRequest(transaction, id) });
       });
+      this.#notMade.delete(id);
     } catch (error) {
+      this.#notMade.set(id, 'Its database could not be asked: open it again later.');
+      if (this.#notMade.size > MOST_FAILURES) this.#notMade.delete(this.#notMade.keys().next().value!);
       this.#services.failed(`what request ${id} would do could not be found out`, error as Error);
     }
   }

@@ -1,105 +1,93 @@
-import { connectMysqlClient, connectPostgresClient, type UpstreamAddress } from '../catalog/service-connection.ts';
+import type { ReadOnlyServer, Rows } from '../catalog/read-only-connections.ts';
 import { hasTransactions } from '../statements/mysql/engines.ts';
 import type { Impact } from './impact.ts';
 import type { Question } from './request.ts';
 
-/** How long the server may take for one question about a statement, milliseconds. */
-const MOST_MS = 5_000;
 /** Tables that a deletion reaches by foreign keys are followed so deep. */
 const DEEPEST = 10;
 
-const NOTHING = { rows: null, estimatedRows: null, cascades: [], triggers: [], sample: null } as const;
+/** What is asked about a statement. */
+export interface Looked {
+  readonly question: Question;
+  /** Why its rows may not be counted before it is approved; `null` if they may. */
+  readonly whyNotCounted: string | null;
+  /** True if messages of the server may quote what the approver may not see. */
+  readonly withholdsMessages: boolean;
+}
 
-/**
- * Finds out what a statement would do, without running it: on a connection of Sluice's own, in a transaction that can only
- * read, acting as the session's role with its search path.
- *
- * Rejects with what the client library throws if the server cannot be reached.
- */
-export async function impactOf(question: Question, upstream: UpstreamAddress): Promise<Impact> {
-  if (question.preview.statement === null) {
-    return { ...NOTHING, gaps: ['The statement is several, or its values cannot be shown here.'] };
-  }
-  return upstream.protocol === 'postgres' ? inPostgres(question, upstream) : inMysql(question, upstream);
+/** Finds out what a statement would do, without running it. @param server acts as the statement's session does */
+export async function impactOf(
+  looked: Looked,
+  protocol: 'postgres' | 'mysql',
+  server: ReadOnlyServer,
+): Promise<Impact> {
+  return protocol === 'postgres' ? inPostgres(looked, server) : inMysql(looked, server);
 }
 
 /** What was asked one by one: a question that fails leaves a gap and does not keep the others from being asked. */
 class Findings {
   readonly gaps: string[] = [];
+  readonly #withholdsMessages: boolean;
+
+  constructor({ whyNotCounted, withholdsMessages, question }: Looked) {
+    this.#withholdsMessages = withholdsMessages;
+    if (whyNotCounted !== null && question.preview.counting !== null)
+      this.gaps.push(`the number of rows: ${whyNotCounted}`);
+  }
 
   async find<T>(what: string, work: () => Promise<T>): Promise<T | null> {
     try {
       return await work();
     } catch (error) {
-      this.gaps.push(`${what}: ${(error as Error).message}`);
+      this.gaps.push(`${what}: ${reasonOf(error as Error, this.#withholdsMessages)}`);
       return null;
     }
   }
 }
 
-async function inPostgres({ preview, binding }: Question, upstream: UpstreamAddress): Promise<Impact> {
-  const client = await connectPostgresClient(upstream, 'sluice preview', MOST_MS + 1_000);
-  try {
-    await client.query('SET standard_conforming_strings = on');
-    await client.query('BEGIN TRANSACTION READ ONLY');
-    await client.query(`SET LOCAL statement_timeout = ${MOST_MS}`);
-    const path = binding.path.map(quotedName).join(', ');
-    await client.query(`SET LOCAL search_path = ${path === '' ? "''" : path}`);
-    const found = new Findings();
-    if (binding.role !== '') {
-      await found.find('the role', () => asPart(client, `SET LOCAL ROLE ${quotedName(binding.role)}`));
-    }
-    const { target, counting } = preview;
-    const plan = await found.find('the plan', async () => {
-      const [row] = await asPart(client, `EXPLAIN (FORMAT JSON) ${preview.statement}`);
-      return row!['QUERY PLAN'] as readonly { Plan: Plan }[];
-    });
-    const rows =
-      counting === null
-        ? null
-        : await found.find('the number of rows', async () => Number((await asPart(client, counting))[0]!.n));
-    const name = target === null ? null : [target.schema, target.name].filter((part) => part !== null);
-    const triggers =
-      target === null
-        ? null
-        : await found.find('triggers', () =>
-            asPart(client, POSTGRES_TRIGGERS, [name!.map(quotedName).join('.'), target.change === 'delete' ? 8 : 16]),
-          );
-    const cascades =
-      target?.change !== 'delete'
-        ? null
-        : await found.find('foreign keys', () =>
-            asPart(client, POSTGRES_CASCADES, [name!.map(quotedName).join('.'), DEEPEST]),
-          );
-    return {
-      rows,
-      estimatedRows: plan === null ? null : changedRows(plan[0]!.Plan),
-      cascades: (cascades ?? []).map(({ what }) => what as string),
-      triggers: (triggers ?? []).map(({ what }) => what as string),
-      sample: null,
-      gaps: found.gaps,
-    };
-  } finally {
-    await client.end().catch(() => undefined);
-  }
+/** What approvers are told of an error. @param isWithheld true if its message may quote values that are masked */
+export function reasonOf(
+  error: Error & { readonly code?: string; readonly sqlState?: string },
+  isWithheld: boolean,
+): string {
+  if (!isWithheld) return error.message;
+  const state = error.sqlState ?? error.code;
+  return `the server refuses it${state === undefined ? '' : ` (${state})`}; what it says may quote masked values`;
 }
 
-type Rows = readonly Record<string, unknown>[];
-
-/** In a part of the transaction, so that an error leaves the rest. */
-async function asPart(
-  client: { query(sql: string, values?: readonly unknown[]): Promise<{ rows: Rows }> },
-  sql: string,
-  values?: readonly unknown[],
-): Promise<Rows> {
-  await client.query('SAVEPOINT part');
-  try {
-    const { rows } = await client.query(sql, values);
-    return rows;
-  } catch (error) {
-    await client.query('ROLLBACK TO SAVEPOINT part');
-    throw error;
-  }
+async function inPostgres(looked: Looked, server: ReadOnlyServer): Promise<Impact> {
+  const { preview } = looked.question;
+  const found = new Findings(looked);
+  const { target } = preview;
+  const counting = looked.whyNotCounted === null ? preview.counting : null;
+  const plan = await found.find('the plan', async () => {
+    const [row] = await server.ask(`EXPLAIN (FORMAT JSON) ${preview.statement}`);
+    return row!['QUERY PLAN'] as readonly { Plan: Plan }[];
+  });
+  const rows =
+    counting === null
+      ? null
+      : await found.find('the number of rows', async () => Number((await server.ask(counting))[0]!.n));
+  const name = target === null ? null : [target.schema, target.name].filter((part) => part !== null);
+  const triggers =
+    target === null
+      ? null
+      : await found.find('triggers', () =>
+          server.ask(POSTGRES_TRIGGERS, [name!.map(quotedName).join('.'), target.change === 'delete' ? 8 : 16]),
+        );
+  const cascades =
+    target?.change !== 'delete'
+      ? null
+      : await found.find('foreign keys', () =>
+          server.ask(POSTGRES_CASCADES, [name!.map(quotedName).join('.'), DEEPEST]),
+        );
+  return {
+    rows,
+    estimatedRows: plan === null ? null : changedRows(plan[0]!.Plan),
+    cascades: (cascades ?? []).map(({ what }) => what as string),
+    triggers: (triggers ?? []).map(({ what }) => what as string),
+    gaps: found.gaps,
+  };
 }
 
 interface Plan {
@@ -128,52 +116,36 @@ const POSTGRES_CASCADES = `WITH RECURSIVE reached AS (
   SELECT DISTINCT CASE confdeltype WHEN 'c' THEN 'delete ' ELSE 'update ' END || conrelid::regclass AS what
   FROM reached ORDER BY 1`;
 
-async function inMysql({ preview, binding }: Question, upstream: UpstreamAddress): Promise<Impact> {
-  const connection = await connectMysqlClient(upstream);
-  const ask = async (sql: string, values: readonly unknown[] = []): Promise<Rows> => {
-    const [rows] = await connection.query({ sql, values: [...values] as string[], timeout: MOST_MS + 1_000 });
-    return Array.isArray(rows) ? (rows as Rows) : [];
+async function inMysql(looked: Looked, server: ReadOnlyServer): Promise<Impact> {
+  const { preview, binding } = looked.question;
+  const ask = (sql: string, values?: readonly unknown[]) => server.ask(sql, values);
+  const found = new Findings(looked);
+  const { target } = preview;
+  const counting = looked.whyNotCounted === null ? preview.counting : null;
+  // Not of the statement itself: a transaction that only reads refuses that.
+  const plan = counting === null ? null : await found.find('the plan', () => ask(`EXPLAIN ${counting}`));
+  const rows =
+    counting === null ? null : await found.find('the number of rows', async () => Number((await ask(counting))[0]!.n));
+  const schema = target?.schema ?? binding.database;
+  const where = [schema, target?.name ?? ''];
+  const triggers =
+    target === null
+      ? null
+      : await found.find('triggers', () => ask(MYSQL_TRIGGERS, [...where, target.change.toUpperCase()]));
+  const cascades =
+    target?.change !== 'delete' ? null : await found.find('foreign keys', () => mysqlCascades(ask, where));
+  const engine =
+    target === null ? null : await found.find('the engine', async () => (await ask(MYSQL_ENGINE, where))[0]?.engine);
+  const undo = whyNotUndone(engine);
+  const estimates = (plan ?? []).map((row) => Number(row.rows)).filter((n) => Number.isFinite(n));
+  return {
+    rows,
+    estimatedRows: estimates.length === 0 ? null : Math.max(...estimates),
+    cascades: cascades ?? [],
+    triggers: (triggers ?? []).map(({ what }) => what as string),
+    ...(undo !== null && { undo }),
+    gaps: found.gaps,
   };
-  try {
-    const found = new Findings();
-    // MySQL and MariaDB each know one of the two.
-    await ask(`SET SESSION max_execution_time = ${MOST_MS}`).catch(() =>
-      ask(`SET SESSION max_statement_time = ${MOST_MS / 1000}`),
-    );
-    await ask('SET SESSION sql_mode = ?', [preview.sqlMode]);
-    if (binding.database !== '') await ask('USE ??', [binding.database]);
-    await ask('START TRANSACTION READ ONLY');
-    const { target, counting } = preview;
-    // Not of the statement itself: a transaction that only reads refuses that.
-    const plan = counting === null ? null : await found.find('the plan', () => ask(`EXPLAIN ${counting}`));
-    const rows =
-      counting === null
-        ? null
-        : await found.find('the number of rows', async () => Number((await ask(counting))[0]!.n));
-    const schema = target?.schema ?? binding.database;
-    const where = [schema, target?.name ?? ''];
-    const triggers =
-      target === null
-        ? null
-        : await found.find('triggers', () => ask(MYSQL_TRIGGERS, [...where, target.change.toUpperCase()]));
-    const cascades =
-      target?.change !== 'delete' ? null : await found.find('foreign keys', () => mysqlCascades(ask, where));
-    const engine =
-      target === null ? null : await found.find('the engine', async () => (await ask(MYSQL_ENGINE, where))[0]?.engine);
-    const undo = whyNotUndone(engine);
-    const estimates = (plan ?? []).map((row) => Number(row.rows)).filter((n) => Number.isFinite(n));
-    return {
-      rows,
-      estimatedRows: estimates.length === 0 ? null : Math.max(...estimates),
-      cascades: cascades ?? [],
-      triggers: (triggers ?? []).map(({ what }) => what as string),
-      sample: null,
-      ...(undo !== null && { undo }),
-      gaps: found.gaps,
-    };
-  } finally {
-    connection.destroy();
-  }
 }
 
 /** @param engine of the table; other than text if it is none, or was not found out */

@@ -8,13 +8,13 @@ export interface Impact {
   readonly cascades: readonly string[];
   /** Triggers that will run: `public.orders.audit`. */
   readonly triggers: readonly string[];
-  /** A few of the rows as who asks would see them, with masks; `null` if there are none to show. */
-  readonly sample: {
-    readonly columns: readonly string[];
-    readonly rows: readonly (readonly (string | null)[])[];
-  } | null;
   /** Why nothing can undo what it does, in words for the approver; absent if that can be undone. */
   readonly undo?: string;
   /** What could not be found out, in words for the approver. */
   readonly gaps: readonly string[];
+}
+
+/** @param gap why nothing was found out */
+export function unknownImpact(gap: string): Impact {
+  return { rows: null, estimatedRows: null, cascades: [], triggers: [], gaps: [gap] };
 }

@@ -33,6 +33,8 @@ export interface Preview {
   readonly statement: string | null;
   /** Counts the rows that it would change; `null` where there is no such query. */
   readonly counting: string | null;
+  /** Shows the rows that it is about, without a limit; `null` where there is no such query. */
+  readonly sampling: string | null;
   /** What it changes, as it is written; `null` if that is not one table. */
   readonly target: {
     readonly schema: string | null;
@@ -41,6 +43,8 @@ export interface Preview {
   } | null;
   /** `SET` of a session that reads the text in the same way. */
   readonly sqlMode: string;
+  /** How the session reads dates and times, by the names of its settings. */
+  readonly settings: Readonly<Record<string, string>>;
 }
 
 /** Everything that a session knows about a statement that has to wait. */

@@ -44,7 +44,7 @@ export function question(change: Partial<Question> = {}, binding: Partial<Questi
     claimed: {},
     inTransaction: false,
     unguarded: null,
-    preview: { statement: null, counting: null, target: null, sqlMode: '' },
+    preview: { statement: null, counting: null, sampling: null, target: null, sqlMode: '', settings: {} },
     ...change,
   };
 }

@@ -1,5 +1,5 @@
 import type { Connection, RowDataPacket } from 'mysql2/promise';
-import type { Client, FieldDef } from 'pg';
+import type { Client, FieldDef, QueryConfig } from 'pg';
 import { encodePackets } from '../../protocols/mysql/framing.ts';
 import { type ColumnDefinition, encodeColumnDefinition } from '../../protocols/mysql/responses.ts';
 import { encodeRowDescription } from '../../protocols/postgres/backend.ts';
@@ -15,14 +15,26 @@ export async function readPostgresState(client: Client): Promise<SessionState> {
 
 export async function readPostgresSample(client: Client, sql: string, most: number): Promise<SampleRows> {
   await client.query(`BEGIN READ ONLY; SET LOCAL statement_timeout = '${SAMPLE_SECONDS}s'`);
-  await client.query(`DECLARE sluice_sample NO SCROLL CURSOR FOR ${sql}`);
+  const sample = await readPostgresRows(client, sql, most);
+  await client.query('ROLLBACK');
+  return sample;
+}
+
+/** In an open transaction. */
+export async function readPostgresRows(client: Client, sql: string, most: number): Promise<SampleRows> {
+  // In the extended protocol the server takes one statement and no more.
+  const declare: QueryConfig & { queryMode: string } = {
+    text: `DECLARE sluice_sample NO SCROLL CURSOR FOR ${sql}`,
+    queryMode: 'extended',
+  };
+  await client.query(declare);
   const { fields, rows } = await client.query<(string | null)[]>({
     text: `FETCH ${most} FROM sluice_sample`,
     rowMode: 'array',
     types: { getTypeParser: () => (value: string) => value },
   });
-  await client.query('ROLLBACK');
   return {
+    columns: fields.map(({ name }) => name),
     // Behind the type and the length of the message.
     description: encodeRowDescription(fields.map(describedField)).subarray(5),
     rows: rows.map((row) => row.map((value) => (value === null ? null : Buffer.from(value, 'utf8')))),
@@ -53,25 +65,38 @@ export async function readMysqlSample(connection: Connection, sql: string, most:
     : `max_execution_time = ${SAMPLE_SECONDS * 1000}`;
   await connection.query(`SET SESSION ${time}, sql_select_limit = ${most}`);
   await connection.query('START TRANSACTION READ ONLY');
+  const { isWhole, ...sample } = await readMysqlRows(connection, sql, most);
+  if (!isWhole) connection.destroy();
+  return sample;
+}
+
+/**
+ * In an open transaction; the session's `sql_select_limit` has to be `most`.
+ * @returns `isWhole` is false if a LIMIT in the statement counts more than that: the rest of the rows is not waited for, and the
+ * connection is of no use any more
+ */
+export function readMysqlRows(
+  connection: Connection,
+  sql: string,
+  most: number,
+): Promise<SampleRows & { readonly isWhole: boolean }> {
   return new Promise((resolve, reject) => {
+    let columns: string[] = [];
     let description = Buffer.alloc(0);
     const rows: (Buffer | null)[][] = [];
-    const finish = () => {
-      // A LIMIT in the statement counts more than sql_select_limit: what is left of the rows is not waited for.
-      connection.destroy();
-      resolve({ description, rows });
-    };
+    const finish = (isWhole: boolean) => resolve({ columns, description, rows, isWhole });
     (connection as unknown as { connection: CallbackConnection }).connection
       .query({ sql, rowsAsArray: true, typeCast: (field: { buffer(): Buffer | null }) => copyOf(field.buffer()) })
       .on('error', reject)
       .on('fields', (fields) => {
+        columns = fields.map(({ name }) => name);
         description = Buffer.concat(fields.map((field, index) => encodePackets(definition(field), index)));
       })
       .on('result', (row) => {
-        if (rows.length < most) rows.push(row);
-        if (rows.length === most) finish();
+        if (rows.length === most) finish(false);
+        else rows.push(row);
       })
-      .on('end', finish);
+      .on('end', () => finish(true));
   });
 }
 

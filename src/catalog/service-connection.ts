@@ -30,6 +30,8 @@ export interface SessionState {
 
 /** Rows as the server sent them in its text protocol, and as it described them. */
 export interface SampleRows {
+  /** Their labels. */
+  readonly columns: readonly string[];
   /** PostgreSQL: the body of the RowDescription. MySQL: the packets of the column definitions, one after the other. */
   readonly description: Buffer;
   readonly rows: readonly (readonly (Buffer | null)[])[];

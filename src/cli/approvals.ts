@@ -43,14 +43,22 @@ interface Request {
     readonly estimated_rows: number | null;
     readonly cascades: readonly string[];
     readonly triggers: readonly string[];
-    readonly sample: {
-      readonly columns: readonly string[];
-      readonly rows: readonly (readonly (string | null)[])[];
-    } | null;
     readonly gaps: readonly string[];
   } | null;
+  readonly preview: { readonly state: 'made' | 'waits' | 'not made'; readonly reason: string | null };
   readonly created: string;
   readonly expires: string;
+}
+
+/** One that was opened to decide on it. */
+interface OpenedRequest extends Request {
+  readonly sample:
+    | {
+        readonly columns: readonly string[];
+        readonly rows: readonly (readonly (string | null)[])[];
+        readonly none: null;
+      }
+    | { readonly none: string };
 }
 
 /** What a channel is told, as the API has it. */
@@ -91,7 +99,7 @@ export function addApprovalsCommand(program: Command): void {
     .option('--json', 'print JSON')
     .action(async (request: number, options: Options) => {
       const client = await ApiClient.open(options);
-      const one = await client.get<Request>(`/approvals/${request}`);
+      const one = await client.get<OpenedRequest>(`/approvals/${request}`);
       console.log(options.json ? JSON.stringify(one, null, 2) : showText(one));
     });
   const votes = [
@@ -232,7 +240,7 @@ function watchText(one: Request): string {
   return `${styled('dim', seconds(new Date().toISOString()))} ${one.request} ${one.state} ${printable(who(one))} ${printable(one.connection)}: ${trimmed(printable(what), 80)}`;
 }
 
-function showText(one: Request): string {
+function showText(one: OpenedRequest): string {
   const { impact } = one;
   const stages = one.stages.map(({ groups, subjects, count, missing }) => {
     const from = [...groups.map((group) => `group ${group}`), ...subjects].join(', ') || 'any approver';
@@ -245,16 +253,19 @@ function showText(one: Request): string {
       'where',
       `${one.connection}, database ${one.database}${one.role && `, as ${one.role}`}, path ${one.path.join(', ')}`,
     ],
-    ['why', `${one.message} (rule ${one.rule})`],
+    ['why', one.message.includes(one.rule) ? one.message : `${one.message} (rule ${one.rule})`],
     ['effects', one.effects.join('; ')],
     ['asked', `${seconds(one.created)}, until ${seconds(one.expires)}`],
     ['needs', stages.join('; ')],
-    ...Object.entries(one.claimed).map(([name, value]): [string, string] => [`says ${name}`, value]),
+    ...Object.entries(one.claimed).map(([name, value]): [string, string] => ['claims', `${name}=${value}`]),
     ['transaction', one.in_transaction ? 'open: it keeps its locks while this waits' : 'none'],
     [
       'rows',
       `${rowsOf(one) || 'not counted yet'}; ${one.unguarded === null ? 'if it changes more, it is rolled back' : `nothing undoes it if it changes more, since ${one.unguarded}`}`,
     ],
+    ...(one.preview.reason === null
+      ? []
+      : [['preview', `${one.preview.state}. ${one.preview.reason}`] as [string, string]]),
     ...(impact === null
       ? []
       : ([
@@ -267,22 +278,23 @@ function showText(one: Request): string {
       `${vote.subject}: ${vote.decision}${vote.reason && ` (${vote.reason})`}, ${seconds(vote.at)}, by ${vote.channel}`,
     ]),
   ];
-  const sample = impact?.sample ?? null;
   return [
     ...about.map(([name, value]) => `${styled('dim', printable(name).padEnd(13))}${printable(value)}`),
     '',
     printableText(one.statement ?? 'The statement is shown to approvers and auditors.'),
     ...(one.binds === null ? [] : ['', `values ${printable(one.binds)}`]),
-    ...(sample === null
-      ? []
-      : [
-          '',
-          table(
-            sample.columns.map((name) => printable(name)),
-            sample.rows.map((row) => row.map((value) => (value === null ? 'NULL' : trimmed(printable(value), 40)))),
-          ),
-        ]),
+    '',
+    sampleText(one.sample),
   ].join('\n');
+}
+
+function sampleText(sample: OpenedRequest['sample']): string {
+  if (sample.none !== null) return `No rows are shown: ${printable(sample.none)}`;
+  if (sample.rows.length === 0) return 'It finds no rows now.';
+  return `First rows, as you and who asks may see them:\n${table(
+    sample.columns.map((name) => trimmed(printable(name), 40)),
+    sample.rows.map((row) => row.map((value) => (value === null ? 'NULL' : trimmed(printable(value), 40)))),
+  )}`;
 }
 
 /** Lines stay lines. */

@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { FastifyInstance } from 'fastify';
 import type { ApiListener } from '../api/server.ts';
+import type { ApiServices } from '../api/services.ts';
 import { Approvals } from '../approvals/approvals.ts';
 import type { Outbox } from '../approvals/outbox.ts';
 import { recordOf } from '../approvals/records.ts';
@@ -29,6 +30,7 @@ import { indexFile, indexPlace, removeIndexFile } from '../recording/record-inde
 import type { RecordIndex } from '../recording/record-index/search.ts';
 import type { EventFields, EventName } from '../recording/record-schema.ts';
 import type { RecordingThread } from '../recording/recording-thread.ts';
+import type { HeldPreview } from '../rehearsal/held-preview.ts';
 import { PostgresAnalyzer } from '../statements/postgres/analyzer.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
@@ -128,15 +130,27 @@ export class Serving {
       ending.push(() => access.close());
       const outbox = await outboxOf(config, store, (id) => approvals.request(id));
       ending.push(() => outbox?.close());
+      let preview: Promise<HeldPreview> | null = null;
+      ending.push(async () => (await preview)?.close());
+      // Loaded only where something is held.
+      const heldPreview = () => {
+        preview ??= import('../rehearsal/held-preview.ts').then(
+          (loaded) =>
+            new loaded.HeldPreview({
+              connection: (name) => config.connections.find((one) => one.name === name),
+              read: (text, question, connection) => gateway.readHeld(text, question, connection),
+              rules: () => gateway.rules,
+            }),
+        );
+        return preview;
+      };
+      const sample: ApiServices['sample'] = async (question, viewer) =>
+        (await heldPreview()).sampleFor(question, viewer);
       const approvals: Approvals = new Approvals({
         store,
         ended: ({ issuer, subject }) =>
           access.refusal({ identity: { kind: 'human', groups: [], subject, ...(issuer && { issuer }) } }),
-        preview: async (question) => {
-          const connection = config.connections.find(({ name }) => name === question.binding.connection)!;
-          const { impactOf } = await import('../approvals/impact-preview.ts');
-          return impactOf(question, { protocol: connection.protocol, ...connection.upstream });
-        },
+        preview: async (question) => (await heldPreview()).impactOf(question),
         announce: outbox && ((transaction, event) => outbox.announce(transaction, event)),
         failed: (what, error) => log.error({ reason: error.message }, what),
       });
@@ -147,7 +161,7 @@ export class Serving {
       // Ended after the gateway, whose sessions have something for it to the last.
       const inventory = new Inventory(store, () => gateway.services.activities.take());
       ending.push(() => inventory.close());
-      const gateway = new Gateway({
+      const gateway: Gateway = new Gateway({
         config,
         accounts: new Accounts(users, credentials),
         access,
@@ -164,7 +178,7 @@ export class Serving {
       ending.push(() => young.close());
       await inventory.enlist([...users].map(({ authenticated }) => authenticated.identity));
       const identities = {
-        ...{ users, approvals, outbox, tokens, access, credentials, inventory, store },
+        ...{ users, approvals, sample, outbox, tokens, access, credentials, inventory, store },
         logins: new Logins(store),
         lastLogins: new LastLogins(store),
       };
@@ -424,6 +438,7 @@ async function samlLogins({ saml }: Config, { users, store, logins }: Identities
 interface Identities {
   readonly users: Users;
   readonly approvals: Approvals;
+  readonly sample: ApiServices['sample'];
   /** `null` where there are no channels. */
   readonly outbox: Outbox | null;
   /** `null` where no tokens are accepted. */

@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Logger } from 'pino';
+import type { Question } from '../approvals/request.ts';
 import { Estimates } from '../catalog/estimates.ts';
 import type { CatalogueStatus } from '../catalog/keeper.ts';
 import type { Config, ConnectionConfig, TlsConfig } from '../config/config.ts';
@@ -25,6 +26,7 @@ import {
   type Reason,
   type UpstreamLink,
 } from './entrance.ts';
+import { type HeldReading, readHeld } from './held-reading.ts';
 import { type Analyzer, Judge } from './judge.ts';
 import { JudgementRoom } from './judgement-room.ts';
 import type { MysqlAnalyzers } from './mysql/analyzers.ts';
@@ -422,6 +424,17 @@ export class Gateway implements Inside {
       this.#names.set(connection.name, names);
     }
     return names;
+  }
+
+  /** A query about a held statement, as its session would have it read now. */
+  async readHeld(text: string, question: Question, connection: ConnectionConfig): Promise<HeldReading> {
+    const names = await this.namesOf(connection);
+    return readHeld(text, question, names, this.#options, connection.protocol);
+  }
+
+  /** The rules in force. */
+  get rules(): RuleSet {
+    return this.#inForce.current;
   }
 
   pinsOf(identity: Identity, connection: ConnectionConfig): SessionPins {

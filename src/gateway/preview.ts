@@ -1,5 +1,5 @@
 import type { Preview } from '../approvals/request.ts';
-import { countingQuery, type Word } from '../statements/changed-rows.ts';
+import { countingQuery, samplingQuery, type Word } from '../statements/changed-rows.ts';
 import type { JudgedStatement } from './judge.ts';
 
 /**
@@ -7,17 +7,18 @@ import type { JudgedStatement } from './judge.ts';
  *
  * @param text with its values in it; `null` if they cannot be written
  * @param words of that text
+ * @param session how it is to be read: see {@link Preview}
  */
 export function previewOf(
   dialect: 'postgres' | 'mysql',
   statements: readonly JudgedStatement[],
   text: string | null,
   words: readonly Word[] | null,
-  sqlMode: string,
+  session: Pick<Preview, 'sqlMode' | 'settings'>,
 ): Preview {
   const [first, second] = statements;
   if (first === undefined || second !== undefined || text === null || words === null) {
-    return { statement: null, counting: null, target: null, sqlMode };
+    return { statement: null, counting: null, sampling: null, target: null, ...session };
   }
   const changes = first.facts.effects.filter(({ effect }) => effect === 'update' || effect === 'delete');
   const written = changes.find(({ via }) => via === null);
@@ -27,5 +28,11 @@ export function previewOf(
   const name = change?.object ?? null;
   const target =
     name === null ? null : { schema: name.schema, name: name.name, change: change!.effect as 'update' | 'delete' };
-  return { statement: text, counting: target === null ? null : countingQuery(dialect, text, words), target, sqlMode };
+  return {
+    statement: text,
+    counting: target === null ? null : countingQuery(dialect, text, words),
+    sampling: samplingQuery(dialect, first.facts.kind, text, words),
+    target,
+    ...session,
+  };
 }

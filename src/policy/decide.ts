@@ -281,12 +281,14 @@ export class RuleSet {
   /**
    * True if the server's messages about the statement may quote values that are masked for this subject: constraint
    * violations, failed casts and notices do. It does whatever touches, or may touch, a relation with such a column.
+   *
+   * @param subject `null` for anybody
    */
-  mayQuoteMasked({ effects }: DecidableFacts, subject: Subject): boolean {
+  mayQuoteMasked({ effects }: DecidableFacts, subject: Subject | null): boolean {
     return this.masks.some(
       (mask) =>
         !mask.shadow &&
-        mask.appliesTo(subject, null) &&
+        (subject === null || mask.appliesTo(subject, null)) &&
         effects.some((effect) => mask.columns.some(({ pattern }) => isTable(pattern.table, effect, true))),
     );
   }

@@ -67,7 +67,7 @@ async function stream(
   try {
     for await (const told of services.approvals.changes(sinceOf(last), signal, heartbeatMs)) {
       if (signal.aborted) break;
-      response.write(textOf(told, caller));
+      response.write(textOf(told, caller, services.approvals));
       if (response.writableNeedDrain && !(await drained(response, signal, stalledMs))) break;
     }
   } catch (error) {
@@ -105,10 +105,10 @@ function sinceOf(last: string | null): number | null {
   return /^\d{1,15}$/.test(last) ? Number(last) : 0;
 }
 
-function textOf(told: Told, caller: Caller): string {
+function textOf(told: Told, caller: Caller, approvals: ApiServices['approvals']): string {
   switch (told.what) {
     case 'request':
-      return `id: ${told.at}\nevent: request\ndata: ${JSON.stringify(view(told.request, caller))}\n\n`;
+      return `id: ${told.at}\nevent: request\ndata: ${JSON.stringify(view(told.request, caller, approvals))}\n\n`;
     case 'reset':
       return `id: ${told.at}\nevent: reset\ndata: {}\n\n`;
     case 'begin':

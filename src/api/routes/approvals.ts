@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { VoteRefused } from '../../approvals/approvals.ts';
+import { type Approvals, VoteRefused } from '../../approvals/approvals.ts';
 import { type ApprovalRequest, type Vote, whyUnguarded } from '../../approvals/request.ts';
 import { missingIn, type Voter } from '../../approvals/voting.ts';
 import { ApiError } from '../api-error.ts';
@@ -16,10 +16,6 @@ const impactSchema = z.object({
   estimated_rows: z.number().nullable().describe('Rows as the planner guesses.'),
   cascades: z.array(z.string()),
   triggers: z.array(z.string()),
-  sample: z
-    .object({ columns: z.array(z.string()), rows: z.array(z.array(z.string().nullable())) })
-    .nullable()
-    .describe('A few of the rows as who asks would see them.'),
   gaps: z.array(z.string()).describe('What could not be found out.'),
 });
 
@@ -62,10 +58,26 @@ const requestSchema = z.object({
     }),
   ),
   impact: impactSchema.nullable(),
+  preview: z
+    .object({ state: z.enum(['made', 'waits', 'not made']), reason: z.string().nullable() })
+    .describe('What becomes of `impact`: whoever opens the request has it made.'),
   review: z.object({ by: z.string(), at: time, note: z.string() }).nullable(),
   created: time,
   expires: time,
   decided: time.nullable(),
+});
+
+const openedSchema = requestSchema.extend({
+  sample: z
+    .union([
+      z.object({
+        columns: z.array(z.string()),
+        rows: z.array(z.array(z.string().nullable())),
+        none: z.null(),
+      }),
+      z.object({ columns: z.null(), rows: z.null(), none: z.string().describe('Why there are none.') }),
+    ])
+    .describe('The first rows that it is about, masked for who asks and for who looks; kept nowhere.'),
 });
 
 const ticket = z.object({ request: z.coerce.number().int().positive() });
@@ -96,15 +108,24 @@ export function addApprovalRoutes(api: ApiServer, services: ApiServices): void {
       const { state, unreviewed, most } = request.query;
       const found = await approvals.list(state === 'all' || unreviewed ? [] : [state], most);
       const wanted = unreviewed ? found.filter(isUnreviewed) : found;
-      return { requests: wanted.map((one) => view(one, callerOf(request))) };
+      return { requests: wanted.map((one) => view(one, callerOf(request), approvals)) };
     },
   });
   api.route({
     method: 'GET',
     url: '/approvals/:request',
     config: { audience: 'viewer' },
-    schema: { summary: 'One request.', tags: ['approvals'], params: ticket, response: answer },
-    handler: async (request) => view(await orNotFound(approvals.request(request.params.request)), callerOf(request)),
+    schema: {
+      summary: 'One request, to decide on it: what it would do is found out now if nobody has yet.',
+      tags: ['approvals'],
+      params: ticket,
+      response: { 200: openedSchema },
+    },
+    handler: async (request) => {
+      const caller = callerOf(request);
+      const opened = await orNotFound(approvals.open(request.params.request));
+      return { ...view(opened, caller, approvals), sample: await sampleFor(opened, caller, services) };
+    },
   });
   const votes = [
     ['approve', 'approve', 'Approves: the statement runs once everybody has who is asked.'],
@@ -127,7 +148,7 @@ export function addApprovalRoutes(api: ApiServer, services: ApiServices): void {
         const caller = callerOf(request);
         const voter = await voterOf(caller, services);
         const voted = await refusable(approvals.vote(request.params.request, voter, decision, request.body));
-        return view(voted, caller);
+        return view(voted, caller, approvals);
       },
     });
   }
@@ -148,7 +169,7 @@ export function addApprovalRoutes(api: ApiServer, services: ApiServices): void {
       const { request: id } = request.params;
       const reviewed = await refusable(approvals.review(id, identity, request.body.note));
       services.record('approval.reviewed', { request: id, by: identity, note: request.body.note });
-      return view(reviewed, caller);
+      return view(reviewed, caller, approvals);
     },
   });
   api.route({
@@ -182,12 +203,27 @@ export async function voterOf({ authenticated, roles }: Caller, { approvals, con
   };
 }
 
+/** Rows are for those who see statements, and while it is not decided: then they are not those any more that it was about. */
+async function sampleFor(
+  { state, question }: ApprovalRequest,
+  { roles, authenticated }: Caller,
+  { sample }: ApiServices,
+): Promise<z.input<typeof openedSchema>['sample']> {
+  const none = (why: string) => ({ columns: null, rows: null, none: why });
+  if (!roles.some((role) => SEES_STATEMENTS.has(role))) return none('Rows are shown to approvers and auditors.');
+  if (state !== 'pending') return none('It is decided.');
+  const found = await sample(question, authenticated.identity);
+  return found.none !== null
+    ? found
+    : { columns: [...found.columns], rows: found.rows.map((row) => [...row]), none: null };
+}
+
 function isUnreviewed({ votes, review }: ApprovalRequest): boolean {
   return review === null && votes.some(({ decision }) => decision === 'break-glass');
 }
 
 /** What somebody may see of a request: statements hold values. */
-export function view(request: ApprovalRequest, { roles }: Caller): z.input<typeof requestSchema> {
+export function view(request: ApprovalRequest, { roles }: Caller, approvals: Approvals): z.input<typeof requestSchema> {
   const { question, impact, review } = request;
   const { binding } = question;
   const unguarded = whyUnguarded(request);
@@ -229,12 +265,9 @@ export function view(request: ApprovalRequest, { roles }: Caller): z.input<typeo
             estimated_rows: impact.estimatedRows,
             cascades: [...impact.cascades],
             triggers: [...impact.triggers],
-            sample:
-              impact.sample === null || !seesAll
-                ? null
-                : { columns: [...impact.sample.columns], rows: impact.sample.rows.map((row) => [...row]) },
             gaps: [...impact.gaps],
           },
+    preview: approvals.previewOf(request),
     review: review === null ? null : { by: review.by, at: isoTime(review.at), note: review.note },
     created: isoTime(request.createdAt),
     expires: isoTime(request.expiresAt),

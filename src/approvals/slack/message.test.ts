@@ -65,7 +65,7 @@ test('a message says how it stands, who voted, and how many rows it is about', (
     ...{ issuer: '', subject: 'ann', groups: ['dba'], onBehalfOf: ['zoe'], isApprover: true },
     ...{ decision: 'approve', reason: 'fine', channel: 'slack', at: 1 },
   };
-  const impact = { rows: 3, estimatedRows: 5, cascades: ['delete public.items'], triggers: [], sample: null, gaps: [] };
+  const impact = { rows: 3, estimatedRows: 5, cascades: ['delete public.items'], triggers: [], gaps: [] };
   const approved = messageOf(requestFor('DELETE FROM orders', { state: 'used', votes: [vote], impact }), STYLE);
   const text = JSON.stringify(approved);
   assert.match(approved.text, /was approved, and has run/);

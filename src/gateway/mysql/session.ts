@@ -606,7 +606,11 @@ export class MysqlSession extends Session implements PacketSink {
     const read = (text: string) => wordsOf(text, this.#own.server, state);
     const words = read(judgement.text);
     const text = words === null || binds.sets > 1 ? null : withValues(judgement.text, words, binds.values);
-    return previewOf('mysql', statements, text, text === null ? null : read(text), settings.get('sql_mode') ?? '');
+    const zone = settings.get('time_zone');
+    return previewOf('mysql', statements, text, text === null ? null : read(text), {
+      sqlMode: settings.get('sql_mode') ?? '',
+      settings: zone === undefined ? {} : { time_zone: zone },
+    });
   }
 
   /** Why nobody can be asked: what they would approve could be something else for the server. */

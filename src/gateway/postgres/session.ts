@@ -704,7 +704,21 @@ export class PostgresSession extends Session implements FrameSink {
     const values = portal === null ? [] : bindsWritten(portal);
     const isRead = judgement.reading !== null && this.#reading.lexing(this.#pipeline.ended).standardConformingStrings;
     const text = isRead && values !== null ? withValues(judgement.text, values) : null;
-    return previewOf('postgres', statements, text, text === null ? null : wordsOf(text), '');
+    return previewOf('postgres', statements, text, text === null ? null : wordsOf(text), {
+      sqlMode: '',
+      settings: this.#datesAndTimes(),
+    });
+  }
+
+  /** As the session reads them, and written in the one form in which they are masked. */
+  #datesAndTimes(): Record<string, string> {
+    const { settings } = this.#reading;
+    const order = /[DMY]{3}$/.exec(settings.get('DateStyle') ?? '')?.[0];
+    const others = ['IntervalStyle', 'TimeZone'].flatMap((name) => {
+      const value = settings.get(name);
+      return value === undefined ? [] : [[name, value] as const];
+    });
+    return { DateStyle: order === undefined ? 'ISO' : `ISO, ${order}`, ...Object.fromEntries(others) };
   }
 
   #toBePlanned(
