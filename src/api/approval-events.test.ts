@@ -195,7 +195,10 @@ test('a reader that does not read is let go, and little is kept for it', async (
       yield one;
     }
   };
-  const counted: Approvals = Object.create(approvals, { changes: { value: changes } });
+  const counted: Approvals = Object.create(approvals, {
+    changes: { value: changes },
+    previewOf: { value: approvals.previewOf.bind(approvals) },
+  });
   const url = await streamsFor('approver', { stalledMs: 300 }, { services: { approvals: counted } });
   const socket = connect(Number(new URL(url).port), '127.0.0.1');
   socket.pause();
