@@ -1,11 +1,13 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Counter, Gauge, type OpenMetricsContentType, type PrometheusContentType, Registry } from 'prom-client';
+import type { Approvals } from '../approvals/approvals.ts';
 import type { Courier } from '../approvals/courier.ts';
 import type { CatalogueStatus } from '../catalog/keeper.ts';
 import type { Counters } from '../gateway/services.ts';
 import type { Journal } from '../recording/journal.ts';
 import type { RecordingStatus } from '../recording/recording-thread.ts';
 import type { RetentionStatus } from '../recording/retention.ts';
+import { countApprovals } from './approval-metrics.ts';
 
 /**
  * Where the values come from. The data path counts in plain numbers; they are read when a scrape asks, so that a
@@ -24,6 +26,7 @@ export interface MetricSources {
   storeFailure(): string | null;
   /** How the thread that follows the journal is; `null` where there is none. */
   recording(): RecordingStatus | null;
+  readonly approvals: Pick<Approvals, 'events' | 'countOpen'>;
   /** What channels were told of requests for approval; `null` where there are none. */
   channels(): Pick<Courier, 'counters' | 'undelivered'> | null;
 }
@@ -33,6 +36,7 @@ export class Metrics {
   readonly #prometheus = new Registry<PrometheusContentType>();
   readonly #openMetrics = new Registry<OpenMetricsContentType>();
   readonly #eventLoop: EventLoopDelay;
+  readonly #uncount: (() => void)[] = [];
 
   constructor(sources: MetricSources) {
     this.#eventLoop = monitorEventLoopDelay({ resolution: LAG_RESOLUTION_MS });
@@ -46,6 +50,7 @@ export class Metrics {
       addStoreMetrics(registry, sources);
       addChannelMetrics(registry, sources);
       addProcessMetrics(registry, this.#eventLoop);
+      this.#uncount.push(countApprovals(registry, sources.approvals));
     }
   }
 
@@ -57,6 +62,7 @@ export class Metrics {
 
   close(): void {
     this.#eventLoop.disable();
+    for (const end of this.#uncount) end();
   }
 }
 
@@ -88,6 +94,12 @@ function addGatewayMetrics(registry: AnyRegistry, sources: MetricSources): void 
   ]);
   counter(registry, 'sluice_refusals_total', 'Refusals, by the rule or the word for what else refused.', () =>
     [...counters.refusals].map(([rule, count]) => [{ rule }, count]),
+  );
+  counter(
+    registry,
+    'sluice_approval_rollbacks_total',
+    'Statements that changed more rows than were approved, and were rolled back.',
+    () => [[{}, counters.rolledBack]],
   );
   counter(registry, 'sluice_protocol_violations_total', 'Sessions ended because a side broke the protocol.', () => [
     [{}, counters.violations],

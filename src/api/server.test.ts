@@ -2,8 +2,11 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { afterEach, beforeEach, test } from 'node:test';
+import type { Question, Vote } from '../approvals/request.ts';
+import { person, question, TICKET_ONLY } from '../approvals/test-requests.ts';
 import type { ConnectionConfig } from '../config/config.ts';
 import { Counters } from '../gateway/services.ts';
+import type { Approval } from '../policy/approval.ts';
 import type { RecordingStatus } from '../recording/recording-thread.ts';
 import type { Jwks } from '../recording/signing-key.ts';
 import { createApi } from './api.ts';
@@ -57,7 +60,15 @@ beforeEach(async () => {
   Object.assign(failures, { journal: null, rules: null, store: null, catalogue: null, draining: false });
   upstream = createServer((socket) => socket.on('error', () => {}));
   await once(upstream.listen(0, '127.0.0.1'), 'listening');
+  services = await testServices();
   metrics = new Metrics({
+    approvals: {
+      events: services.services.approvals.events,
+      countOpen: async () => {
+        if (failures.store !== null) throw new Error(failures.store);
+        return services.services.approvals.countOpen();
+      },
+    },
     counters,
     journal,
     openSessions: () => 3,
@@ -79,7 +90,6 @@ beforeEach(async () => {
     draining: () => failures.draining,
     recording,
   });
-  services = await testServices();
   api = await startServer(
     { host: '127.0.0.1', port: 0 },
     { tls: null, probe, metrics, keys: KEYS, createApi: () => createApi(services.services) },
@@ -198,6 +208,66 @@ test('metrics follow the plain counters of the data path, and a second scrape do
   }
   counters.allowed = 41;
   assert.match((await get('/metrics')).body, /sluice_statements_total\{verdict="allow"\} 41\n/);
+});
+
+test('metrics tell what becomes of requests for approval, and who asks or votes is not in them', async () => {
+  const { approvals } = services.services;
+  counters.rolledBack = 2;
+  const ask = async (change: Partial<Approval>, binding: Partial<Question['binding']>) => {
+    const asked = question({ approvals: [{ ...TICKET_ONLY, ...change }] }, binding);
+    return approvals.rule(asked, () => undefined, new AbortController().signal);
+  };
+  const ticket = async (statement: string, change: Partial<Approval> = {}) => {
+    const ruling = await ask(change, { statement });
+    assert.equal(ruling.kind, 'ticket');
+    return (ruling as { request: number }).request;
+  };
+  const vote = (id: number, decision: Vote['decision']) =>
+    approvals.vote(id, person('ann', ['dba'], { mayBreakGlass: true }), decision, { reason: 'x', channel: 'cli' });
+  await vote(await ticket('SELECT 1'), 'approve');
+  assert.equal((await ask({}, { statement: 'SELECT 1' })).kind, 'granted');
+  await vote(await ticket('SELECT 2'), 'reject');
+  const broken = await ticket('SELECT 3');
+  await vote(broken, 'break-glass');
+  await ticket('SELECT 4');
+  const grantedFor = { grant: 'fingerprint', grantForMs: 1 } as const;
+  await vote(await ticket('SELECT 5', grantedFor), 'approve');
+  const stop = AbortSignal.abort('withdraw');
+  const asked = question({}, { statement: 'SELECT 6' });
+  assert.equal((await approvals.rule(asked, () => undefined, stop)).kind, 'withdrawn');
+  // Whoever waits for a request whose time is over has it closed, and all others.
+  assert.equal((await ask({ withinMs: 1, waitMs: 20_000 }, { statement: 'SELECT 7' })).kind, 'expired');
+
+  const expected = [
+    'sluice_approval_requests_total{connection="shop",kind="agent"} 7',
+    'sluice_approval_votes_total{decision="approve",channel="cli"} 2',
+    'sluice_approval_votes_total{decision="break-glass",channel="cli"} 1',
+    'sluice_approval_decision_seconds_count{outcome="approved"} 3',
+    'sluice_approval_decision_seconds_count{outcome="rejected"} 1',
+    'sluice_approval_decision_seconds_count{outcome="expired"} 1',
+    'sluice_approval_decision_seconds_count{outcome="withdrawn"} 1',
+    'sluice_approval_grants_total{result="used"} 1',
+    'sluice_approval_grants_total{result="expired"} 1',
+    'sluice_approval_rollbacks_total 2',
+    'sluice_approval_requests_open{state="pending"} 1',
+    'sluice_approval_requests_open{state="approved"} 1',
+    'sluice_approval_reviews_open 1',
+  ];
+  // The same in both formats, and nothing is counted twice by a second scrape.
+  for (const accept of ['text/plain', 'application/openmetrics-text', 'text/plain']) {
+    const { body } = await get('/metrics', accept);
+    const lines = body.split('\n');
+    for (const line of expected) assert.ok(lines.includes(line), `${line} is missing in\n${body}`);
+    assert.doesNotMatch(body, /"(ann|bot|olga|[^"]*SELECT[^"]*)"/);
+  }
+  await approvals.review(broken, { subject: 'eve', kind: 'human', groups: [] }, 'seen');
+  assert.match((await get('/metrics')).body, /^sluice_approval_reviews_open 0$/m);
+  // What cannot be asked is left out, and hides nothing else.
+  failures.store = 'no connection';
+  const { status, body } = await get('/metrics');
+  assert.equal(status, 200);
+  assert.doesNotMatch(body, /^sluice_approval_(requests|reviews)_open/m);
+  assert.match(body, /^sluice_approval_rollbacks_total 2$/m);
 });
 
 test('a scraper that asks for OpenMetrics gets it', async () => {

@@ -284,6 +284,30 @@ export class Approvals {
     return withVotes(this.#services.store, await query.execute());
   }
 
+  /** Those that were approved by breaking the glass and that nobody has reviewed; the newest first. */
+  async unreviewed(most: number): Promise<readonly ApprovalRequest[]> {
+    const { store } = this.#services;
+    const rows = await brokenGlass(store).selectAll().orderBy('id', 'desc').limit(most).execute();
+    return withVotes(store, rows);
+  }
+
+  /** How many, of all nodes, wait for votes, for their statement to be sent again, and for a review. */
+  async countOpen(): Promise<{ readonly pending: number; readonly approved: number; readonly unreviewed: number }> {
+    const { store } = this.#services;
+    const states = await store
+      .selectFrom('approval_requests')
+      .select(({ fn }) => ['state', fn.countAll<number>().as('count')])
+      .where('state', 'in', ['pending', 'approved'])
+      .where('expires_at', '>', Date.now())
+      .groupBy('state')
+      .execute();
+    const reviews = await brokenGlass(store)
+      .select(({ fn }) => fn.countAll<number>().as('count'))
+      .executeTakeFirstOrThrow();
+    const inState = (name: RequestState) => Number(states.find(({ state }) => state === name)?.count ?? 0);
+    return { pending: inState('pending'), approved: inState('approved'), unreviewed: Number(reviews.count) };
+  }
+
   /** What an identity has asked for on a connection; the newest first. @throws what the store throws */
   requestsOf(
     { issuer = '', subject }: Pick<Identity, 'issuer' | 'subject'>,
@@ -536,6 +560,16 @@ async function numberChange(transaction: Transaction<Tables>, id: number): Promi
     .returning('version')
     .executeTakeFirstOrThrow();
   await transaction.updateTable('approval_requests').set({ change: version }).where('id', '=', id).execute();
+}
+
+/** Requests that were approved by breaking the glass, and not reviewed. */
+function brokenGlass(store: Store) {
+  return store
+    .selectFrom('approval_requests')
+    .where('reviewed_at', 'is', null)
+    .where('id', 'in', ({ selectFrom }) =>
+      selectFrom('approval_votes').select('request').where('decision', '=', 'break-glass'),
+    );
 }
 
 async function newestChange(store: Store): Promise<number> {

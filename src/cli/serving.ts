@@ -299,7 +299,7 @@ export class Serving {
       import('../api/readiness.ts'),
     ]);
     const gateway = this.#gateway;
-    const { access, inventory } = this.#identities;
+    const { access, approvals, inventory } = this.#identities;
     const storeFailure = () => access.failure ?? inventory.failure;
     const metrics = new Metrics({
       counters: gateway.counters,
@@ -310,6 +310,7 @@ export class Serving {
       rules: () => ({ version: this.#rules.set.version, reloadFailed: this.#rulesFailure !== null }),
       storeFailure,
       recording: () => this.#recording?.status() ?? null,
+      approvals,
       channels: () => this.#identities.outbox?.courier ?? null,
     });
     this.#ending.push(() => metrics.close());

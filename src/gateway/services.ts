@@ -17,6 +17,8 @@ export class Counters {
   refused = 0;
   /** Statements that wait for a person now. */
   waiting = 0;
+  /** Statements that changed more rows than were approved, and were undone. */
+  rolledBack = 0;
   violations = 0;
   cancelRequests = 0;
   upstreamFailures = 0;

@@ -12,6 +12,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0300-record-index': { up: createRecordIndex },
   '0400-journal-checkpoints': { up: createJournalCheckpoints },
   '0500-approval-changes': { up: numberChanges },
+  '0510-decisive-votes': { up: indexDecisions },
 };
 
 /** The same for SQLite and PostgreSQL: text, bigint, and nothing that only one of them has. */
@@ -270,6 +271,11 @@ async function numberChanges(db: Kysely<unknown>): Promise<void> {
     .execute();
   await schema.createIndex('approval_requests_change').on('approval_requests').column('change').execute();
   await sql`insert into versions (name, version) values ('approval_changes', ${Date.now()})`.execute(db);
+}
+
+/** Few votes break the glass, and those have to be found among all. */
+async function indexDecisions({ schema }: Kysely<unknown>): Promise<void> {
+  await schema.createIndex('approval_votes_decision').on('approval_votes').column('decision').execute();
 }
 
 /** Beside a SQLite store the index is in a file of its own. */

@@ -106,9 +106,10 @@ export function addApprovalRoutes(api: ApiServer, services: ApiServices): void {
     },
     handler: async (request) => {
       const { state, unreviewed, most } = request.query;
-      const found = await approvals.list(state === 'all' || unreviewed ? [] : [state], most);
-      const wanted = unreviewed ? found.filter(isUnreviewed) : found;
-      return { requests: wanted.map((one) => view(one, callerOf(request), approvals)) };
+      const found = unreviewed
+        ? await approvals.unreviewed(most)
+        : await approvals.list(state === 'all' ? [] : [state], most);
+      return { requests: found.map((one) => view(one, callerOf(request), approvals)) };
     },
   });
   api.route({
@@ -216,10 +217,6 @@ async function sampleFor(
   return found.none !== null
     ? found
     : { columns: [...found.columns], rows: found.rows.map((row) => [...row]), none: null };
-}
-
-function isUnreviewed({ votes, review }: ApprovalRequest): boolean {
-  return review === null && votes.some(({ decision }) => decision === 'break-glass');
 }
 
 /** What somebody may see of a request: statements hold values. */

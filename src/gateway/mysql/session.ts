@@ -1292,6 +1292,7 @@ export class MysqlSession extends Session implements PacketSink {
     this.#running = running;
     const over = (): void => {
       const isUndone = this.#response.warnings === 0;
+      if (isUndone) this.services.counters.rolledBack++;
       const { kind } = running.statements[0]!.facts;
       const refusal = inMysql(overApproved(guard.request, guard.rows, changed, kind, isUndone));
       this.#outcome(running, 'error', `,"errno":${refusal.errno},"sqlstate":"${refusal.code}"`);

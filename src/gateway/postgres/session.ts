@@ -874,7 +874,10 @@ export class PostgresSession extends Session implements FrameSink {
   #guardedCompleted(guard: Guard, completion: Buffer): void {
     const { execution, request, rows, isQuery } = guard;
     const changed = Number(this.#lastTag.slice(this.#lastTag.lastIndexOf(' ') + 1));
-    if (changed > rows) execution.cut ??= overApproved(request, rows, changed, execution.statements[0]!.facts.kind);
+    if (changed > rows) {
+      this.services.counters.rolledBack++;
+      execution.cut ??= overApproved(request, rows, changed, execution.statements[0]!.facts.kind);
+    }
     if (execution.cut !== null) {
       guard.isUndone = true;
       this.toUpstream.addMessage(failingExecute(execution.cut));
