@@ -5,6 +5,7 @@
  */
 
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
@@ -12,13 +13,16 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import mysql from 'mysql2/promise';
 import pg from 'pg';
+import { FakeSlack } from './fake-slack.ts';
 import { type OtlpReceiver, startOtlpReceiver } from './otlp-receiver.ts';
+import { S3Server } from './s3-server.ts';
 import { startMariadb } from './servers/mariadb.ts';
 import type { MysqlFamilyServer } from './servers/mysql-family.ts';
 import { type PostgresServer, startPostgres } from './servers/postgres.ts';
-import { type Sluice, startSluice } from './sluice.ts';
+import { type Sluice, serveAgain, startSluice } from './sluice.ts';
 import { WebhookReceiver } from './webhook-receiver.ts';
 
 /** Values that stand in masked columns, in no form that a detector knows. */
@@ -39,12 +43,15 @@ const RULES = `version: 1
 rules:
   - { id: everything, match: {}, action: allow }
   - { id: no-delete, match: { effects: [delete] }, action: deny }
+  - { id: waits, match: { effects: [update], tables: ["*.kept"] }, action: hold, approval: { from: { groups: [dba] }, wait: 1s } }
 masks:
   - { id: secret, columns: "*.*.secret", with: redact, predicates: deny }
 detectors:
   - { id: found, find: [payment-card, iban], columns: "*", with: redact }
 `;
 const USER = { name: 'agent', password: 'the agent' };
+const AUDITOR = { name: 'audrey', password: 'the auditor' };
+const STORAGE = { accessKeyId: 'AKIASLUICE', secretAccessKey: 'of the storage', region: 'eu-central-1' };
 const WEBHOOK_SECRET = `whsec_${Buffer.alloc(32, 5).toString('base64')}`;
 
 /** Ways in which a text may stand in bytes. */
@@ -117,46 +124,88 @@ describe('with every exporter and the index', () => {
   let sluice: Sluice;
   let otlp: OtlpReceiver;
   let webhook: WebhookReceiver;
+  let ocsfWebhook: WebhookReceiver;
+  let channel: WebhookReceiver;
+  let slack: FakeSlack;
+  let storage: S3Server;
   const cef = new Sink();
   const ocsf = new Sink();
+  const syslog = new Sink();
+  /** What was asked of a running Sluice, and of one that is started again. */
+  const asked: Record<string, string> = {};
   const directory = mkdtempSync(join(tmpdir(), 'sluice-secrets-'));
+  const secrets = mkdtempSync(join(tmpdir(), 'sluice-given-'));
   const file = (name: string) => join(directory, name);
 
   before(async () => {
-    [postgres, mariadb, otlp, webhook] = await Promise.all([
+    [postgres, mariadb, otlp, slack, storage] = await Promise.all([
       startPostgres(),
       startMariadb(),
       startOtlpReceiver(),
-      WebhookReceiver.start(WEBHOOK_SECRET),
+      FakeSlack.start(),
+      S3Server.start(STORAGE),
     ]);
+    const receivers = [1, 2, 3].map(() => WebhookReceiver.start(WEBHOOK_SECRET));
+    [webhook, ocsfWebhook, channel] = (await Promise.all(receivers)) as [
+      WebhookReceiver,
+      WebhookReceiver,
+      WebhookReceiver,
+    ];
     await postgres.query(`
       CREATE TABLE vault (id int PRIMARY KEY, name text, secret text);
       INSERT INTO vault VALUES (1, 'a', '${STORED[0]}'), (2, 'b', '${STORED[1]}'), (3, 'c', NULL);
       CREATE TABLE notes (id serial, body text);
+      CREATE TABLE kept (id int, secret text); INSERT INTO kept VALUES (1, '${STORED[0]}');
       CREATE FUNCTION shout(text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no: %', $1; END $$;
     `);
     await mariadb?.query(`CREATE TABLE vault (id int PRIMARY KEY, name text, secret text)`);
     await mariadb?.query(`INSERT INTO vault VALUES (1, 'a', '${STORED[0]}'), (2, 'b', '${STORED[1]}'), (3, 'c', NULL)`);
+    await postgres.query('CREATE DATABASE store');
+    await mariadb?.query(`CREATE TABLE kept (id int, secret text); INSERT INTO kept VALUES (1, '${STORED[0]}')`);
     await mariadb?.query('CREATE TABLE notes (id int AUTO_INCREMENT PRIMARY KEY, body text)');
     const upstreamOf = ({ host, port, superuser: user, password, database }: PostgresServer | MysqlFamilyServer) => ({
       ...{ host, port, user, password, database },
     });
-    writeFileSync(file('webhook-secret'), WEBHOOK_SECRET);
+    // What Sluice is given to know is not in the directory that is searched.
+    const secret = (name: string, value: string) => {
+      writeFileSync(join(secrets, name), value);
+      return { file: join(secrets, name) };
+    };
+    const signedBy = secret('webhook', WEBHOOK_SECRET);
+    const { host, port, superuser, password } = postgres;
     sluice = await startSluice({
       connections: [
         { name: 'pg', upstream: upstreamOf(postgres) },
         ...(mariadb === null ? [] : [{ name: 'my', protocol: 'mysql', upstream: upstreamOf(mariadb) } as const]),
       ],
-      users: [USER],
+      users: [USER, { ...AUDITOR, kind: 'human', groups: ['audit'] }],
+      roles: { auditor: ['audit'] },
       rulesYaml: RULES,
+      store: secret('store', `postgres://${superuser}:${password}@${host}:${port}/store`),
+      approvals: {
+        channels: [
+          { to: 'webhook', name: 'pager', url: channel.url, secret: signedBy },
+          {
+            ...{ to: 'slack', name: 'dba', team: slack.team, api: slack.api, channel: 'C00DBA' },
+            users: [{ slack: 'U000DANA', subject: AUDITOR.name }],
+            ...{ bot_token: secret('token', slack.token), signing_secret: secret('signing', slack.signingSecret) },
+          },
+        ],
+      },
       recording: {
         index: true,
         export: [
           { to: 'jsonl', file: file('sluice.jsonl') },
           { to: 'jsonl', name: 'ocsf', file: file('ocsf.jsonl'), format: 'ocsf' },
-          { to: 'webhook', url: webhook.url, secret: { file: file('webhook-secret') } },
+          { to: 'webhook', url: webhook.url, secret: signedBy },
+          { to: 'webhook', name: 'webhook-ocsf', url: ocsfWebhook.url, secret: signedBy, format: 'ocsf' },
+          {
+            ...{ to: 's3', url: storage.url, region: STORAGE.region, access_key_id: STORAGE.accessKeyId },
+            secret_access_key: secret('storage', STORAGE.secretAccessKey),
+          },
           { to: 'syslog', name: 'cef', address: await cef.listen(), transport: 'tcp', format: 'cef' },
           { to: 'syslog', name: 'syslog-ocsf', address: await ocsf.listen(), transport: 'tcp', format: 'ocsf' },
+          { to: 'syslog', address: await syslog.listen(), transport: 'tcp' },
           { to: 'otlp', url: otlp.url },
         ],
       },
@@ -164,16 +213,15 @@ describe('with every exporter and the index', () => {
   });
   after(async () => {
     await sluice?.stop();
-    cef.stop();
-    ocsf.stop();
+    for (const sink of [cef, ocsf, syslog]) sink.stop();
     otlp?.stop();
-    await webhook?.stop();
+    await Promise.all([webhook, ocsfWebhook, channel, slack, storage].map((receiver) => receiver?.stop()));
     await Promise.all([postgres?.stop(), mariadb?.stop()]);
-    rmSync(directory, { recursive: true, force: true });
+    for (const made of [directory, secrets]) rmSync(made, { recursive: true, force: true });
   });
 
   /** Everything that was produced, by where it is. */
-  function produced(): Map<string, Buffer> {
+  async function produced(): Promise<Map<string, Buffer>> {
     const all = new Map<string, Buffer>();
     for (const root of [directory, dirname(sluice.configFile)]) {
       for (const name of readdirSync(root, { recursive: true, encoding: 'utf8' })) {
@@ -187,27 +235,51 @@ describe('with every exporter and the index', () => {
         }
       }
     }
-    all.set('webhook', Buffer.from(webhook.received.map(({ body }) => body).join('\n')));
-    all.set('cef', cef.bytes);
-    all.set('ocsf', ocsf.bytes);
+    for (const [name, receiver] of Object.entries({ webhook, ocsfWebhook, channel })) {
+      all.set(name, Buffer.from(receiver.received.map(({ body }) => body).join('\n')));
+    }
+    for (const [name, sink] of Object.entries({ cef, ocsf, syslog })) all.set(name, sink.bytes);
+    for (const [name, { body }] of storage.objects) all.set(`s3 ${name}`, body);
+    for (const [name, text] of Object.entries(asked)) all.set(name, Buffer.from(text));
     all.set('otlp', Buffer.from(otlp.body()));
+    all.set('slack', Buffer.from(JSON.stringify(slack.calls)));
     all.set('log', Buffer.from(sluice.log()));
+    for (const [table, text] of await tablesOfStore()) all.set(`table ${table}`, Buffer.from(text));
     return all;
+  }
+
+  /** The store with the index in it, but for what people have to see of a statement that waits for them. */
+  async function tablesOfStore(): Promise<[string, string][]> {
+    const { host, port, superuser: user, password } = postgres;
+    const client = new pg.Client({ host, port, user, password, database: 'store' });
+    await client.connect();
+    const { rows } = await client.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'");
+    const tables: [string, string][] = [];
+    for (const { tablename } of rows) {
+      const { rows } = await client.query(`SELECT to_jsonb(t) - 'question' AS row FROM "${tablename}" AS t`);
+      tables.push([tablename, rows.map(({ row }) => JSON.stringify(row)).join('\n')]);
+    }
+    await client.end();
+    return tables;
   }
 
   /** Waits until everybody has the last record. */
   async function exported(mark: string): Promise<void> {
-    const have = () => [...produced()].filter(([, bytes]) => bytes.includes(mark)).map(([name]) => name);
-    const needed = ['webhook', 'cef', 'ocsf', 'otlp', file('sluice.jsonl'), file('ocsf.jsonl')];
+    const needed = [
+      ...['webhook', 'ocsfWebhook', 'cef', 'ocsf', 'syslog', 'otlp', file('sluice.jsonl'), file('ocsf.jsonl')],
+      'table index_texts',
+    ];
     const deadline = Date.now() + 60_000;
-    while (!needed.every((name) => have().includes(name)) || !have().some((name) => /index\.db/.test(name))) {
-      assert.ok(Date.now() < deadline, `only ${have().join(', ')} have ${mark}\n${sluice.log()}`);
+    for (;;) {
+      const have = [...(await produced())].filter(([, bytes]) => bytes.includes(mark)).map(([name]) => name);
+      if (needed.every((name) => have.includes(name))) return;
+      assert.ok(Date.now() < deadline, `only ${have.join(', ')} have ${mark}\n${sluice.log()}`);
       await delay(100);
     }
   }
 
-  function assertNoSecrets(): void {
-    for (const [where, bytes] of produced()) {
+  async function assertNoSecrets(): Promise<void> {
+    for (const [where, bytes] of await produced()) {
       for (const secret of SECRETS) {
         for (const form of formsOf(secret)) {
           const at = bytes.indexOf(form);
@@ -243,6 +315,8 @@ describe('with every exporter and the index', () => {
       `INSERT INTO vault VALUES (1, 'x', '${WRITTEN}') ON CONFLICT (id) DO UPDATE SET secret = '${WRITTEN}'`,
       `INSERT INTO vault VALUES (1, 'twice', '${WRITTEN}')`,
       `DELETE FROM vault WHERE secret = '${WRITTEN}'`,
+      `UPDATE kept SET secret = '${WRITTEN}' WHERE id = 1`,
+      `UPDATE kept SET secret = 'card ${CARD}' WHERE secret = '${STORED[0]}'`,
       `WITH new AS (SELECT '${WRITTEN}' AS s) UPDATE vault SET secret = new.s FROM new WHERE id = 2`,
       `PREPARE put(int, text) AS UPDATE vault SET secret = $2 WHERE id = $1`,
       `EXECUTE put(1, '${WRITTEN}')`,
@@ -282,7 +356,7 @@ describe('with every exporter and the index', () => {
     await last.query('SELECT 1 AS the_end_of_postgres');
     await last.end();
     await exported('the_end_of_postgres');
-    assertNoSecrets();
+    await assertNoSecrets();
   });
 
   test('nothing of MySQL is told', async (t) => {
@@ -309,6 +383,7 @@ describe('with every exporter and the index', () => {
       `INSERT INTO vault VALUES (1, 'twice', '${WRITTEN}')`,
       `INSERT INTO vault VALUES (1, 'x', '${WRITTEN}') ON DUPLICATE KEY UPDATE secret = '${WRITTEN}'`,
       `DELETE FROM vault WHERE secret = '${WRITTEN}'`,
+      `UPDATE kept SET secret = '${WRITTEN}' WHERE id = 1`,
       `UPDATE vault SET secret = /*! '${WRITTEN}' */ WHERE id = 1`,
       `PREPARE put FROM 'UPDATE vault SET secret = "${WRITTEN}" WHERE id = 1'`,
       `SELECT 1; UPDATE vault SET secret = '${WRITTEN}' WHERE id = 1; SELECT 2`,
@@ -342,6 +417,49 @@ describe('with every exporter and the index', () => {
     await last.query('SELECT 1 AS the_end_of_mysql');
     await last.end();
     await exported('the_end_of_mysql');
-    assertNoSecrets();
+    await assertNoSecrets();
   });
+
+  test('nothing is told by channels of approvals, the API, the metrics, a storage that is brought segments, and an index of the journal alone', async () => {
+    await channel.until((received) => received.some(({ type }) => type === 'approval.requested'));
+    assert.ok([...slack.messages.values()].length > 0);
+    const authorization = `Basic ${Buffer.from(`${AUDITOR.name}:${AUDITOR.password}`).toString('base64')}`;
+    const ask = async (path: string, port = sluice.apiPort) => {
+      const response = await fetch(`http://127.0.0.1:${port}${path}`, { headers: { authorization } });
+      assert.equal(response.status, 200, path);
+      asked[`${port} ${path}`] = await response.text();
+    };
+    for (const path of ['recordings?event=any&limit=200', 'sessions?state=all', 'agents']) await ask(`/api/v1/${path}`);
+    for (const path of ['/metrics', '/readyz']) await ask(path);
+    sluice.signal('SIGTERM');
+    await sluice.exited;
+    const again = await serveAgain(sluice.configFile);
+    try {
+      await untilBrought();
+    } finally {
+      await again.end();
+    }
+    const program = join(import.meta.dirname, '../src/cli/sluice.js');
+    const journal = join(dirname(sluice.configFile), 'journal');
+    for (const args of [
+      ['recordings', 'search', '--event', 'any', '--limit', '200', '--json'],
+      ['sessions', 'list', '--json'],
+    ]) {
+      const { stdout } = await promisify(execFile)(process.execPath, [program, ...args, '--journal', journal]);
+      asked[args.join(' ')] = stdout;
+    }
+    assert.ok([...(await produced()).keys()].some((name) => name.endsWith('index.db')));
+    await assertNoSecrets();
+  });
+
+  /** Waits until the storage has the segment that everything was recorded in. */
+  async function untilBrought(): Promise<void> {
+    for (
+      const deadline = Date.now() + 60_000;
+      ![...storage.objects.keys()].some((name) => name.endsWith('-1.jsonl.manifest.json'));
+      await delay(50)
+    ) {
+      assert.ok(Date.now() < deadline, [...storage.objects.keys()].join());
+    }
+  }
 });
