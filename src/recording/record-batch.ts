@@ -14,7 +14,7 @@ export interface JournalPosition {
   readonly seq: number;
 }
 
-/** At most so many bytes of records are read at once, unless one record alone is longer. */
+/** At most so many bytes of records are read at once if nothing else is said, unless one record alone is longer. */
 export const BATCH_BYTES = 1024 * 1024;
 const NEWLINE = 0x0a;
 const FRAME = /^\{"v":1,"seq":(\d{1,16}),(?:"prev":"[^"]{0,60}",)?"at":"([^"]{20,30})"/;
@@ -79,12 +79,15 @@ export function frameAt(bytes: Buffer, start: number): { readonly seq: number; r
  *
  * Where the position's segment is shorter than the position says (the machine lost what was not on disk yet), or gone, it
  * goes on with what comes next. Rejects with the error of the file system.
+ *
+ * @param room at most so many bytes, unless one record alone is longer
  */
 export async function readBatch(
   directory: string,
   node: string,
   position: JournalPosition | null,
   head: Pick<JournalHead, 'segment' | 'bytes'>,
+  room = BATCH_BYTES,
 ): Promise<RecordBatch | null> {
   const seq = position?.seq ?? 0;
   for (const { name, number } of segments(directory)) {
@@ -94,7 +97,7 @@ export async function readBatch(
     const file = join(directory, name);
     const size = number === head.segment ? head.bytes : (await stat(file)).size;
     if (offset >= size) continue;
-    const bytes = await readLines(file, offset, size);
+    const bytes = await readLines(file, offset, size, room);
     if (bytes !== null) return new RecordBatch(node, { segment: number, offset, seq }, bytes);
   }
   return null;
@@ -105,12 +108,13 @@ export async function* readBatches(
   directory: string,
   node: string,
   from: JournalPosition | null = null,
+  room = BATCH_BYTES,
 ): AsyncGenerator<RecordBatch> {
   const newest = segments(directory).at(-1);
   if (newest === undefined) return;
   const head = { segment: newest.number, bytes: (await stat(join(directory, newest.name))).size };
   for (let position = from; ; ) {
-    const batch = await readBatch(directory, node, position, head);
+    const batch = await readBatch(directory, node, position, head, room);
     if (batch === null) return;
     yield batch;
     position = batch.end;
@@ -118,10 +122,10 @@ export async function* readBatches(
 }
 
 /** Whole lines from `offset` on; `null` if there is not one before `end`: a torn one, at the end of a segment. */
-async function readLines(file: string, offset: number, end: number): Promise<Buffer | null> {
+async function readLines(file: string, offset: number, end: number, most: number): Promise<Buffer | null> {
   const handle = await open(file, 'r');
   try {
-    for (let room = BATCH_BYTES; ; room *= 4) {
+    for (let room = most; ; room *= 4) {
       const bytes = await readFully(handle, offset, Math.min(room, end - offset));
       const lines = bytes.lastIndexOf(NEWLINE) + 1;
       if (lines > 0) return bytes.subarray(0, lines);

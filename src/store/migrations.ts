@@ -9,10 +9,12 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0003-saml': { up: createSaml },
   '0200-approval-channels': { up: createApprovalChannels },
   '0210-requesters': { up: addRequesters },
-  '0300-record-index': { up: createRecordIndex },
+  // Made tables that 0600-record-index makes anew.
+  '0300-record-index': { up: async () => undefined },
   '0400-journal-checkpoints': { up: createJournalCheckpoints },
   '0500-approval-changes': { up: numberChanges },
   '0510-decisive-votes': { up: indexDecisions },
+  '0600-record-index': { up: createRecordIndex },
 };
 
 /** The same for SQLite and PostgreSQL: text, bigint, and nothing that only one of them has. */
@@ -279,7 +281,26 @@ async function indexDecisions({ schema }: Kysely<unknown>): Promise<void> {
 }
 
 /** Beside a SQLite store the index is in a file of its own. */
+ * Beside a SQLite store the index is in a file of its own. One of an older layout goes: each node makes its part of it again from
+ * its journal.
+ */
 async function createRecordIndex(db: Kysely<unknown>): Promise<void> {
   if (!(db.getExecutor().adapter instanceof PostgresAdapter)) return;
+  for (const table of [
+    ...[
+      'nodes',
+      'sessions',
+      'profiles',
+      'profile_rules',
+      'shapes',
+      'shape_objects',
+      'traces',
+      'pairs',
+      'texts',
+      'entries',
+    ],
+  ]) {
+    await sql`drop table if exists ${sql.table(`index_${table}`)}`.execute(db);
+  }
   for (const text of recordIndexDdl('postgres')) await sql.raw(text).execute(db);
 }

@@ -4,9 +4,8 @@
  * journal and the store cannot.
  *
  * What many records have in common is kept once: as a *profile* who, where, which verdict and which outcome, as a *shape* what
- * a statement is and does. Conditions of a search are about these, which are few. Records themselves are kept in the order of time
- * within their profile, within their shape and profile, and within their session and profile. So whatever is asked, only what is
- * shown is read.
+ * a statement is and does. Conditions of a search are about these, which are few. Records themselves, a handful of small numbers
+ * each, are packed in *blocks* of some hundred, in their order: the database has one row to write for all of these, and one to read.
  *
  * Rows are written by the node whose records they are about: `id` is the number of the node times 2^40, plus a number of that
  * node's, and no two nodes ever write the same row.
@@ -59,6 +58,7 @@ export interface IndexSessionsTable {
   readonly from_seq: number;
   readonly to_segment: number;
   readonly to_byte: number;
+  readonly to_seq: number;
 }
 
 /** Who did something, where, and what became of it. Never changed. */
@@ -108,42 +108,25 @@ export interface IndexShapeObjectsTable {
   readonly shape: number;
 }
 
-export interface IndexTracesTable {
-  readonly id: number;
-  /** Of the W3C trace context that the client claims, 32 hexadecimal digits. */
-  readonly trace: string;
-}
-
-/** The profiles that there are records of in a session, or of a shape. */
-export interface IndexPairsTable {
-  /** Id of the session or of the shape. */
-  readonly part: number;
-  readonly profile: number;
-}
-
 /** Beginnings of statements and what else records say. Not all of them differ. */
 export interface IndexTextsTable {
+  /** Made of the node's number and the number of the first record that says so. */
   readonly id: number;
   readonly text: string;
 }
 
-export interface IndexEntriesTable {
-  readonly at: number;
-  /** Made of the node's number and the number of the record, that of the attempt for a statement. */
+/** Records that follow one another, in one segment, see src/recording/record-index/entry-block.ts. */
+export interface IndexBlocksTable {
+  /** Made of the node's number and the number of the first record. */
   readonly id: number;
-  readonly profile: number;
-  readonly shape: number | null;
-  readonly session: number | null;
-  /** Number of the statement within the session. */
-  readonly number: number | null;
-  readonly text: number | null;
-  readonly trace: number | null;
-  /** Number of the request for approval. */
-  readonly approval: number | null;
-  readonly rows: number | null;
-  readonly affected: number | null;
-  readonly bytes: number | null;
-  readonly micros: number | null;
+  /** The same of the last record. */
+  readonly last_id: number;
+  /** The earliest and the latest time of its records. */
+  readonly first_at: number;
+  readonly last_at: number;
+  readonly parts: Uint8Array;
+  readonly traces: Uint8Array;
+  readonly entries: Uint8Array;
 }
 
 export interface RecordIndexTables {
@@ -153,17 +136,18 @@ export interface RecordIndexTables {
   readonly index_profile_rules: IndexProfileRulesTable;
   readonly index_shapes: IndexShapesTable;
   readonly index_shape_objects: IndexShapeObjectsTable;
-  readonly index_traces: IndexTracesTable;
-  readonly index_pairs: IndexPairsTable;
   readonly index_texts: IndexTextsTable;
-  readonly index_entries: IndexEntriesTable;
+  readonly index_blocks: IndexBlocksTable;
 }
 
 /** The statements that make the tables, in order. A released one is never changed for PostgreSQL: a migration is added. */
 export function recordIndexDdl(dialect: 'sqlite' | 'postgres'): string[] {
   const clustered = dialect === 'sqlite' ? ' without rowid' : '';
   const integer = dialect === 'sqlite' ? 'integer' : 'bigint';
-  return DDL.map((text) => text.replaceAll('CLUSTERED', clustered).replaceAll('INT', integer));
+  const bytes = dialect === 'sqlite' ? 'blob' : 'bytea';
+  return DDL.map((text) =>
+    text.replaceAll('CLUSTERED', clustered).replaceAll('INT', integer).replaceAll('BYTES', bytes),
+  );
 }
 
 const DDL: readonly string[] = [
@@ -174,10 +158,9 @@ const DDL: readonly string[] = [
     owner text, "groups" text, connection text, address text, tls INT, application text, state text not null, reason text,
     first_at INT not null, last_at INT not null, started INT, ended INT, statements INT not null, refused INT not null,
     errors INT not null, from_segment INT not null, from_byte INT not null, from_seq INT not null,
-    to_segment INT not null, to_byte INT not null)`,
+    to_segment INT not null, to_byte INT not null, to_seq INT not null)`,
   'create index index_sessions_session on index_sessions (session)',
   'create index index_sessions_first on index_sessions (first_at, id)',
-  'create index index_sessions_last on index_sessions (last_at)',
   'create index index_sessions_subject on index_sessions (subject, first_at, id)',
   'create index index_sessions_connection on index_sessions (connection, first_at, id)',
   "create index index_sessions_active on index_sessions (first_at, id) where state = 'active'",
@@ -186,32 +169,18 @@ const DDL: readonly string[] = [
     issuer text, kind text, owner text, connection text, verdict text, status text, sqlstate text, refused_by text,
     rules text not null, masks text not null)`,
   'create index index_profiles_digest on index_profiles (digest)',
-  'create index index_profiles_subject on index_profiles (subject, connection, verdict)',
-  'create index index_profiles_owner on index_profiles (owner)',
-  'create index index_profiles_kind on index_profiles (kind)',
-  'create index index_profiles_connection on index_profiles (connection, verdict)',
-  'create index index_profiles_verdict on index_profiles (verdict, status)',
-  'create index index_profiles_status on index_profiles (status, sqlstate)',
-  'create index index_profiles_sqlstate on index_profiles (sqlstate)',
-  'create index index_profiles_event on index_profiles (event)',
+  'create index index_profiles_subject on index_profiles (subject)',
 
   'create table index_profile_rules (rule text not null, profile INT not null, primary key (rule, profile))CLUSTERED',
 
   `create table index_shapes (id INT not null primary key, digest text not null, fingerprint text not null, statement text,
     effects text not null)`,
-  'create index index_shapes_digest on index_shapes (digest)',
   'create index index_shapes_fingerprint on index_shapes (fingerprint)',
   'create table index_shape_objects (object text not null, shape INT not null, primary key (object, shape))CLUSTERED',
-  'create table index_traces (id INT not null primary key, trace text not null)',
-  'create index index_traces_trace on index_traces (trace)',
-  'create table index_pairs (part INT not null, profile INT not null, primary key (part, profile))CLUSTERED',
   'create table index_texts (id INT not null primary key, text text not null)',
 
-  `create table index_entries (at INT not null, id INT not null, profile INT not null, shape INT, session INT,
-    number INT, text INT, trace INT, approval INT, rows INT, affected INT, bytes INT, micros INT,
-    primary key (at, id))CLUSTERED`,
-  'create index index_entries_profile on index_entries (profile, at, id)',
-  'create index index_entries_shape on index_entries (shape, profile, at, id) where shape is not null',
-  'create index index_entries_session on index_entries (session, profile, at, id) where session is not null',
-  'create index index_entries_trace on index_entries (trace, at, id) where trace is not null',
+  // Parts before entries: SQLite reads a row up to what is asked for.
+  `create table index_blocks (id INT not null primary key, last_id INT not null, first_at INT not null, last_at INT not null,
+    parts BYTES not null, traces BYTES not null, entries BYTES not null)`,
+  'create index index_blocks_last on index_blocks (last_at, id, first_at, last_id)',
 ];

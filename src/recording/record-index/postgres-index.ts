@@ -1,16 +1,20 @@
 import pg from 'pg';
 import { postgresOptions } from '../../store/postgres-dialect.ts';
 import {
-  assignments,
   type Cell,
-  CHANGES,
-  type ChangedTable,
   COLUMNS,
+  type ColumnType,
+  columnNames,
   type Found,
   type IndexSql,
   type InsertedTable,
-  keyCondition,
+  insertInto,
+  LOOK_UPS,
+  type LookedUpTable,
+  onConflict,
   type Row,
+  type SessionChangeKind,
+  updateSessions,
 } from './index-columns.ts';
 
 /** A batch is written in some milliseconds, what was removed from a journal in seconds. */
@@ -34,30 +38,30 @@ export class PostgresIndex implements IndexSql {
     await this.all(text, values);
   }
 
-  find(table: InsertedTable, column: string, values: readonly string[], from: number, to: number): Promise<Found[]> {
-    const text = `select id, ${column} as value from ${table} where ${column} = any($1) and id >= $2 and id < $3`;
-    return this.#query(text, [values, from, to]) as Promise<Found[]>;
+  find(table: LookedUpTable, values: readonly string[], from: number, to: number): Promise<Found[]> {
+    const [by, value] = LOOK_UPS[table];
+    const text = `select id, ${value} as value from ${table} where ${by} = any($1) and id >= $2 and id < $3`;
+    return this.#query(text, [values.map(withoutNul), from, to]) as Promise<Found[]>;
   }
 
   async insert(table: InsertedTable, rows: readonly Row[]): Promise<void> {
     if (rows.length === 0) return;
-    const columns: [string, 'int' | 'text'][] = Object.entries(COLUMNS[table]);
+    const types: readonly ColumnType[] = Object.values(COLUMNS[table]);
     await this.#query(
-      `insert into ${table} (${columns.map(([name]) => `"${name}"`)}) select * from ${unnest(columns)} on conflict do nothing`,
-      transposed(rows, columns.length),
+      `${insertInto(table)} select * from ${unnest(types)} ${onConflict(table)}`,
+      transposed(rows, types.length),
     );
   }
 
-  async change(table: ChangedTable, rows: readonly Row[]): Promise<void> {
+  async changeSessions(kind: SessionChangeKind, rows: readonly Row[]): Promise<void> {
     if (rows.length === 0) return;
-    const types: Readonly<Record<string, 'int' | 'text'>> = COLUMNS[table];
-    const columns = Object.keys(CHANGES[table]).map((name) => [name, types[name]!] as const);
-    const given = (column: string) => `given."${column}"`;
-    await this.#query(
-      `update ${table} set ${assignments(table, given)} from ${unnest(columns)} as given (${columns.map(([name]) => `"${name}"`)})
-       where ${keyCondition(table, given)}`,
-      transposed(rows, columns.length),
+    const text = updateSessions(
+      kind,
+      (column) => `given."${column}"`,
+      (columns) =>
+        `from ${unnest(columns.map((column) => COLUMNS.index_sessions[column]))} as given (${columnNames(columns)})`,
     );
+    await this.#query(text, transposed(rows, rows[0]!.length));
   }
 
   async transaction(work: () => Promise<void>): Promise<void> {
@@ -115,8 +119,10 @@ export class PostgresIndex implements IndexSql {
   }
 }
 
-function unnest(columns: readonly (readonly [string, 'int' | 'text'])[]): string {
-  return `unnest(${columns.map(([, type], index) => `$${index + 1}::${type === 'int' ? 'bigint' : 'text'}[]`)})`;
+const TYPES: Readonly<Record<ColumnType, string>> = { int: 'bigint', text: 'text', bytes: 'bytea' };
+
+function unnest(types: readonly ColumnType[]): string {
+  return `unnest(${types.map((type, index) => `$${index + 1}::${TYPES[type]}[]`).join(', ')})`;
 }
 
 function transposed(rows: readonly Row[], columns: number): Cell[][] {
@@ -124,6 +130,6 @@ function transposed(rows: readonly Row[], columns: number): Cell[][] {
 }
 
 /** PostgreSQL has no text with a NUL in it. */
-function withoutNul(cell: Cell): Cell {
+function withoutNul<Value extends Cell>(cell: Value): Value | string {
   return typeof cell === 'string' && cell.includes('\0') ? cell.replaceAll('\0', '\ufffd') : cell;
 }

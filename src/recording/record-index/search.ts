@@ -1,18 +1,19 @@
-import {
-  type Expression,
-  type ExpressionBuilder,
-  type Kysely,
-  type SelectQueryBuilder,
-  type SqlBool,
-  sql,
-} from 'kysely';
+import { type Expression, type ExpressionBuilder, type Kysely, type SqlBool, sql } from 'kysely';
 import {
   IDS_OF_A_NODE,
-  type IndexEntriesTable,
   type IndexProfilesTable,
   type IndexShapesTable,
   type RecordIndexTables,
 } from '../../store/record-index-tables.ts';
+import {
+  type BlockParts,
+  type Entry,
+  type PartIds,
+  positionOfTrace,
+  unpackEntries,
+  unpackParts,
+  type Wanted,
+} from './entry-block.ts';
 
 export type RecordIndex = Kysely<RecordIndexTables>;
 
@@ -87,10 +88,17 @@ export interface FoundRecords {
   readonly next: string | null;
 }
 
+/** What statements have for an event. */
+const STATEMENT = 'statement';
 /** Most records of a page. */
 export const MOST_FOUND = 200;
 /** How many records are looked at for a text before the page is given as it is. */
 const MOST_LOOKED_AT = 50_000;
+/** Ids that are fetched at once; of more, only those that the blocks have that are looked at. */
+const MOST_IDS = 10_000;
+/** How many blocks are looked at at once, first, and at most: what is found often is found in the first. */
+const FIRST_BLOCKS = 4;
+const MOST_BLOCKS = 64;
 
 /** Where records are in their order: by time, then by id. */
 export interface Place {
@@ -98,41 +106,17 @@ export interface Place {
   readonly id: number;
 }
 
-/** Ids of sessions and traces that are looked for; `null` where all are meant. */
-interface Parts {
-  readonly sessions: readonly number[] | null;
-  readonly traces: readonly number[] | null;
-}
-
-/** A query for places, in their order. */
-type Places = SelectQueryBuilder<RecordIndexTables & { e: IndexEntriesTable }, 'e', Place>;
-
-type Profiles = ExpressionBuilder<RecordIndexTables & { p: IndexProfilesTable }, 'p'>;
-type ProfileCondition = (eb: Profiles) => Expression<SqlBool>;
-
+type ProfileCondition = (
+  eb: ExpressionBuilder<RecordIndexTables & { p: IndexProfilesTable }, 'p'>,
+) => Expression<SqlBool>;
 type ShapeCondition = (eb: ExpressionBuilder<RecordIndexTables & { f: IndexShapesTable }, 'f'>) => Expression<SqlBool>;
 
-type Entries = ExpressionBuilder<RecordIndexTables & { e: IndexEntriesTable }, 'e'>;
-
-/** Records of one profile, in one session or of one shape if the filter says so. */
-interface Bucket {
-  readonly session: number | null;
-  readonly shape: number | null;
-  readonly profile: number;
-  /** Sorts as its newest record does. */
-  readonly newest: string;
-}
-
-/** Of a bucket without a record that fits: sorts behind all others, in both databases. */
-const NOWHERE = '';
-
-function newestOf(place: Expression<unknown>) {
-  return sql<string>`coalesce(${place}, ${NOWHERE})`.as('newest');
-}
+/** An entry that was found. */
+interface FoundEntry extends Entry, Place {}
 
 /**
- * Searches the index, newest first. How long that takes depends on how many profiles (and shapes) fit, and not on how many records:
- * of each the newest record is looked up, and only those whose newest are the newest of all can have any of the page.
+ * Searches the index, newest first. Which profiles, shapes and sessions fit is looked up; then of one block after the other what is in
+ * it, and of those that have some of all, the entries. What is rare has the parts of all blocks read, some bytes for each statement.
  *
  * @param after {@link placeIn} the `next` of the page before
  * @param limit at most {@link MOST_FOUND}
@@ -153,11 +137,69 @@ export function placeIn(cursor: string): Place {
   return { at: Number(match[1]), id: Number(match[2]) };
 }
 
+interface Ids {
+  has(id: number): boolean;
+}
+
+/** Ids of profiles or shapes that fit; looked up for each block where they are too many to be kept. */
+class Fitting {
+  readonly #look: (ids: readonly number[] | null) => Promise<number[]>;
+  readonly #fits = new Map<number, boolean>();
+  #hasAll = false;
+
+  /** @param look the ids that fit, of these or of all; no more than one more than {@link MOST_IDS} */
+  constructor(look: (ids: readonly number[] | null) => Promise<number[]>) {
+    this.#look = look;
+  }
+
+  /** @returns false if there are none */
+  async begin(): Promise<boolean> {
+    const ids = await this.#look(null);
+    this.#hasAll = ids.length <= MOST_IDS;
+    if (this.#hasAll) for (const id of ids) this.#fits.set(id, true);
+    return ids.length > 0;
+  }
+
+  /** Has it known of all that are in these blocks. */
+  async learn(blocks: readonly { id: number; parts: BlockParts }[], part: keyof BlockParts): Promise<void> {
+    if (this.#hasAll) return;
+    const unknown = new Set<number>();
+    for (const { id, parts } of blocks) {
+      const base = baseOf(id);
+      for (const one of parts[part]) if (!this.#fits.has(base + one)) unknown.add(base + one);
+    }
+    const list = [...unknown];
+    for (let from = 0; from < list.length; from += MOST_IDS) {
+      for (const id of await this.#look(list.slice(from, from + MOST_IDS))) this.#fits.set(id, true);
+    }
+    for (const id of list) if (!this.#fits.has(id)) this.#fits.set(id, false);
+  }
+
+  has(id: number): boolean {
+    return this.#fits.get(id) === true;
+  }
+}
+
+/** A block of which it is not known yet what is in it. */
+interface Candidate {
+  readonly id: number;
+  readonly last_at: number;
+  readonly parts: Uint8Array;
+  /** False if a trace is looked for, and is not in it. */
+  readonly hasTrace: boolean;
+}
+
 class Search {
   readonly #index: RecordIndex;
   readonly #filter: RecordFilter;
   readonly #limit: number;
   readonly #after: Place | null;
+  #profiles: Fitting | null = null;
+  #shapes: Fitting | null = null;
+  /** Ids of the sessions, and between which ids their records are; `null` where all are meant. */
+  #sessions: (Ids & { readonly first: number; readonly last: number }) | null = null;
+  /** Ids of texts, and whether they have what is looked for. */
+  readonly #texts = new Map<number, boolean>();
 
   constructor(index: RecordIndex, filter: RecordFilter, limit: number, after: Place | null) {
     this.#index = index;
@@ -167,189 +209,209 @@ class Search {
   }
 
   async run(): Promise<FoundRecords> {
-    const { session, trace, text } = this.#filter;
-    const sessions = session === undefined ? null : await this.#ids('index_sessions', 'session', session);
-    const traces = trace === undefined ? null : await this.#ids('index_traces', 'trace', trace);
-    if (sessions?.length === 0 || traces?.length === 0) return { records: [], next: null };
-    const parts = { sessions, traces };
-    if (text !== undefined) return this.#byText(parts);
-    const isAboutAll =
-      sessions === null && this.#profileConditions().length === 0 && this.#shapeConditions().length === 0;
-    // One index gives the rows in their order, that of a trace or that of all; else buckets do.
-    const places = traces !== null || isAboutAll ? this.#rows(parts) : await this.#inBuckets(sessions);
-    return places === null ? { records: [], next: null } : this.#page(places, null);
+    if (!(await this.#begin())) return { records: [], next: null };
+    const found: FoundEntry[] = [];
+    let lookedAt = 0;
+    let size = FIRST_BLOCKS;
+    for (let behind: Place | null = null; ; size = Math.min(size * 4, MOST_BLOCKS)) {
+      const candidates = await this.#candidates(behind, size);
+      const entries = await this.#entriesOf(candidates);
+      lookedAt += entries.length;
+      for (const entry of await this.#withText(entries)) found.push(entry);
+      found.sort(newestFirst);
+      found.length = Math.min(found.length, this.#limit);
+      const last = candidates.at(-1);
+      if (last === undefined || candidates.length < size) return this.#page(found, null);
+      behind = { at: last.last_at, id: last.id };
+      // Nothing behind is newer than this.
+      const worst = found[this.#limit - 1];
+      if (worst !== undefined && worst.at > last.last_at) return this.#page(found, null);
+      if (this.#filter.text === undefined || lookedAt < MOST_LOOKED_AT) continue;
+      const rest = { at: last.last_at + 1, id: 0 };
+      return this.#page(
+        found.filter(({ at }) => at >= rest.at),
+        rest,
+      );
+    }
   }
 
-  /** @returns `null` if there are none */
-  async #inBuckets(sessions: readonly number[] | null): Promise<Places | null> {
-    const buckets = await this.#newestBuckets(sessions);
-    const queries = buckets.map(({ session, shape, profile }, position) =>
-      this.#index
-        .selectFrom(
-          this.#inBucket(sessions)
-            .where('e.profile', '=', profile)
-            .$if(session !== null, (query) => query.where('e.session', '=', session))
-            .$if(shape !== null, (query) => query.where('e.shape', '=', shape))
-            .limit(this.#limit)
-            .as(`bucket${position}`),
-        )
-        .select(['at', 'id']),
-    );
-    const [first, ...others] = queries;
-    if (first === undefined) return null;
-    const all = others.reduce((query, one) => query.unionAll(one as never), first);
-    return all.orderBy('at', 'desc').orderBy('id', 'desc') as unknown as Places;
-  }
-
-  /**
-   * The buckets that may have records of the page. If a record is among the newest so many of all, the newest of its bucket is among
-   * the newest so many of all buckets.
-   */
-  async #newestBuckets(sessions: readonly number[] | null): Promise<Bucket[]> {
-    const shapeConditions = this.#shapeConditions();
-    const profileConditions = this.#profileConditions(sessions !== null || shapeConditions.length > 0);
-    const index = this.#index;
-    const newest = this.#inBucket(sessions)
-      .clearSelect()
-      // Time and id in one text that sorts as they do, since a sub-select gives one value. Times have 13 digits until 2286.
-      .select(sql<string>`cast(e.at as text) || cast(10000000000000000 + e.id as text)`.as('place'))
-      .whereRef('e.profile', '=', sql.ref('p.id'))
-      .limit(1);
-    const nothing = sql<null>`null`;
-    const profileFits = (eb: Profiles) => eb.and(profileConditions.map((condition) => condition(eb)));
-    // Cross joins, because SQLite takes their sides in their order.
-    const buckets =
-      sessions !== null
-        ? index
-            .selectFrom('index_pairs as x')
-            .where('x.part', 'in', sessions)
-            .crossJoin('index_profiles as p')
-            .whereRef('p.id', '=', 'x.profile')
-            .where((eb) => profileFits(eb as unknown as Profiles))
-            .select(['p.id as profile', 'x.part as session', nothing.as('shape')])
-            .select(newestOf(newest.whereRef('e.session', '=', sql.ref('x.part'))))
-        : shapeConditions.length > 0
-          ? index
-              .selectFrom('index_shapes as f')
-              .where((eb) => eb.and(shapeConditions.map((condition) => condition(eb))))
-              .crossJoin('index_pairs as x')
-              .whereRef('x.part', '=', 'f.id')
-              .crossJoin('index_profiles as p')
-              .whereRef('p.id', '=', 'x.profile')
-              .where((eb) => profileFits(eb as unknown as Profiles))
-              .select(['p.id as profile', nothing.as('session'), 'x.part as shape'])
-              .select(newestOf(newest.whereRef('e.shape', '=', sql.ref('x.part'))))
-          : index
-              .selectFrom('index_profiles as p')
-              .where(profileFits)
-              .select(['p.id as profile', nothing.as('session'), nothing.as('shape')])
-              .select(newestOf(newest));
-    const rows = await (buckets as unknown as SelectQueryBuilder<RecordIndexTables, never, Bucket>)
-      .orderBy('newest', 'desc')
-      .limit(this.#limit)
-      .execute();
-    return rows.filter((bucket) => bucket.newest !== NOWHERE);
-  }
-
-  /** The records of a bucket, in their order; which one it is has to be added. */
-  #inBucket(sessions: readonly number[] | null): Places {
-    const shapes = this.#shapeConditions();
-    return this.#index
-      .selectFrom('index_entries as e')
-      .select(['e.at', 'e.id'])
-      .where((eb) => this.#bounds(eb))
-      .$if(sessions !== null && shapes.length > 0, (query) => query.where((eb) => this.#hasShape(eb)))
-      .orderBy('e.at', 'desc')
-      .orderBy('e.id', 'desc');
-  }
-
-  /** Texts have no index: so many records are looked at, those of the session or the trace, or the newest. */
-  async #byText(parts: Parts): Promise<FoundRecords> {
-    const isNarrow = parts.sessions !== null || parts.traces !== null;
-    const end = isNarrow ? null : await this.#placeFurther(MOST_LOOKED_AT);
-    const pattern = `%${this.#filter.text!.toLowerCase().replaceAll(/[\\%_]/g, '\\$&')}%`;
-    const places = this.#rows(parts)
-      .innerJoin('index_texts as t', 't.id', 'e.text')
-      .where(sql<boolean>`lower(t.text) like ${pattern} escape '\\'`)
-      .$if(end !== null, (query) => query.where('e.at', '>=', end!.at));
-    // All of that millisecond is looked at.
-    return this.#page(places as unknown as Places, end === null ? null : { at: end.at, id: 0 });
-  }
-
-  async #placeFurther(records: number): Promise<Place | null> {
-    const place = await this.#index
-      .selectFrom('index_entries as e')
-      .select(['e.at', 'e.id'])
-      .where((eb) => this.#bounds(eb))
-      .orderBy('e.at', 'desc')
-      .orderBy('e.id', 'desc')
-      .offset(records)
-      .limit(1)
-      .executeTakeFirst();
-    return place ?? null;
-  }
-
-  /** Records that fit, in their order. */
-  #rows({ sessions, traces }: Parts): Places {
+  /** Looks up what fits. @returns false if nothing does */
+  async #begin(): Promise<boolean> {
+    const { session } = this.#filter;
+    if (session !== undefined) {
+      const rows = await this.#index
+        .selectFrom('index_sessions')
+        .select(['id', 'from_seq', 'to_seq'])
+        .where('session', '=', session)
+        .execute();
+      const bound = (seq: 'from_seq' | 'to_seq') => rows.map((row) => baseOf(row.id) + row[seq]);
+      const [first, last] = [Math.min(...bound('from_seq')), Math.max(...bound('to_seq'))];
+      const ids = new Set(rows.map(({ id }) => id));
+      this.#sessions = { has: (id) => ids.has(id), first, last };
+      if (rows.length === 0) return false;
+    }
     const profiles = this.#profileConditions();
-    return this.#index
-      .selectFrom('index_entries as e')
-      .select(['e.at', 'e.id'])
-      .where((eb) => this.#bounds(eb))
-      .$if(traces !== null, (query) => query.where('e.trace', 'in', traces!))
-      .$if(sessions !== null, (query) => query.where('e.session', 'in', sessions!))
-      .$if(this.#shapeConditions().length > 0, (query) => query.where((eb) => this.#hasShape(eb)))
-      .$if(profiles.length > 0, (query) =>
-        query.where('e.profile', 'in', (eb) =>
-          eb
-            .selectFrom('index_profiles as p')
-            .select('p.id')
-            .where((inner) => inner.and(profiles.map((condition) => condition(inner)))),
-        ),
+    if (profiles.length > 0) {
+      this.#profiles = new Fitting(async (ids) => {
+        const rows = await this.#index
+          .selectFrom('index_profiles as p')
+          .select('p.id')
+          .where((eb) => eb.and(profiles.map((condition) => condition(eb))))
+          .$if(ids !== null, (query) => query.where('p.id', 'in', ids!))
+          .limit(MOST_IDS + 1)
+          .execute();
+        return rows.map(({ id }) => id);
+      });
+      if (!(await this.#profiles.begin())) return false;
+    }
+    const shapes = this.#shapeConditions();
+    if (shapes.length > 0) {
+      this.#shapes = new Fitting(async (ids) => {
+        const rows = await this.#index
+          .selectFrom('index_shapes as f')
+          .select('f.id')
+          .where((eb) => eb.and(shapes.map((condition) => condition(eb))))
+          .$if(ids !== null, (query) => query.where('f.id', 'in', ids!))
+          .limit(MOST_IDS + 1)
+          .execute();
+        return rows.map(({ id }) => id);
+      });
+      if (!(await this.#shapes.begin())) return false;
+    }
+    return true;
+  }
+
+  /** The next blocks that may have something, those with the latest records first. */
+  async #candidates(behind: Place | null, size: number): Promise<Candidate[]> {
+    const { since, until, trace } = this.#filter;
+    const [after, sessions] = [this.#after, this.#sessions];
+    const rows = await this.#index
+      .selectFrom('index_blocks as b')
+      .select(['b.id', 'b.last_at', 'b.parts'])
+      .$if(trace !== undefined, (query) => query.select('b.traces'))
+      .where((eb) =>
+        eb.and([
+          ...(since === undefined ? [] : [eb('b.last_at', '>=', since)]),
+          ...(until === undefined ? [] : [eb('b.first_at', '<', until)]),
+          ...(after === null ? [] : [eb('b.first_at', '<=', after.at)]),
+          ...(behind === null ? [] : [eb(eb.refTuple('b.last_at', 'b.id'), '<', eb.tuple(behind.at, behind.id))]),
+          ...(sessions === null ? [] : [eb('b.last_id', '>', sessions.first), eb('b.id', '<=', sessions.last)]),
+        ]),
       )
-      .orderBy('e.at', 'desc')
-      .orderBy('e.id', 'desc');
+      .orderBy('b.last_at', 'desc')
+      .orderBy('b.id', 'desc')
+      .limit(size)
+      .execute();
+    return rows.map(({ id, last_at, parts, traces }) => ({
+      ...{ id, last_at, parts },
+      hasTrace: trace === undefined || positionOfTrace(traces!, trace) !== -1,
+    }));
   }
 
-  #hasShape(eb: Entries) {
-    const conditions = this.#shapeConditions();
-    const shapes = eb
-      .selectFrom('index_shapes as f')
-      .select('f.id')
-      .where((inner) => inner.and(conditions.map((condition) => condition(inner))));
-    return eb('e.shape', 'in', shapes);
+  /** The entries of these blocks that fit, but for the text. */
+  async #entriesOf(candidates: readonly Candidate[]): Promise<FoundEntry[]> {
+    const { trace } = this.#filter;
+    let left = candidates
+      .filter(({ hasTrace }) => hasTrace)
+      .map(({ id, parts }) => ({ id, parts: unpackParts(parts) }));
+    // Of the blocks that one condition leaves, the next is looked at: that about profiles last, which fits most.
+    for (const [part, fitting] of [
+      ['sessions', this.#sessions],
+      ['shapes', this.#shapes],
+      ['profiles', this.#profiles],
+    ] as const) {
+      if (fitting === null) continue;
+      if (fitting instanceof Fitting) await fitting.learn(left, part);
+      left = left.filter(({ id, parts }) => hasSome(parts[part], baseOf(id), fitting));
+    }
+    if (left.length === 0) return [];
+    // All of a block anew: it may have been written again since.
+    const blocks = await this.#index
+      .selectFrom('index_blocks')
+      .select(['id', 'parts', 'traces', 'entries'])
+      .where(
+        'id',
+        'in',
+        left.map(({ id }) => id),
+      )
+      .execute();
+    return blocks.flatMap(({ id, parts: packed, traces, entries }) => {
+      const parts = unpackParts(packed);
+      const wanted = this.#wanted(id, parts);
+      if (wanted === null) return [];
+      const sought = trace === undefined ? null : positionOfTrace(traces, trace);
+      const base = baseOf(id);
+      return unpackEntries(
+        ...([entries, parts, traces] as const),
+        (profile, shape, session, trace) =>
+          (sought === null || trace === sought) && wanted(profile, shape, session, trace),
+      )
+        .map((entry) => ({ ...entry, id: base + entry.seq }))
+        .filter((entry) => this.#isWithin(entry));
+    });
   }
 
-  #bounds(eb: Entries) {
-    const { since, until } = this.#filter;
+  /** Which entries of a block fit, by their parts; `null` if none can. */
+  #wanted(id: number, parts: BlockParts): Wanted | null {
+    const base = baseOf(id);
+    const profiles = fitsOf(parts.profiles, base, this.#profiles);
+    const shapes = fitsOf(parts.shapes, base, this.#shapes);
+    const sessions = fitsOf(parts.sessions, base, this.#sessions);
+    for (const fits of [profiles, shapes, sessions]) if (fits !== null && !fits.includes(true)) return null;
+    return (profile, shape, session) =>
+      (profiles === null || profiles[profile]!) &&
+      (shapes === null || (shape !== -1 && shapes[shape]!)) &&
+      (sessions === null || (session !== -1 && sessions[session]!));
+  }
+
+  #isWithin({ at, id, shape, number }: FoundEntry): boolean {
+    const { since, until, event } = this.#filter;
     const after = this.#after;
-    return eb.and([
-      ...(since === undefined ? [] : [eb('e.at', '>=', since)]),
-      ...(until === undefined ? [] : [eb('e.at', '<', until)]),
-      ...(after === null ? [] : [eb(eb.refTuple('e.at', 'e.id'), '<', eb.tuple(after.at, after.id))]),
-    ]);
+    return (
+      (event !== STATEMENT || (shape !== null && number !== null)) &&
+      (since === undefined || at >= since) &&
+      (until === undefined || at < until) &&
+      (after === null || at < after.at || (at === after.at && id < after.id))
+    );
+  }
+
+  /** Those that have the text that is looked for. Texts have no index. */
+  async #withText(entries: readonly FoundEntry[]): Promise<readonly FoundEntry[]> {
+    const { text } = this.#filter;
+    if (text === undefined) return entries;
+    const pattern = `%${text.toLowerCase().replaceAll(/[\\%_]/g, '\\$&')}%`;
+    const unknown = new Set<number>();
+    for (const entry of entries) {
+      const id = textIdOf(entry);
+      if (id !== null && !this.#texts.has(id)) unknown.add(id);
+    }
+    const list = [...unknown];
+    for (let from = 0; from < list.length; from += MOST_IDS) {
+      const rows = await this.#index
+        .selectFrom('index_texts as t')
+        .select('t.id')
+        .where('t.id', 'in', list.slice(from, from + MOST_IDS))
+        .where(sql<boolean>`lower(t.text) like ${pattern} escape '\\'`)
+        .execute();
+      for (const { id } of rows) this.#texts.set(id, true);
+    }
+    for (const id of list) if (!this.#texts.has(id)) this.#texts.set(id, false);
+    return entries.filter((entry) => this.#texts.get(textIdOf(entry) ?? -1) === true);
   }
 
   /** What has to hold for a profile. */
-  #profileConditions(isOfPairs = false): ProfileCondition[] {
+  #profileConditions(): ProfileCondition[] {
     const { subject, kind, owner, connection, verdict, rule, event, status, sqlstate } = this.#filter;
-    const equal = { subject, kind, owner, connection, verdict, event, status, sqlstate };
+    // Statements are known by their entries.
+    const other = event === STATEMENT ? undefined : event;
+    const equal = { subject, kind, owner, connection, verdict, event: other, status, sqlstate };
     const conditions: ProfileCondition[] = [];
     for (const [column, value] of Object.entries(equal) as [keyof typeof equal, string | undefined][]) {
       if (value !== undefined) conditions.push((eb) => eb(`p.${column}`, '=', value));
     }
     if (rule !== undefined) {
-      // Of pairs each profile is looked up; SQLite would go through the whole list for each, were it one.
       conditions.push((eb) =>
-        isOfPairs
-          ? eb.exists(
-              eb
-                .selectFrom('index_profile_rules as r')
-                .select('r.rule')
-                .where('r.rule', '=', rule)
-                .whereRef('r.profile', '=', 'p.id'),
-            )
-          : eb('p.id', 'in', eb.selectFrom('index_profile_rules as r').select('r.profile').where('r.rule', '=', rule)),
+        eb('p.id', 'in', eb.selectFrom('index_profile_rules as r').select('r.profile').where('r.rule', '=', rule)),
       );
     }
     return conditions;
@@ -368,44 +430,69 @@ class Search {
     return conditions;
   }
 
-  async #ids(table: 'index_sessions' | 'index_traces', column: string, value: string): Promise<number[]> {
-    const rows = await (this.#index.selectFrom(table) as SelectQueryBuilder<RecordIndexTables, typeof table, object>)
-      .select('id')
-      .where(sql.ref(column), '=', value)
-      .execute();
-    return rows.map(({ id }) => id);
-  }
-
   /**
-   * The records at the first of these places.
-   * @param end where to go on if there are fewer than fit on a page; `null` if that is all
+   * The records of these entries.
+   * @param rest where to go on if there are fewer than fit on a page; `null` if that is all
    */
-  async #page(places: Places, end: Place | null): Promise<FoundRecords> {
-    const rows = await this.#index
-      .selectFrom(places.limit(this.#limit).as('found'))
-      // A cross join, because SQLite takes its sides in their order: the found ones, and then each by its key.
-      .crossJoin('index_entries as e')
-      .whereRef('e.at', '=', 'found.at')
-      .whereRef('e.id', '=', 'found.id')
-      .innerJoin('index_profiles as p', 'p.id', 'e.profile')
-      .leftJoin('index_sessions as s', 's.id', 'e.session')
-      .leftJoin('index_shapes as f', 'f.id', 'e.shape')
-      .leftJoin('index_texts as t', 't.id', 'e.text')
-      .leftJoin('index_traces as c', 'c.id', 'e.trace')
-      .select(['e.at', 'e.id', 'e.number', 'e.approval', 'e.rows', 'e.affected', 'e.bytes', 'e.micros'])
-      .select(['p.event', 'p.subject', 'p.issuer', 'p.kind', 'p.owner', 'p.connection', 'p.verdict'])
-      .select(['p.status', 'p.sqlstate', 'p.refused_by', 'p.rules', 'p.masks'])
-      .select(['s.session', 'f.fingerprint', 'f.statement', 'f.effects', 't.text', 'c.trace'])
-      .orderBy('e.at', 'desc')
-      .orderBy('e.id', 'desc')
-      .execute();
+  async #page(entries: readonly FoundEntry[], rest: Place | null): Promise<FoundRecords> {
+    const rowsOf = async <Table extends 'index_profiles' | 'index_shapes' | 'index_sessions' | 'index_texts'>(
+      table: Table,
+      ids: readonly (number | null)[],
+    ) => {
+      const known = new Set(ids.filter((id) => id !== null));
+      if (known.size === 0) return new Map<number, RecordIndexTables[Table]>();
+      const rows = await sql<
+        RecordIndexTables[Table]
+      >`select * from ${sql.table(table)} where id in (${sql.join([...known])})`.execute(this.#index);
+      return new Map(rows.rows.map((row) => [row.id, row]));
+    };
+    const idsOf = (part: 'profile' | 'shape' | 'session') =>
+      entries.map((entry) => (entry[part] === null ? null : baseOf(entry.id) + entry[part]));
+    const profiles = await rowsOf('index_profiles', idsOf('profile'));
+    const shapes = await rowsOf('index_shapes', idsOf('shape'));
+    const sessions = await rowsOf('index_sessions', idsOf('session'));
+    const texts = await rowsOf('index_texts', entries.map(textIdOf));
     const nodes = await nodeNames(this.#index);
-    const last = rows.length < this.#limit ? end : rows.at(-1)!;
+    const last = entries.length < this.#limit ? rest : entries.at(-1)!;
     return {
-      records: rows.map((row) => recordOf(row, nodes)),
+      records: entries.map((entry): IndexedRecord => {
+        const { id, seq, at, number, trace, approval, rows, affected, bytes, micros } = entry;
+        const base = baseOf(id);
+        const profile = profiles.get(base + entry.profile)!;
+        const shape = entry.shape === null ? null : shapes.get(base + entry.shape)!;
+        const { event, subject, issuer, kind, owner, connection, verdict, status, sqlstate } = profile;
+        return {
+          ...{ node: nodes.get(nodeOfId(id)) ?? '', seq, at, event, statement: number },
+          session: entry.session === null ? null : (sessions.get(base + entry.session)?.session ?? null),
+          identity: subject === null ? null : { subject, issuer, kind, owner },
+          ...{ connection, text: texts.get(textIdOf(entry) ?? -1)?.text ?? null },
+          fingerprint: shape === null || shape.fingerprint === '' ? null : shape.fingerprint,
+          ...{ kind: shape?.statement ?? null, verdict, effects: shape === null ? [] : listIn(shape.effects) },
+          ...{ rules: listIn(profile.rules), masks: listIn(profile.masks), trace, approval, status, sqlstate },
+          ...{ refusedBy: profile.refused_by, rows, affected, bytes, ms: micros === null ? null : micros / 1000 },
+        };
+      }),
       next: last === null ? null : `${last.at}-${last.id}`,
     };
   }
+}
+
+function newestFirst(a: Place, b: Place): number {
+  return b.at - a.at || b.id - a.id;
+}
+
+function hasSome(parts: PartIds, base: number, fitting: Ids): boolean {
+  for (let i = 0; i < parts.length; i++) if (fitting.has(base + parts[i]!)) return true;
+  return false;
+}
+
+/** Which of the parts of a block fit; `null` where all do. */
+function fitsOf(parts: PartIds, base: number, fitting: Ids | null): boolean[] | null {
+  return fitting === null ? null : Array.from(parts, (part) => fitting.has(base + part));
+}
+
+function textIdOf({ id, text }: FoundEntry): number | null {
+  return text === null ? null : baseOf(id) + text;
 }
 
 /** The names of nodes by their numbers. */
@@ -419,45 +506,9 @@ export function nodeOfId(id: number): number {
   return Math.floor(id / IDS_OF_A_NODE);
 }
 
-interface Row extends Place {
-  readonly number: number | null;
-  readonly trace: string | null;
-  readonly approval: number | null;
-  readonly rows: number | null;
-  readonly affected: number | null;
-  readonly bytes: number | null;
-  readonly micros: number | null;
-  readonly event: string;
-  readonly subject: string | null;
-  readonly issuer: string | null;
-  readonly kind: string | null;
-  readonly owner: string | null;
-  readonly connection: string | null;
-  readonly statement: string | null;
-  readonly verdict: string | null;
-  readonly status: string | null;
-  readonly sqlstate: string | null;
-  readonly refused_by: string | null;
-  readonly rules: string;
-  readonly effects: string | null;
-  readonly masks: string;
-  readonly session: string | null;
-  readonly fingerprint: string | null;
-  readonly text: string | null;
-}
-
-function recordOf(row: Row, nodes: ReadonlyMap<number, string>): IndexedRecord {
-  const { id, at, event, session, subject, issuer, kind, owner, connection, text, fingerprint, verdict } = row;
-  const { trace, approval, status, sqlstate, rows, affected, bytes, micros } = row;
-  const node = nodeOfId(id);
-  return {
-    ...{ node: nodes.get(node) ?? '', seq: id - node * IDS_OF_A_NODE, at, event, session, statement: row.number },
-    identity: subject === null ? null : { subject, issuer, kind, owner },
-    ...{ connection, text, fingerprint: fingerprint === '' ? null : fingerprint, kind: row.statement, verdict },
-    ...{ effects: row.effects === null ? [] : listIn(row.effects), rules: listIn(row.rules), masks: listIn(row.masks) },
-    ...{ trace, approval, status, sqlstate, refusedBy: row.refused_by, rows, affected, bytes },
-    ms: micros === null ? null : micros / 1000,
-  };
+/** What is added to the numbers that a node gives for ids. */
+function baseOf(id: number): number {
+  return nodeOfId(id) * IDS_OF_A_NODE;
 }
 
 function listIn(text: string): string[] {

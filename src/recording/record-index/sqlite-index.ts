@@ -2,20 +2,24 @@ import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { recordIndexDdl } from '../../store/record-index-tables.ts';
 import {
-  assignments,
   type Cell,
   CHANGES,
-  type ChangedTable,
+  type ChangedColumn,
   COLUMNS,
   type Found,
   type IndexSql,
   type InsertedTable,
-  keyCondition,
+  insertInto,
+  LOOK_UPS,
+  type LookedUpTable,
+  onConflict,
   type Row,
+  type SessionChangeKind,
+  updateSessions,
 } from './index-columns.ts';
 
 /** Counted up when the tables change: a file of another version is made again. */
-const VERSION = 1;
+const VERSION = 2;
 /**
  * How much may wait in the log before it is brought to its place in the file, pages of 4 kB: to do so more often would write the
  * same pages again and again.
@@ -69,34 +73,25 @@ export class SqliteIndex implements IndexSql {
     this.#prepare(text).run(...values);
   }
 
-  async find(
-    table: InsertedTable,
-    column: string,
-    values: readonly string[],
-    from: number,
-    to: number,
-  ): Promise<Found[]> {
-    const statement = this.#prepare(`select id from ${table} where ${column} = ? and id >= ? and id < ?`);
-    return values.flatMap((value) => {
-      const row = statement.get(value, from, to);
-      return row === undefined ? [] : [{ id: row.id as number, value }];
-    });
+  async find(table: LookedUpTable, values: readonly string[], from: number, to: number): Promise<Found[]> {
+    const [by, value] = LOOK_UPS[table];
+    const statement = this.#prepare(
+      `select id, ${value} as value from ${table} where ${by} = ? and id >= ? and id < ?`,
+    );
+    return values.flatMap((each) => statement.all(each, from, to) as unknown as Found[]);
   }
 
   async insert(table: InsertedTable, rows: readonly Row[]): Promise<void> {
     if (rows.length === 0) return;
-    const columns = Object.keys(COLUMNS[table]);
-    this.#each(
-      `insert into ${table} (${columns.map((name) => `"${name}"`)}) values (${columns.map(() => '?')}) on conflict do nothing`,
-      rows,
-    );
+    const places = Object.keys(COLUMNS[table]).map(() => '?');
+    this.#each(`${insertInto(table)} values (${places}) ${onConflict(table)}`, rows);
   }
 
-  async change(table: ChangedTable, rows: readonly Row[]): Promise<void> {
+  async changeSessions(kind: SessionChangeKind, rows: readonly Row[]): Promise<void> {
     if (rows.length === 0) return;
-    const columns = Object.keys(CHANGES[table]);
-    const given = (column: string) => `?${columns.indexOf(column) + 1}`;
-    this.#each(`update ${table} set ${assignments(table, given)} where ${keyCondition(table, given)}`, rows);
+    const columns = Object.keys(CHANGES[kind]);
+    const given = (column: ChangedColumn) => `?${columns.indexOf(column) + 1}`;
+    this.#each(updateSessions(kind, given), rows);
   }
 
   #each(text: string, rows: readonly Row[]): void {
