@@ -280,27 +280,17 @@ async function indexDecisions({ schema }: Kysely<unknown>): Promise<void> {
   await schema.createIndex('approval_votes_decision').on('approval_votes').column('decision').execute();
 }
 
-/** Beside a SQLite store the index is in a file of its own. */
+/**
  * Beside a SQLite store the index is in a file of its own. One of an older layout goes: each node makes its part of it again from
  * its journal.
  */
 async function createRecordIndex(db: Kysely<unknown>): Promise<void> {
   if (!(db.getExecutor().adapter instanceof PostgresAdapter)) return;
-  for (const table of [
-    ...[
-      'nodes',
-      'sessions',
-      'profiles',
-      'profile_rules',
-      'shapes',
-      'shape_objects',
-      'traces',
-      'pairs',
-      'texts',
-      'entries',
-    ],
-  ]) {
+  for (const table of OLDER_INDEX) {
     await sql`drop table if exists ${sql.table(`index_${table}`)}`.execute(db);
   }
   for (const text of recordIndexDdl('postgres')) await sql.raw(text).execute(db);
 }
+
+/** Tables of the layout before. */
+const OLDER_INDEX = 'nodes sessions profiles profile_rules shapes shape_objects traces pairs texts entries'.split(' ');
