@@ -3,6 +3,7 @@ import type { Redaction } from '../config/redaction.ts';
 import type { Identity } from '../identity/identity.ts';
 import type { Moment, RuleSet, Subject } from '../policy/decide.ts';
 import type { Verdict } from '../policy/verdict.ts';
+import { RepeatedText } from '../recording/line-writer.ts';
 import type { NameContext } from '../statements/catalogue.ts';
 import { type Effect, type LexingState, opaqueText, type StatementFacts, type TextFacts } from '../statements/facts.ts';
 import { type LiteralInText, withoutLiterals } from '../statements/literals.ts';
@@ -36,7 +37,7 @@ export interface JudgedStatement {
   /** What comments in its text claim, for the record; `null` where they claim nothing. */
   readonly claimed: Claims | null;
   /** The record's fields `text` to `rules`, as JSON text. */
-  readonly record: string;
+  readonly record: RepeatedText;
 }
 
 interface Decided {
@@ -262,7 +263,7 @@ export class Judge implements Keeper {
       this.#byEffects.set(effects, decided);
     }
     const { verdict, withholdsMessages, hidesValues } = decided;
-    const record = this.#recordWithText(text, reading, facts, decided);
+    const record = new RepeatedText(this.#recordWithText(text, reading, facts, decided));
     return { text, facts, reading, verdict, withholdsMessages, hidesValues, claimed, record };
   }
 
@@ -272,7 +273,7 @@ export class Judge implements Keeper {
     const { text, facts, reading, claimed } = statement;
     const decided = this.#decide(facts, moment);
     const { verdict, withholdsMessages, hidesValues } = decided;
-    const record = this.#recordWithText(text, reading, facts, decided);
+    const record = new RepeatedText(this.#recordWithText(text, reading, facts, decided));
     return { text, facts, reading, verdict, withholdsMessages, hidesValues, claimed, record };
   }
 

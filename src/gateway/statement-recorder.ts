@@ -1,6 +1,7 @@
 import type { Redaction } from '../config/redaction.ts';
 import type { Meter } from '../policy/budgets.ts';
 import type { Journal } from '../recording/journal.ts';
+import type { LineWriter } from '../recording/line-writer.ts';
 import type { Activity } from './activities.ts';
 import { type Claims, claimsTogether, keptOf, type SessionClaims } from './claims.ts';
 import type { JudgedStatement } from './judge.ts';
@@ -64,6 +65,25 @@ export type OutcomeStatus = 'ok' | 'error' | 'skipped' | 'lost';
 /** The message that brought a statement. */
 export type Via = 'query' | 'parse' | 'execute' | 'fetch' | 'function call' | 'command';
 
+const VIA: Readonly<Record<Via, Buffer>> = {
+  query: via('query'),
+  parse: via('parse'),
+  execute: via('execute'),
+  fetch: via('fetch'),
+  'function call': via('function call'),
+  command: via('command'),
+};
+
+function via(name: string): Buffer {
+  return Buffer.from(`,"via":"${name}",`);
+}
+
+const OK = Buffer.from(',"status":"ok"');
+const ROWS = Buffer.from(',"rows":');
+const BYTES = Buffer.from(',"bytes":');
+const MS = Buffer.from(',"ms":');
+const BINDS = Buffer.from(',"binds":');
+
 /** Of the results of one session so many characters are recorded; after that, of each only which columns it has. */
 const MOST_RESULTS = 4 * 1024 * 1024;
 
@@ -74,6 +94,9 @@ export class StatementRecorder {
   readonly #id: string;
   /** The fields of every record that say whose session it is. */
   readonly #session: string;
+  /** What records of its attempts and outcomes begin with, up to the number of the statement. */
+  readonly #attemptBegin: Buffer;
+  readonly #outcomeBegin: Buffer;
   readonly #startedAt: number;
   readonly #activity: Activity;
   readonly #claims: SessionClaims;
@@ -95,6 +118,8 @@ export class StatementRecorder {
       `"session":"${start.id}","identity":${JSON.stringify(start.identity)},` +
       `"connection":${JSON.stringify(start.connection.name)},"protocol":"${start.connection.protocol}",` +
       `"client":{"address":${JSON.stringify(start.address)}}`;
+    this.#attemptBegin = Buffer.from(`"statement.attempt",${this.#session},"statement":`);
+    this.#outcomeBegin = Buffer.from(`"statement.outcome","session":"${this.#id}","statement":`);
   }
 
   /**
@@ -134,10 +159,10 @@ export class StatementRecorder {
     const errno = refusal.errno === undefined ? '' : `,"errno":${refusal.errno}`;
     for (let i = 0; i < statements.length; i++) {
       this.#attempt(via, statements[i]!, binds, null, claimed);
-      this.#journal.append(
-        `"statement.outcome","session":"${this.#id}","statement":${this.statements},"status":"refused","sqlstate":"${refusal.code}"${errno},"by":"${refusal.by}"`,
-        false,
+      this.#beginOutcome(this.statements, false).text(
+        `,"status":"refused","sqlstate":"${refusal.code}"${errno},"by":"${refusal.by}"`,
       );
+      this.#journal.end();
     }
   }
 
@@ -153,11 +178,13 @@ export class StatementRecorder {
   outcome(execution: Execution, status: OutcomeStatus, fields: string): void {
     if (execution.results !== null) this.#result(execution, execution.results);
     const ms = this.#services.now() - execution.startedAt;
-    this.#journal.append(
-      `"statement.outcome","session":"${this.#id}","statement":${execution.number + execution.done},"status":"${status}"${fields},` +
-        `"rows":${execution.rows},"bytes":${execution.bytes},"ms":${millisecondsText(ms)}`,
-      true,
-    );
+    const line = this.#beginOutcome(execution.number + execution.done, true);
+    if (status === 'ok') line.raw(OK);
+    else line.text(`,"status":"${status}"`);
+    line.text(fields);
+    line.raw(ROWS).integer(execution.rows).raw(BYTES).integer(execution.bytes);
+    line.raw(MS).thousandths(Math.round(ms * 1000));
+    this.#journal.end();
     this.#services.turn.wake();
     execution.done++;
     execution.rows = 0;
@@ -205,10 +232,16 @@ export class StatementRecorder {
     claimed: Claims | null,
   ): void {
     this.statements++;
-    let fields = `"statement.attempt",${this.#session},"statement":${this.statements},"via":"${via}",${statement.record}`;
-    if (request !== null) fields += `,"approval":${request}`;
-    fields += this.#claimedOf(statement, claimed);
-    this.#journal.append(binds === null ? fields : `${fields},"binds":${binds}`, false);
+    const line = this.#journal.begin(false).raw(this.#attemptBegin).integer(this.statements).raw(VIA[via]);
+    statement.record.writeTo(line);
+    if (request !== null) line.text(`,"approval":${request}`);
+    line.text(this.#claimedOf(statement, claimed));
+    if (binds !== null) line.raw(BINDS).text(binds);
+    this.#journal.end();
+  }
+
+  #beginOutcome(statement: number, keep: boolean): LineWriter {
+    return this.#journal.begin(keep).raw(this.#outcomeBegin).integer(statement);
   }
 
   /**
@@ -236,13 +269,4 @@ function recorded(claims: Claims): string {
     RECORDED.set(claims, text);
   }
   return text;
-}
-
-/** `.001`, `.002`, ...; without zeros at the end. */
-const THOUSANDTHS = Array.from({ length: 1000 }, (_, n) => String(n / 1000).slice(1));
-
-/** To the microsecond. As text of a number that is no integer, V8 takes ten times as long. */
-function millisecondsText(ms: number): string {
-  const microseconds = Math.round(ms * 1000);
-  return `${Math.floor(microseconds / 1000)}${THOUSANDTHS[microseconds % 1000]!}`;
 }

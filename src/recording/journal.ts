@@ -18,6 +18,7 @@ import {
 import { join } from 'node:path';
 import { CHAIN_START, hashOfGroup } from './chain.ts';
 import { ifThere, lockJournal, unlockJournal } from './journal-lock.ts';
+import { LineWriter } from './line-writer.ts';
 import { createSegment, mendTail, segments, type Tail } from './segments.ts';
 import { type Jwks, publishKey, SigningKey } from './signing-key.ts';
 
@@ -60,12 +61,13 @@ type CheckpointCause = 'interval' | 'segment' | 'close';
 
 /** Room for the batch of a turn, bytes; a larger batch gets room of its own. */
 const BATCH_BYTES = 256 * 1024;
-/** More than the line of a checkpoint takes. */
-const CHECKPOINT_BYTES = 1024;
-/** `000Z`, `001Z`, ... */
-const MILLISECONDS = Array.from({ length: 1000 }, (_, n) => `${String(n).padStart(3, '0')}Z`);
-/** A UTF-16 code unit takes at most so many bytes in UTF-8. */
-const MOST_BYTES = 3;
+const LINE_BEGIN = Buffer.from('{"v":1,"seq":');
+/** What every line goes on with behind its number; the time is written into it. */
+const TIME_AND_EVENT = ',"at":"YYYY-MM-DDThh:mm:ss.sssZ","event":';
+const TIME_AT = TIME_AND_EVENT.indexOf('YYYY');
+const MILLISECONDS_AT = TIME_AND_EVENT.indexOf('sssZ');
+const LINE_END = Buffer.from('}\n');
+const ZERO = 0x30;
 
 /** How many outcomes wait in memory while the journal cannot be written; later ones are counted as lost. */
 const MOST_KEPT = 100_000;
@@ -132,9 +134,13 @@ export class Journal {
   #checkpointed: KeptCheckpoint | null = null;
   /** Runs from the first record after a checkpoint. */
   #timer: NodeJS.Timeout | null = null;
-  /** Records of this turn without their number, and for each whether it outlives a failed write. */
-  #pending: string[] = [];
-  #keep: boolean[] = [];
+  /** The lines of this turn. */
+  readonly #lines = new LineWriter(BATCH_BYTES);
+  /** Where, in each of them, what follows the number and the hash begins; and whether it outlives a failed write. */
+  readonly #tails: number[] = [];
+  readonly #keep: boolean[] = [];
+  /** How many of them do not. */
+  #attempts = 0;
   /** What a record will say of the failed writes since the last good one. */
   #gap: Gap | null = null;
   /** Full segments that are not on the disk yet. */
@@ -144,13 +150,10 @@ export class Journal {
   /** True if the file may have lost what was written to it: the next write begins another. */
   #isSpoilt = false;
   #isClosed = false;
-  /** Where batches are encoded. */
-  readonly #batch = Buffer.allocUnsafeSlow(BATCH_BYTES);
   /** The time of the last record, milliseconds since the epoch, and its text: that of the second stays. */
   #clock = 0;
-  #at = '';
   #second = 0;
-  #secondText = '';
+  readonly #timeAndEvent = Buffer.from(TIME_AND_EVENT);
 
   /** Asked to be called at the next write. */
   #awaiting: (() => void)[] = [];
@@ -225,12 +228,12 @@ export class Journal {
 
   /** True if records wait for {@link flush}, or a checkpoint is due. */
   get dirty(): boolean {
-    return this.#pending.length > 0 || this.#due !== null;
+    return this.#keep.length > 0 || this.#due !== null;
   }
 
   /** True if something must not happen before {@link flush}. */
   get isAwaited(): boolean {
-    return this.#keep.includes(false);
+    return this.#attempts > 0;
   }
 
   /**
@@ -240,21 +243,68 @@ export class Journal {
    *   is dropped instead, because its statement is not forwarded.
    */
   append(fields: string, keep: boolean): void {
+    this.begin(keep).text(fields);
+    this.end();
+  }
+
+  /** As {@link append}, for who writes the fields as bytes; {@link end} follows. */
+  begin(keep: boolean): LineWriter {
     const now = Date.now();
     if (now !== this.#clock) this.#tick(now);
-    this.#pending.push(`,"at":"${this.#at}","event":${fields}}\n`);
+    this.#beginLine();
     this.#keep.push(keep);
+    if (!keep) this.#attempts++;
+    return this.#lines.raw(this.#timeAndEvent);
+  }
+
+  end(): void {
+    this.#lines.raw(LINE_END);
+  }
+
+  /** The next line, up to where its tail begins. */
+  #beginLine(): void {
+    const lines = this.#lines;
+    const before = this.#tails.length;
+    lines.raw(LINE_BEGIN).integer(this.#seq + before + 1);
+    if (before === 0) lines.text(`,"prev":"${this.#chain}"`);
+    this.#tails.push(lines.length);
   }
 
   #tick(now: number): void {
     this.#clock = now;
+    const text = this.#timeAndEvent;
     const milliseconds = now % 1000;
     if (now - milliseconds !== this.#second) {
       this.#second = now - milliseconds;
-      // Up to the point before the milliseconds.
-      this.#secondText = new Date(now).toISOString().slice(0, -4);
+      text.write(new Date(now).toISOString(), TIME_AT, 'latin1');
     }
-    this.#at = `${this.#secondText}${MILLISECONDS[milliseconds]!}`;
+    text[MILLISECONDS_AT] = ZERO + Math.floor(milliseconds / 100);
+    text[MILLISECONDS_AT + 1] = ZERO + (Math.floor(milliseconds / 10) % 10);
+    text[MILLISECONDS_AT + 2] = ZERO + (milliseconds % 10);
+  }
+
+  /** What is pending, each line as it is behind its number. */
+  #pendingTails(): Buffer[] {
+    const written = Buffer.from(this.#lines.bytes.subarray(0, this.#lines.length));
+    return this.#tails.map((tail) => written.subarray(tail, written.indexOf(0x0a, tail) + 1));
+  }
+
+  /** Has these lines pending, and no others, with numbers from the next one on. */
+  #setPending(tails: readonly Buffer[], keep: readonly boolean[]): void {
+    this.#forgetPending();
+    for (const [i, tail] of tails.entries()) {
+      this.#beginLine();
+      this.#keep.push(keep[i]!);
+      if (!keep[i]) this.#attempts++;
+      this.#lines.raw(tail);
+    }
+  }
+
+  #forgetPending(): void {
+    this.#lines.clear();
+    this.#tails.length = 0;
+    this.#keep.length = 0;
+    this.#attempts = 0;
   }
 
   /**
@@ -278,24 +328,16 @@ export class Journal {
       this.append(`"journal.gap","reason":${reason},"failures":${failures},"lost":${lost}${range}`, false);
     }
     if (this.#size === 0) this.#putHeader();
-    const pending = this.#pending;
-    const records = pending.length;
-    if (records === 0 && this.#due === null) return true;
-    let batch = '';
-    if (records > 0) {
-      batch = this.#groupBegin(this.#seq + 1, this.#chain) + pending[0]!;
-      for (let i = 1; i < records; i++) batch += `{"v":1,"seq":${this.#seq + i + 1}${pending[i]!}`;
-    }
+    if (!this.dirty) return true;
     try {
-      this.#write(batch, records);
+      this.#write();
     } catch (error) {
       this.#failed(error as Error);
       return false;
     }
     this.failure = null;
     this.#gap = null;
-    pending.length = 0;
-    this.#keep.length = 0;
+    this.#forgetPending();
     return true;
   }
 
@@ -360,7 +402,7 @@ export class Journal {
 
   /** After a failure: what was attempted is not forwarded, what has happened waits. */
   #drop(notForwarded: Gap['notForwarded']): void {
-    const kept = this.#pending.filter((_, i) => this.#keep[i]);
+    const kept = this.#pendingTails().filter((_, i) => this.#keep[i]);
     const lost = Math.max(0, kept.length - MOST_KEPT);
     this.counters.lost += lost;
     const before = this.#gap;
@@ -369,8 +411,11 @@ export class Journal {
       lost: (before?.lost ?? 0) + lost,
       notForwarded: before?.notForwarded ?? notForwarded,
     };
-    this.#pending = kept.slice(0, MOST_KEPT);
-    this.#keep = this.#pending.map(() => true);
+    const tails = kept.slice(0, MOST_KEPT);
+    this.#setPending(
+      tails,
+      tails.map(() => true),
+    );
   }
 
   /**
@@ -433,23 +478,22 @@ export class Journal {
     return created;
   }
 
-  /** @param batch the lines of `records`; a checkpoint follows them if one is due and there is room */
-  #write(batch: string, records: number): void {
+  /** What is pending, and a checkpoint behind it if one is due. */
+  #write(): void {
     if (this.#torn) ftruncateSync(this.#fd, this.#size);
-    const fits = batch.length * MOST_BYTES + CHECKPOINT_BYTES <= BATCH_BYTES;
-    const bytes = fits ? this.#batch : Buffer.from(batch, 'utf8');
-    let length = fits ? bytes.write(batch, 0, 'utf8') : bytes.length;
-    let seq = this.#seq + records;
-    let head = length > 0 ? hashOfGroup(bytes.subarray(0, length)) : this.#chain;
-    const signs = this.#due !== null && fits;
+    const lines = this.#lines;
+    let seq = this.#seq + this.#keep.length;
+    let head = lines.length > 0 ? hashOfGroup(lines.bytes.subarray(0, lines.length)) : this.#chain;
+    const signs = this.#due !== null;
     let line = '';
     if (signs) {
-      const begin = length;
+      const begin = lines.length;
       seq++;
       line = this.#checkpointLine(seq, head);
-      length += bytes.write(line, begin, 'utf8');
-      head = hashOfGroup(bytes.subarray(begin, length));
+      lines.text(line);
+      head = hashOfGroup(lines.bytes.subarray(begin, lines.length));
     }
+    const { bytes, length } = lines;
     let written = 0;
     this.#torn = true;
     while (written < length) written += writeSync(this.#fd, bytes, written, length - written);
@@ -467,25 +511,20 @@ export class Journal {
     } else this.#timer ??= setTimeout(this.#signSoon, CHECKPOINT_MS).unref();
   }
 
-  /** The beginning of a line that begins a group. */
-  #groupBegin(seq: number, head: string): string {
-    return `{"v":1,"seq":${seq},"prev":"${head}"`;
-  }
-
   #checkpointLine(seq: number, head: string): string {
     const signed =
-      `${this.#groupBegin(seq, head)},"at":"${new Date().toISOString()}","event":"journal.checkpoint",` +
+      `{"v":1,"seq":${seq},"prev":"${head}","at":"${new Date().toISOString()}","event":"journal.checkpoint",` +
       `"node":"${this.node}","segment":${this.#segment},"by":"${this.#due!}","key":"${this.#key.id}"`;
     return `${signed},"signature":"${this.#key.sign(Buffer.from(signed, 'utf8'))}"}\n`;
   }
 
   /** The first record of a segment. */
   #putHeader(): void {
-    this.#tick(Date.now());
-    this.#pending.unshift(
-      `,"at":"${this.#at}","event":"journal.segment","node":"${this.node}","segment":${this.#segment}}\n`,
-    );
-    this.#keep.unshift(false);
+    const tails = this.#pendingTails();
+    const keep = [...this.#keep];
+    this.#forgetPending();
+    this.append(`"journal.segment","node":"${this.node}","segment":${this.#segment}`, false);
+    this.#setPending([...this.#pendingTails(), ...tails], [false, ...keep]);
   }
 
   /** Begins the next segment. If that fails, the full one goes on and the next flush tries again. */

@@ -29,6 +29,7 @@ import type { ConnectionConfig } from '../../config/config.ts';
 import { Budgets } from '../../policy/budgets.ts';
 import { RuleSet } from '../../policy/decide.ts';
 import type { Journal } from '../../recording/journal.ts';
+import { LineWriter } from '../../recording/line-writer.ts';
 import type { Effect, NameChange, StatementFacts, TextFacts } from '../../statements/facts.ts';
 import { Activities } from '../activities.ts';
 import { SessionClaims } from '../claims.ts';
@@ -125,6 +126,19 @@ class MemoryJournal {
 
   append(fields: string, keep: boolean): void {
     this.#pending.push({ fields, keep });
+  }
+
+  readonly #line = new LineWriter(1024);
+  #keep = false;
+
+  begin(keep: boolean): LineWriter {
+    this.#keep = keep;
+    this.#line.clear();
+    return this.#line;
+  }
+
+  end(): void {
+    this.append(this.#line.bytes.toString('utf8', 0, this.#line.length), this.#keep);
   }
 
   flush(): boolean {
