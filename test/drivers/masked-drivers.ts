@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { buildProgram, type DriverTarget, MASKED_PROGRAMS, runProgram } from './programs.ts';
+import { type DriverTarget, MASKED_PROGRAMS, runProgram } from './programs.ts';
 
 /**
  * Declares, for the drivers of the matrix that have a program for it, that they decode every row of these tables, whose
@@ -14,7 +14,7 @@ export function declareMaskedDrivers(
   for (const program of MASKED_PROGRAMS) {
     if (program.protocol !== protocol) continue;
     test(`${program.name} decodes every masked row`, async (t) => {
-      const built = await buildProgram(program, null);
+      const built = await program.build(null);
       if ('missing' in built) return t.skip(`NOT RUN: ${built.missing}`);
       const reports = await runProgram(
         built.command,

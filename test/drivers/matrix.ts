@@ -1,13 +1,6 @@
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
-import {
-  buildProgram,
-  type DriverProgram,
-  type DriverReport,
-  type DriverTarget,
-  PROGRAMS,
-  runProgram,
-} from './programs.ts';
+import { type DriverProgram, type DriverReport, type DriverTarget, PROGRAMS, runProgram } from './programs.ts';
 
 /** Checks that need a rule: a direct run reports them as skipped, a run through Sluice must not. */
 const NEEDS_RULES = ['refusal', 'refusal-in-transaction'];
@@ -39,7 +32,7 @@ export function declareMatrix(protocol: DriverTarget['protocol'], started: () =>
           reason = matrix;
           return;
         }
-        const built = await buildProgram(program, matrix.binDir);
+        const built = await program.build(matrix.binDir);
         if ('missing' in built) reason = built.missing;
         else command = built.command;
       });

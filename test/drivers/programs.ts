@@ -1,14 +1,8 @@
 import { execFile } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { go, java, mysqlclient, node, python, type Runnable, rust, shell } from './tool-chains.ts';
 
 const run = promisify(execFile);
-const here = import.meta.dirname;
-/** What tool chains build and download, kept between runs. */
-const cache = join(here, '../../var/test-cache');
 
 /** One line of a program's output; what the checks mean is in README.md. */
 export interface DriverReport {
@@ -30,7 +24,7 @@ export interface DriverProgram {
    * Makes it runnable: the command, or which tool this machine lacks. Rejects if a tool that is there fails. `binDir` is
    * where the server's own programs are, if it has any.
    */
-  build(binDir: string | null): Promise<{ command: readonly string[] } | { missing: string }>;
+  build(binDir: string | null): Promise<Runnable>;
 }
 
 /** Where a program connects. */
@@ -159,41 +153,6 @@ const MYSQL_PROGRAMS: readonly Omit<DriverProgram, 'protocol'>[] = [
   },
 ];
 
-/**
- * Makes a program runnable; see {@link DriverProgram.build}. One at a time on this checkout, whichever process asks: the
- * test files of the two protocols run beside each other, and share what tool chains build and download.
- */
-export async function buildProgram(program: DriverProgram, binDir: string | null): ReturnType<DriverProgram['build']> {
-  const lock = join(cache, 'building');
-  mkdirSync(cache, { recursive: true });
-  while (!take(lock)) await sleep(200);
-  try {
-    return await program.build(binDir);
-  } finally {
-    rmSync(lock, { force: true });
-  }
-}
-
-/** @returns false while another process, that is still there, holds it */
-function take(lock: string): boolean {
-  try {
-    writeFileSync(lock, String(process.pid), { flag: 'wx' });
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-  }
-  try {
-    const holder = Number(readFileSync(lock, 'utf8'));
-    // Just made and not written yet: 0.
-    if (holder > 0) process.kill(holder, 0);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ESRCH') rmSync(lock, { force: true });
-    else if (code !== 'ENOENT') throw error;
-  }
-  return false;
-}
-
 /** All of the matrix. */
 export const PROGRAMS: readonly DriverProgram[] = [
   ...POSTGRES_PROGRAMS.map((program) => ({ ...program, protocol: 'postgres' as const })),
@@ -259,113 +218,4 @@ export async function runProgram(
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line));
-}
-
-/** True if the machine has this program; `args` is what makes it say its version. */
-async function has(program: string, ...args: string[]): Promise<boolean> {
-  try {
-    await run(program, args);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** Debian packages; only as root and where CI is set, since nobody wants tests to install things on their own machine. */
-async function install(...names: string[]): Promise<void> {
-  if (process.getuid?.() !== 0 || !process.env.CI || !existsSync('/usr/bin/apt-get')) return;
-  console.log(`installing ${names.join(' ')} with apt-get`);
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  await run('apt-get', ['-q', 'install', '-y', '--no-install-recommends', ...names], { env });
-}
-
-async function node(file: string) {
-  return { command: [process.execPath, '--disable-warning=DeprecationWarning', join(here, 'node', file)] };
-}
-
-/** The script, told where the program is: beside the server's own, else wherever the machine has it. */
-async function shell(script: string, name: string, binDir: string | null) {
-  const directories = [binDir, ...(process.env.PATH ?? '').split(':')];
-  const directory = directories.find((path) => path && existsSync(join(path, name)));
-  if (!directory) return { missing: `no ${name} on this machine` };
-  return { command: ['bash', join(here, 'programs', script), directory, name] };
-}
-
-async function python(file: string, ...args: string[]) {
-  if (!(await has('python3', '-m', 'venv', '--help'))) return { missing: 'no python3 with venv on this machine' };
-  const requirements = join(here, 'python/requirements.txt');
-  const { stdout: version } = await run('python3', ['--version']);
-  const wanted = createHash('sha256').update(version).update(readFileSync(requirements)).digest('hex');
-  const environment = join(cache, 'python');
-  const done = join(environment, 'requirements.sha256');
-  if (!existsSync(done) || readFileSync(done, 'utf8') !== wanted) {
-    rmSync(environment, { recursive: true, force: true });
-    await run('python3', ['-m', 'venv', environment]);
-    await run(join(environment, 'bin/pip'), ['install', '--quiet', '--no-deps', '-r', requirements]);
-    writeFileSync(done, wanted);
-  }
-  return { command: [join(environment, 'bin/python'), '-B', join(here, 'python', file), ...args] };
-}
-
-/** Compiled here against MariaDB's client library, because it has no wheel; so it is installed by itself. */
-async function mysqlclient() {
-  if (!(await has('mariadb_config', '--version')) || !(await has('pkg-config', '--version'))) {
-    await install('libmariadb-dev', 'pkg-config');
-  }
-  if (!(await has('mariadb_config', '--version'))) return { missing: 'no libmariadb-dev on this machine' };
-  const built = await python('mysql_checks.py', 'mysqlclient');
-  if ('missing' in built) return built;
-  const packages = join(here, 'python/requirements-mysqlclient.txt');
-  await run(join(cache, 'python/bin/pip'), ['install', '--quiet', '--no-deps', '-r', packages]);
-  return built;
-}
-
-async function go(name: string) {
-  if (!(await has('go', 'version'))) return { missing: 'no go on this machine' };
-  const program = join(cache, 'go', name);
-  await run('go', ['build', '-o', program, `./${name}`], { cwd: join(here, 'go') });
-  return { command: [program] };
-}
-
-async function java(program: string, ...args: string[]) {
-  if (!(await has('javac', '-version'))) return { missing: 'no javac on this machine' };
-  if (!(await has('mvn', '--version'))) return { missing: 'no mvn on this machine' };
-  const sources = ['Report', program].map((name) => join(here, `java/${name}.java`));
-  const pom = readFileSync(join(here, 'java/pom.xml'));
-  const jars = join(cache, 'java', createHash('sha256').update(pom).digest('hex').slice(0, 16));
-  if (!existsSync(jars)) {
-    rmSync(join(cache, 'java'), { recursive: true, force: true });
-    const partial = `${jars}.partial`;
-    await run('mvn', [
-      '-q',
-      '-B',
-      '-f',
-      join(here, 'java/pom.xml'),
-      'dependency:copy-dependencies',
-      `-DoutputDirectory=${partial}`,
-    ]);
-    renameSync(partial, jars);
-  }
-  const classes = join(cache, 'java', program);
-  mkdirSync(classes, { recursive: true });
-  await run('javac', ['-encoding', 'UTF-8', '-cp', `${jars}/*`, '-d', classes, ...sources]);
-  return { command: ['java', '-XX:+UseSerialGC', '-cp', `${jars}/*:${classes}`, `sluice.drivers.${program}`, ...args] };
-}
-
-async function rust(program: string) {
-  if (!(await has('cargo', '--version'))) return { missing: 'no cargo on this machine' };
-  const target = join(cache, 'rust');
-  const manifest = join(here, 'rust/Cargo.toml');
-  await run('cargo', [
-    'build',
-    '-q',
-    '--locked',
-    '--bin',
-    program,
-    '--manifest-path',
-    manifest,
-    '--target-dir',
-    target,
-  ]);
-  return { command: [join(target, 'debug', program)] };
 }

@@ -2,7 +2,7 @@ import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
-import { buildProgram, TOLD_PROGRAMS } from './programs.ts';
+import { TOLD_PROGRAMS } from './programs.ts';
 
 /**
  * Drivers that run as tests tell them. Each program reads one command a line, as the query of a URL (`id=3&do=run&on=a&sql=...`),
@@ -53,13 +53,9 @@ export class ToldProgram {
     });
   }
 
-  static readonly #built = new Map<string, ReturnType<typeof buildProgram>>();
-
   /** @returns what the machine lacks for it, in words, if it cannot be had */
   static async start(name: keyof typeof TOLD_PROGRAMS): Promise<ToldProgram | string> {
-    const building = ToldProgram.#built.get(name) ?? buildProgram(TOLD_PROGRAMS[name], null);
-    ToldProgram.#built.set(name, building);
-    const built = await building;
+    const built = await TOLD_PROGRAMS[name].build();
     return 'missing' in built ? built.missing : new ToldProgram(built.command);
   }
 

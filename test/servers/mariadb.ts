@@ -5,7 +5,9 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { unprivilegedAccount } from './account.ts';
 import { makeCertificates } from './certificates.ts';
+import { installPackages } from './debian-packages.ts';
 import { freePort } from './free-port.ts';
+import { makeData } from './kept-data.ts';
 import { keep } from './kept-process.ts';
 import {
   DATABASE,
@@ -23,7 +25,7 @@ import {
  * there are none: npm has no package of them.
  */
 export async function startMariadb(options: ServerOptions = {}): Promise<MysqlFamilyServer | null> {
-  const binaries = installedBinaries() ?? aptBinaries();
+  const binaries = installedBinaries() ?? (installPackages('mariadb-server') ? installedBinaries() : null);
   if (binaries === null) {
     console.log('MariaDB: no mariadbd and mariadb-install-db on this machine; tests that need them cannot run');
     return null;
@@ -48,12 +50,17 @@ CREATE DATABASE ${DATABASE} CHARACTER SET utf8mb4;
       chmodSync(directory, 0o700);
       for (const path of [directory, start, certificates?.key]) if (path) chownSync(path, account.uid, account.gid);
     }
-    execFileSync(binaries.install, ['--no-defaults', `--datadir=${data}`, '--skip-test-db'], {
-      ...account,
-      cwd: directory,
-      // Two at once would take the same names for what is temporary.
-      env: { ...process.env, TMPDIR: directory },
-      stdio: ['ignore', 'ignore', 'pipe'],
+    const build = execFileSync(binaries.server, ['--version'], { encoding: 'utf8' });
+    makeData(data, [build], account, () => {
+      // A small log, since it is copied; a server that is started makes it as large as it wants it.
+      const install = ['--no-defaults', `--datadir=${data}`, '--skip-test-db', '--innodb-log-file-size=8M'];
+      execFileSync(binaries.install, install, {
+        ...account,
+        cwd: directory,
+        // Two at once would take the same names for what is temporary.
+        env: { ...process.env, TMPDIR: directory },
+        stdio: ['ignore', 'ignore', 'pipe'],
+      });
     });
     const port = await freePort();
     const tls = certificates && { ssl_cert: certificates.certificate, ssl_key: certificates.key };
@@ -101,19 +108,4 @@ function installedBinaries(): Binaries | null {
   const server = find('mariadbd');
   const install = find('mariadb-install-db');
   return server === null || install === null ? null : { server, install, source: 'the machine' };
-}
-
-/** Only as root and only where CI is set: nobody wants a test run to install a server on their own machine. */
-function aptBinaries(): Binaries | null {
-  if (process.getuid?.() !== 0 || !process.env.CI) return null;
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  const apt = (...args: string[]) => spawnSync('apt-get', ['-q', ...args], { env, stdio: 'ignore', timeout: 300_000 });
-  const install = () => apt('install', '-y', '--no-install-recommends', 'mariadb-server').status === 0;
-  console.log('MariaDB: installing mariadb-server with apt-get');
-  if (!install()) {
-    apt('update');
-    if (!install()) return null;
-  }
-  const found = installedBinaries();
-  return found === null ? null : { ...found, source: 'apt-get' };
 }

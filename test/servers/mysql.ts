@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { unprivilegedAccount } from './account.ts';
 import { makeCertificates } from './certificates.ts';
 import { freePort } from './free-port.ts';
+import { makeData } from './kept-data.ts';
 import { keep } from './kept-process.ts';
 import { mysqlBinaries } from './mysql-binaries.ts';
 import {
@@ -55,10 +56,13 @@ CREATE DATABASE ${DATABASE} CHARACTER SET utf8mb4;
       for (const path of [directory, start, certificates?.key]) if (path) chownSync(path, account.uid, account.gid);
     }
     const [program, ...settings] = [...binaries.command, `--datadir=${data}`];
-    execFileSync(program!, [...settings, '--initialize-insecure'], {
-      ...account,
-      cwd: directory,
-      stdio: ['ignore', 'ignore', 'pipe'],
+    const build = execFileSync(program!, [...binaries.command.slice(1), '--version'], { encoding: 'utf8' });
+    makeData(data, [build], account, () => {
+      execFileSync(program!, [...settings, ...optionsOf({ ...THROWAWAY, ...SMALL }), '--initialize-insecure'], {
+        ...account,
+        cwd: directory,
+        stdio: ['ignore', 'ignore', 'pipe'],
+      });
     });
     const port = await freePort();
     const tls = certificates
@@ -72,9 +76,7 @@ CREATE DATABASE ${DATABASE} CHARACTER SET utf8mb4;
       `--socket=${join(directory, 'socket')}`,
       '--skip-name-resolve',
       `--init-file=${start}`,
-      ...Object.entries({ ...THROWAWAY, ...SMALL, ...tls, ...options.config }).map(
-        ([name, value]) => `--${name}=${value}`,
-      ),
+      ...optionsOf({ ...THROWAWAY, ...SMALL, ...tls, ...options.config }),
     ];
     // SIGKILL: any other signal has the server write its data down before it ends, and nobody will read them.
     const { keeper, log, stop } = keep(directory, command, 'KILL', account);
@@ -89,4 +91,8 @@ CREATE DATABASE ${DATABASE} CHARACTER SET utf8mb4;
     rmSync(directory, { recursive: true, force: true });
     throw error;
   }
+}
+
+function optionsOf(settings: Readonly<Record<string, string>>): string[] {
+  return Object.entries(settings).map(([name, value]) => `--${name}=${value}`);
 }

@@ -1,6 +1,7 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { installPackages } from './debian-packages.ts';
 
 export interface PostgresBinaries {
   /** Directory with `postgres` and `initdb`; Debian's also has `psql`, `pgbench` and `pg_dump`, the npm package's has not. */
@@ -28,15 +29,7 @@ export function debianBinaries(version: number | undefined): PostgresBinaries | 
  * on their own machine. `null` where that does not hold or the packages cannot be had.
  */
 export function aptBinaries(version: number | undefined): PostgresBinaries | null {
-  if (process.getuid?.() !== 0 || !process.env.CI || !existsSync('/usr/bin/apt-get')) return null;
-  const name = version === undefined ? 'postgresql' : `postgresql-${version}`;
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  const apt = (...args: string[]) => spawnSync('apt-get', ['-q', ...args], { env, stdio: 'ignore', timeout: 300_000 });
-  console.log(`PostgreSQL: installing ${name} with apt-get`);
-  if (apt('install', '-y', name).status !== 0) {
-    apt('update');
-    if (apt('install', '-y', name).status !== 0) return null;
-  }
+  if (!installPackages(version === undefined ? 'postgresql' : `postgresql-${version}`)) return null;
   const found = debianBinaries(version);
   return found === null ? null : { ...found, source: 'apt-get' };
 }

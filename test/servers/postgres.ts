@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { appendFileSync, chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chownSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +10,7 @@ import { embeddedBinaries } from '../../src/demo/embedded-postgres.ts';
 import { type Account, unprivilegedAccount } from './account.ts';
 import { type Certificates, makeCertificates } from './certificates.ts';
 import { freePort } from './free-port.ts';
+import { makeData } from './kept-data.ts';
 import { keep } from './kept-process.ts';
 import { aptBinaries, debianBinaries, type PostgresBinaries, versionOf } from './postgres-binaries.ts';
 
@@ -62,7 +63,9 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   const directory = mkdtempSync(join(tmpdir(), 'sluice-postgres-'));
   try {
     if (account !== null) chownSync(directory, account.uid, account.gid);
-    const binaries = installed ?? aptBinaries(options.version) ?? (await npmBinaries(directory, account));
+    // Debian has no 18 yet, and looking for it takes longer than everything else.
+    const packaged = installed ?? (options.version === 18 ? null : aptBinaries(options.version));
+    const binaries = packaged ?? (await npmBinaries(directory, account));
     const version = versionOf(binaries.binDir);
     if (options.version !== undefined && Number.parseInt(version, 10) !== options.version) {
       throw new Error(`PostgreSQL ${options.version} is wanted; ${binaries.source} has only ${version}`);
@@ -112,21 +115,24 @@ async function startFromBinaries(
   account: Account | null,
   options: PostgresOptions,
 ): Promise<PostgresServer> {
-  const password = randomBytes(12).toString('base64url');
   const data = join(directory, 'data');
-  const passwordFile = join(directory, 'password');
-  writeFileSync(passwordFile, password, { mode: 0o600 });
-  const certificates = options.ssl ? makeCertificates(directory) : null;
-  if (account !== null) {
-    for (const path of [passwordFile, certificates?.key]) if (path) chownSync(path, account.uid, account.gid);
-  }
-  const initdb = ['-D', data, '-U', SUPERUSER, '-A', options.auth ?? 'scram-sha-256', '--pwfile', passwordFile];
-  execFileSync(join(binDir, 'initdb'), [...initdb, '-E', 'UTF8', '--no-locale', '--no-sync', '--no-instructions'], {
-    ...account,
-    cwd: directory,
-    stdio: ['ignore', 'ignore', 'pipe'],
+  const passwordFile = join(data, 'password-of-the-superuser');
+  const { auth = 'scram-sha-256' } = options;
+  makeData(data, ['PostgreSQL', version, auth], account, () => {
+    const file = join(directory, 'password');
+    writeFileSync(file, randomBytes(12).toString('base64url'), { mode: 0o600 });
+    if (account !== null) chownSync(file, account.uid, account.gid);
+    const initdb = ['-D', data, '-U', SUPERUSER, '-A', auth, '--pwfile', file];
+    execFileSync(join(binDir, 'initdb'), [...initdb, '-E', 'UTF8', '--no-locale', '--no-sync', '--no-instructions'], {
+      ...account,
+      cwd: directory,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    renameSync(file, passwordFile);
   });
-  rmSync(passwordFile);
+  const password = readFileSync(passwordFile, 'utf8');
+  const certificates = options.ssl ? makeCertificates(directory) : null;
+  if (account !== null && certificates !== null) chownSync(certificates.key, account.uid, account.gid);
   const tls = certificates && { ssl: 'on', ssl_cert_file: certificates.certificate, ssl_key_file: certificates.key };
   const settings = { ...THROWAWAY, unix_socket_directories: '', ...tls, ...options.config };
   const lines = Object.entries(settings).map(([name, value]) => `${name} = '${value.replaceAll("'", "''")}'\n`);

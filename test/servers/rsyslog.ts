@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Certificates, makeCertificates } from './certificates.ts';
+import { installPackages } from './debian-packages.ts';
 import { freePort } from './free-port.ts';
 import { type KeptProcess, keep } from './kept-process.ts';
 
@@ -41,7 +42,7 @@ const DRIVER = 'lmnsd_gtls.so';
  * them. `null`, with a line that says so, where there is none.
  */
 export async function startRsyslog(): Promise<Rsyslog | null> {
-  if (!isInstalled()) install();
+  if (!isInstalled()) installPackages('rsyslog', 'rsyslog-gnutls');
   if (!isInstalled()) {
     console.log('rsyslog: NOT RUN, no rsyslogd with rsyslog-gnutls on this machine');
     return null;
@@ -116,18 +117,6 @@ function isInstalled(): boolean {
     `ls /usr/lib/*/rsyslog/${DRIVER} /usr/lib/rsyslog/${DRIVER} 2>/dev/null`,
   ]);
   return existsSync(PROGRAM) && libraries.stdout.length > 0;
-}
-
-/** Only as root and only where CI is set: nobody wants a test run to install a server on their own machine. */
-function install(): void {
-  if (process.getuid?.() !== 0 || !process.env.CI || !existsSync('/usr/bin/apt-get')) return;
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  const apt = (...args: string[]) => spawnSync('apt-get', ['-q', ...args], { env, stdio: 'ignore', timeout: 300_000 });
-  const packages = ['install', '-y', '--no-install-recommends', 'rsyslog', 'rsyslog-gnutls'];
-  console.log('rsyslog: installing rsyslog and rsyslog-gnutls with apt-get');
-  if (apt(...packages).status === 0) return;
-  apt('update');
-  apt(...packages);
 }
 
 async function listens(port: number, log: () => string): Promise<void> {
