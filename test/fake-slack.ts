@@ -1,8 +1,7 @@
 import { createHmac } from 'node:crypto';
-import { once } from 'node:events';
-import { createServer, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { InterruptibleServer } from './interruptible-server.ts';
 
 export type Block = Readonly<Record<string, unknown>>;
 
@@ -62,7 +61,7 @@ export interface Forgery {
  * Slack as far as Sluice talks with it: a real HTTP server that wants the bot's token, looks at blocks as Slack's
  * documentation limits them, and can sign what its users do. It can be slow, failing, rate-limiting or gone.
  */
-export class FakeSlack {
+export class FakeSlack extends InterruptibleServer {
   readonly team = 'T024BE7LD';
   readonly token = 'xoxb-of-the-tests';
   readonly signingSecret = '8f742231b10e8888abcd99yyyzzz85a5';
@@ -77,53 +76,21 @@ export class FakeSlack {
   unauthorized = 0;
   /** How calls end. */
   answer: (method: string, fields: Readonly<Record<string, string>>) => Answer = () => 'ok';
-  readonly #server: Server;
-  #isAway = false;
   #posted = 0;
   #triggers = 0;
 
   private constructor() {
-    this.#server = createServer((request, response) => {
-      const chunks: Buffer[] = [];
-      request.on('data', (chunk: Buffer) => chunks.push(chunk));
-      request.on('end', () => {
-        const fields = Object.fromEntries(new URLSearchParams(Buffer.concat(chunks).toString()));
-        if (request.headers.authorization !== `Bearer ${this.token}`) {
-          this.unauthorized++;
-          send(response, { ok: false, error: 'invalid_auth' });
-        } else this.#take((request.url ?? '').replace('/api/', ''), fields, response);
-      });
-    });
-    this.#server.on('connection', (socket: Socket) => {
-      if (this.#isAway) socket.destroy();
-    });
+    super();
   }
 
   static async start(): Promise<FakeSlack> {
     const slack = new FakeSlack();
-    slack.#server.listen(0, '127.0.0.1');
-    await once(slack.#server, 'listening');
+    await slack.listen();
     return slack;
   }
 
   get api(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/api`;
-  }
-
-  goAway(): void {
-    this.#isAway = true;
-    this.#server.closeAllConnections();
-  }
-
-  comeBack(): void {
-    this.#isAway = false;
-  }
-
-  async stop(): Promise<void> {
-    const closed = once(this.#server, 'close');
-    this.#server.close();
-    this.#server.closeAllConnections();
-    await closed;
+    return `http://127.0.0.1:${this.port}/api`;
   }
 
   /** What an interaction is sent as: a button that is pressed, or a modal that is sent off. */
@@ -200,7 +167,14 @@ export class FakeSlack {
     };
   }
 
-  #take(method: string, fields: Record<string, string>, response: ServerResponse): void {
+  protected override take({ url = '', headers }: IncomingMessage, body: string, response: ServerResponse): void {
+    if (headers.authorization !== `Bearer ${this.token}`) {
+      this.unauthorized++;
+      send(response, { ok: false, error: 'invalid_auth' });
+      return;
+    }
+    const method = url.replace('/api/', '');
+    const fields = Object.fromEntries(new URLSearchParams(body));
     const answer = this.answer(method, fields);
     this.calls.push({ method, fields, answer });
     if (answer === 'silent') return;

@@ -46,6 +46,7 @@ import { ScramClient } from '../protocols/postgres/scram.ts';
 import { errorCodes, type Login, type Message, RawClient, ServerError, shapeOf } from './raw-client.ts';
 import { type PostgresServer, startPostgres } from './servers/postgres.ts';
 import { type Sluice, startSluice } from './sluice.ts';
+import { until } from './until.ts';
 
 /** Whatever bytes come, from either side: that session ends soon, and no other notices. Milliseconds, for a busy machine. */
 const SOON = 5000;
@@ -624,10 +625,7 @@ describe('hostile bytes', () => {
   test('after all of it no descriptor is left, and more of it takes no more memory', {
     skip: !isLinux && 'NOT RUN: needs /proc',
   }, async (t) => {
-    for (let waited = 0; openDescriptors() > descriptors + 2; waited += 100) {
-      assert.ok(waited < 8000, `${descriptors} descriptors before, ${openDescriptors()} after`);
-      await sleep(100);
-    }
+    await until(() => openDescriptors() <= descriptors + 2, `no more descriptors than before, ${descriptors}`);
     // By now the process has nearly the size it has under such load.
     const sizes: number[] = [];
     for (let round = 0; round < 5; round++) {

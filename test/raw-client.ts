@@ -94,13 +94,13 @@ export class RawClient {
   }
 
   /** The next message. Rejects after `ms`, or if the connection is closed before it comes. */
-  async next(ms = 5000): Promise<Message> {
+  async next(ms = 20_000): Promise<Message> {
     await this.#until(() => this.#messages.length > 0, ms, 'a message');
     return this.#messages.shift()!;
   }
 
   /** Takes the messages up to the `count`th of type `type`, that one included. */
-  async take(type: string, count = 1, ms = 5000): Promise<Message[]> {
+  async take(type: string, count = 1, ms = 20_000): Promise<Message[]> {
     const end = () => {
       let left = count;
       return this.#messages.findIndex((message) => message.type === type && --left === 0);
@@ -110,7 +110,7 @@ export class RawClient {
   }
 
   /** Takes everything up to the close of the connection. */
-  async untilClosed(ms = 5000): Promise<Message[]> {
+  async untilClosed(ms = 20_000): Promise<Message[]> {
     await this.#until(() => this.closed, ms, 'a close');
     return this.#messages.splice(0);
   }

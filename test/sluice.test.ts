@@ -9,6 +9,7 @@ import pg from 'pg';
 import { encodeStartupMessage, encodeTerminate } from '../protocols/postgres/frontend.ts';
 import { type PostgresServer, startPostgres } from './servers/postgres.ts';
 import { type Sluice, type SluiceOptions, startSluice } from './sluice.ts';
+import { until } from './until.ts';
 
 const NO_DELETES = `version: 1
 rules:
@@ -64,10 +65,7 @@ describe('sluice serve, as tests start it', () => {
       await query(sluice, 'DELETE FROM rows WHERE false');
       writeFileSync(sluice.rulesFile, NO_DELETES);
       sluice.signal('SIGHUP');
-      for (let waited = 0; !sluice.log().includes('rules reloaded'); waited += 20) {
-        assert.ok(waited < 10_000, sluice.log());
-        await sleep(20);
-      }
+      await until(() => sluice.log().includes('rules reloaded'), 'the rules are reloaded');
       await assert.rejects(query(sluice, 'DELETE FROM rows WHERE false'), { code: '42501' });
     } finally {
       await sluice.stop();
@@ -101,10 +99,7 @@ describe('sluice serve, as tests start it', () => {
     const run = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' });
     assert.equal(run.signal, 'SIGKILL', run.stderr);
     const { api, file } = JSON.parse(run.stdout);
-    for (let waited = 0; existsSync(dirname(file)); waited += 20) {
-      assert.ok(waited < 10_000, 'its directory is still there after 10 s');
-      await sleep(20);
-    }
+    await until(() => !existsSync(dirname(file)), 'its directory is gone');
     await assert.rejects(fetch(`http://127.0.0.1:${api}/healthz`));
   });
 
@@ -119,10 +114,7 @@ describe('sluice serve, as tests start it', () => {
       await sleep(200);
       const before = sockets();
       for (let n = 0; n < 20; n++) await refusedLogin(sluice.port);
-      for (let waited = 0; sockets() > before; waited += 50) {
-        assert.ok(waited < 8000, `${before} sockets before 20 refused logins, ${sockets()} after`);
-        await sleep(50);
-      }
+      await until(() => sockets() <= before, `no more sockets than before 20 refused logins, ${before}`);
     } finally {
       await sluice.stop();
     }

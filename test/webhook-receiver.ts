@@ -1,9 +1,7 @@
-import { once } from 'node:events';
-import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Webhook } from 'standardwebhooks';
+import { InterruptibleServer } from './interruptible-server.ts';
 
 /** What came in one request. */
 export interface Received {
@@ -27,27 +25,15 @@ export type Answer =
   | { readonly status: number; readonly headers: Readonly<Record<string, string>> };
 
 /** A program that webhooks are sent to: a real server, which checks signatures with the library of Standard Webhooks. */
-export class WebhookReceiver {
+export class WebhookReceiver extends InterruptibleServer {
   readonly received: Received[] = [];
   /** What it answers, by what came. */
   answer: (received: Received) => Answer = () => 204;
   readonly #secret: string;
-  readonly #server: Server;
-  #isAway = false;
 
   private constructor(secret: string, tls: { readonly cert: string; readonly key: string } | null) {
+    super(tls);
     this.#secret = secret;
-    const listener = (...[request, response]: Parameters<Parameters<typeof createServer>[1] & object>) => {
-      const chunks: Buffer[] = [];
-      request.on('data', (chunk: Buffer) => chunks.push(chunk));
-      request.on('end', () =>
-        this.#take(request.url ?? '', request.headers, Buffer.concat(chunks).toString(), response),
-      );
-    };
-    this.#server = tls === null ? createServer(listener) : createTlsServer(tls, listener);
-    this.#server.on('connection', (socket: Socket) => {
-      if (this.#isAway) socket.destroy();
-    });
   }
 
   /** @param secret `whsec_...` @param tls PEM texts; without them it is HTTP */
@@ -56,34 +42,12 @@ export class WebhookReceiver {
     tls: { readonly cert: string; readonly key: string } | null = null,
   ): Promise<WebhookReceiver> {
     const receiver = new WebhookReceiver(secret, tls);
-    receiver.#server.listen(0, '127.0.0.1');
-    await once(receiver.#server, 'listening');
+    await receiver.listen();
     return receiver;
-  }
-
-  get port(): number {
-    return (this.#server.address() as AddressInfo).port;
   }
 
   get url(): string {
     return `http://127.0.0.1:${this.port}/hook`;
-  }
-
-  /** From now on every connection is cut: its port stays its own, so that it can come back. */
-  goAway(): void {
-    this.#isAway = true;
-    this.#server.closeAllConnections();
-  }
-
-  comeBack(): void {
-    this.#isAway = false;
-  }
-
-  async stop(): Promise<void> {
-    const closed = once(this.#server, 'close');
-    this.#server.close();
-    this.#server.closeAllConnections();
-    await closed;
   }
 
   /** What has come when it is as many, or rather, when `enough` says so. */
@@ -98,7 +62,7 @@ export class WebhookReceiver {
     return this.received;
   }
 
-  #take(path: string, headers: IncomingHttpHeaders, body: string, response: ServerResponse): void {
+  protected override take({ url: path = '', headers }: IncomingMessage, body: string, response: ServerResponse): void {
     const { type, data } = JSON.parse(body) as Pick<Received, 'type' | 'data'>;
     const id = String(headers['webhook-id']);
     const received = { id, at: Date.now(), path, headers, isVerified: this.#verifies(body, headers), body, type, data };
