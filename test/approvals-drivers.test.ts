@@ -13,6 +13,7 @@ import { startMariadb } from './servers/mariadb.ts';
 import type { MysqlFamilyServer } from './servers/mysql-family.ts';
 import { type PostgresServer, startPostgres } from './servers/postgres.ts';
 import { type Sluice, type SluiceConnection, startSluice } from './sluice.ts';
+import { until } from './until.ts';
 
 /**
  * Approvals end to end, through drivers: all of them go through each scenario at the same time, each on a table of its own.
@@ -88,17 +89,18 @@ const startNode = () => {
     // MySQL's Connector/J takes MariaDB for too old to ask for the other.
     mysqlPlugin: 'mysql_native_password' as const,
   }));
-  const people = ['dana', 'erin'].map((name) => ({
+  const people = ['dana', 'erin', 'sam'].map((name) => ({
     name,
     password: 'secret',
     kind: 'human' as const,
-    groups: ['dba'],
+    groups: name === 'sam' ? ['dba', 'sre'] : ['dba'],
   }));
   return startSluice({
     connections,
     users: [...users, ...people],
     rulesYaml: rules(),
-    roles: { approver: ['dba'] },
+    roles: { approver: ['dba'], auditor: ['dba'] },
+    approvals: { break_glass: ['sre'] },
     store: `sqlite:${storeFile}`,
   });
 };
@@ -148,10 +150,15 @@ class Actor {
     return servers.get(this.lane.server)!;
   }
 
-  async connected(to = node, user = 'bot', program = programs.get(this.lane.program)!): Promise<ToldConnection> {
+  async connected(
+    to = node,
+    user = 'bot',
+    program = programs.get(this.lane.program)!,
+    settings: readonly string[] = [],
+  ): Promise<ToldConnection> {
     const { driver, server } = this.lane;
     const port = server === 'postgres' ? to.port : to.mysqlPort;
-    return program.open(driver, { host: to.host, port, user, password: 'secret', database: server });
+    return program.open(driver, { host: to.host, port, user, password: 'secret', database: server }, settings);
   }
 
   /** A text with its mark, about its table. */
@@ -307,6 +314,10 @@ describe('a held statement, through every driver', () => {
       assert.equal(expiresAt - createdAt, 2000);
       assert.match(await waiting, /expired|in time/);
       await assert.rejects(approver.approve(id), /expired already|time to vote is over/);
+      const approved = await actor.ticket(client.run(actor.update, [2]));
+      await approver.approve(approved);
+      await approver.endNow(approved);
+      assert.notEqual(await actor.ticket(client.run(actor.update, [2])), approved);
       await actor.neverRan();
     }),
   );
@@ -403,25 +414,21 @@ describe('a held statement, through every driver', () => {
     'is another request with another value, in another place, or for another identity',
     each(async (actor) => {
       const [client, stranger] = await Promise.all([actor.connected(), actor.connected(node, 'other')]);
-      const id = await actor.ticket(client.run(actor.update, [1]));
+      const schema = actor.lane.server === 'postgres' ? 'public' : servers.get(actor.lane.server)!.database;
+      const update = actor.text(`UPDATE ${schema}.TABLE SET id = id + 100 WHERE id = ?`);
+      const id = await actor.ticket(client.run(update, [1]));
       await approver.approve(id);
-      assert.notEqual(await actor.ticket(client.run(actor.update, [2])), id);
-      assert.notEqual(await actor.ticket(stranger.run(actor.update, [1])), id);
+      assert.notEqual(await actor.ticket(client.run(update, [2])), id);
+      assert.notEqual(await actor.ticket(stranger.run(update, [1])), id);
       const [away, back] =
         actor.lane.server === 'postgres'
-          ? ['SET search_path = public, pg_catalog', 'RESET search_path']
-          : ['USE mysql', `USE ${servers.get(actor.lane.server)!.database}`];
+          ? ['SET search_path = pg_catalog', 'RESET search_path']
+          : ['USE mysql', `USE ${schema}`];
       await client.run(away);
-      const elsewhere = client.run(
-        actor.text(
-          `UPDATE ${actor.lane.server === 'postgres' ? 'public' : 'shop'}.TABLE SET id = id + 100 WHERE id = ?`,
-        ),
-        [1],
-      );
-      assert.notEqual(await actor.ticket(elsewhere), id);
+      assert.notEqual(await actor.ticket(client.run(update, [1])), id);
       await actor.neverRan();
       await client.run(back);
-      assert.equal(await client.run(actor.update, [1]), 1);
+      assert.equal(await client.run(update, [1]), 1);
       await actor.ranOnce();
     }),
   );
@@ -522,6 +529,167 @@ describe('a held statement, through every driver', () => {
       assert.match(await actor.refusal(client.run(actor.update, [1])), /approval of erin does not count any more/);
       assert.equal((await approver.approvals.request(id)).state, 'expired');
       await actor.neverRan();
+    });
+  });
+
+  scenario('keeps what was sent behind it in a pipeline from the server until it is decided', async (actors) => {
+    const pipelining = actors.filter(({ lane }) => lane.name === 'psycopg' || lane.name === 'pgjdbc');
+    await together(pipelining, async (actor) => {
+      const client = await actor.connected();
+      const send = (end: string) => {
+        const sql = [
+          actor.text(`SET application_name = 'before ${end}'`),
+          actor.text(`DELETE FROM TABLE WHERE id = ${end.length}`),
+          actor.text(`SET application_name = 'behind ${end}'`),
+        ];
+        return actor.lane.name === 'psycopg' ? client.pipeline(sql) : client.batch(sql);
+      };
+      /** What of these the server has been sent, in its order. */
+      const seen = (end: string) =>
+        servers
+          .get('postgres')!
+          .log()
+          .split('\n')
+          .filter((line) => line.includes(actor.mark) && /(statement|execute [^:]*): (DELETE|SET)/.test(line))
+          .flatMap((line) => /DELETE/.exec(line)?.[0] ?? new RegExp(`(before|behind) ${end}`).exec(line)?.[1] ?? []);
+      const rejected = actor.refusal(send('no'));
+      const first = await actor.request();
+      // Nothing else comes while people think, which they do for a moment.
+      await approver.impact(first.id);
+      assert.ok(!seen('no').includes('behind'));
+      await approver.reject(first.id, 'no');
+      await rejected;
+      assert.ok(!seen('no').includes('behind'));
+      await actor.neverRan();
+      const result = send('yes');
+      const { id } = await actor.request(first.id);
+      await approver.impact(id);
+      assert.ok(!seen('yes').includes('behind'));
+      await approver.approve(id);
+      assert.equal(await result, 1);
+      assert.deepEqual(seen('yes'), ['before', 'DELETE', 'behind']);
+      assert.deepEqual(await actor.ids(), [1, 2]);
+    });
+  });
+
+  scenario('may change no more rows than were counted, in whatever form its driver sends it', async (actors) => {
+    await together(actors, async (actor) => {
+      for (const [begin, end] of [
+        ['', ''],
+        ['BEGIN', 'ROLLBACK'],
+      ] as const) {
+        const client = await actor.connected();
+        if (begin !== '') await client.run(begin);
+        const sql = `${actor.text('DELETE FROM TABLE WHERE id <= ?')} /* ${begin} */`;
+        const result = actor.refusal(client.run(sql, [2]));
+        const { id, question } = await approver.requestFor(`${actor.mark} */ /* ${begin} */`);
+        assert.equal(question.unguarded, null);
+        assert.equal((await approver.impact(id)).rows, 2);
+        // It has grown since.
+        await servers.get(actor.lane.server)!.query(`INSERT INTO ${actor.lane.table} VALUES (0)`);
+        await approver.approve(id);
+        assert.match(await result, /changed 3 rows where 2 were approved/);
+        if (end !== '') await client.run(end);
+        assert.deepEqual(await actor.ids(), [0, 1, 2, 3]);
+        await servers.get(actor.lane.server)!.query(`DELETE FROM ${actor.lane.table} WHERE id = 0`);
+        await client.run(actor.text('SELECT 1'));
+      }
+    });
+  });
+
+  scenario('is counted for each execution of a batch, or its approvers are told that it is not', async (actors) => {
+    /** What the drivers make of a batch of one statement by what they are told. */
+    const settings: Readonly<Record<string, readonly (readonly string[])[]>> = {
+      psycopg: [[]],
+      pgjdbc: [[], ['preferQueryMode=simple'], ['reWriteBatchedInserts=true', 'prepareThreshold=1']],
+      'MySQL Connector/J': [
+        ['continueBatchOnError=false'],
+        ['continueBatchOnError=false', 'useServerPrepStmts=false'],
+        ['rewriteBatchedStatements=true', 'allowMultiQueries=true', 'useServerPrepStmts=false'],
+      ],
+      'MariaDB Connector/J': [[], ['useBulkStmts=true'], ['useServerPrepStmts=false', 'allowMultiQueries=true']],
+    };
+    const batching = actors.filter(({ lane }) => lane.name in settings);
+    await together(batching, async (actor) => {
+      const isPostgres = actor.lane.server === 'postgres';
+      for (const [n, own] of settings[actor.lane.name]!.entries()) {
+        for (const begin of ['', 'BEGIN']) {
+          const words = `${actor.mark} */ /* batch ${n} ${begin}.`;
+          const client = await actor.connected(node, 'bot', programs.get(actor.lane.program)!, own);
+          if (begin !== '') await client.run(begin);
+          const sql = `${actor.text('DELETE FROM TABLE WHERE id <= ?')} /* batch ${n} ${begin}. */`;
+          // Connector/J puts no fewer into one text.
+          const values = own.includes('rewriteBatchedStatements=true') ? [1, 3, 3, 3] : [1, 3];
+          const result = actor.failure(client.batch(sql, values));
+          const first = await approver.requestFor(words);
+          const isTogether = own.some((one) => /^(rewriteBatchedStatements|useBulkStmts)=true$/.test(one));
+          if (isTogether) {
+            assert.match(first.question.unguarded ?? '', /several/);
+            await approver.reject(first.id, 'no');
+            await result;
+          } else {
+            await approver.counted(first.id, 1);
+            await approver.approve(first.id);
+            const second = await approver.requestFor(words, first.id);
+            await approver.counted(second.id, 1);
+            await approver.approve(second.id);
+            const { message } = await result;
+            assert.match(message, /changed 2 rows where 1 were approved|rolled back/);
+          }
+          if (begin !== '') await client.run('ROLLBACK');
+          // Where nothing makes them one transaction, what was done before stays.
+          const isApart = !isPostgres || own.includes('preferQueryMode=simple');
+          const keeps = isApart && begin === '' && first.question.unguarded === null;
+          assert.deepEqual(await actor.ids(), keeps ? [2, 3] : [1, 2, 3], words);
+          if (keeps) await servers.get(actor.lane.server)!.query(`INSERT INTO ${actor.lane.table} VALUES (1)`);
+        }
+      }
+    });
+  });
+
+  scenario('runs at once by breaking the glass, for a reason, which somebody else reviews', async (actors) => {
+    const api = async (user: string, path: string, body?: object) => {
+      const headers = {
+        authorization: `Basic ${Buffer.from(`${user}:secret`).toString('base64')}`,
+        'content-type': 'application/json',
+      };
+      const url = `http://127.0.0.1:${node.apiPort}/api/v1/approvals${path}`;
+      const asked = body === undefined ? { headers } : { method: 'POST', headers, body: JSON.stringify(body) };
+      const response = await fetch(url, asked);
+      return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+    };
+    const unreviewed = async () =>
+      ((await api('dana', '?unreviewed=true')).body.requests as { request: number }[]).map(({ request }) => request);
+    await together(actors, async (actor) => {
+      const client = await actor.connected();
+      const result = client.run(actor.text('TRUNCATE TABLE'));
+      const { id } = await actor.request();
+      // Without a reason, by an approver who may not alone, or by somebody who is none.
+      for (const [user, reason, status] of [
+        ['sam', ' ', 409],
+        ['dana', 'the disk is full', 409],
+        ['bot', 'the disk is full', 403],
+      ] as const) {
+        assert.equal((await api(user, `/${id}/break-glass`, { reason })).status, status, user);
+      }
+      await actor.neverRan();
+      assert.equal((await api('sam', `/${id}/break-glass`, { reason: 'the disk is full' })).status, 200);
+      await result;
+      assert.deepEqual(await actor.ids(), []);
+      await actor.ranOnce();
+      const voted = await until(
+        () => node.journal().find(({ event, request }) => event === 'approval.voted' && request === id),
+        'the vote is recorded',
+      );
+      assert.match(JSON.stringify(voted), /break-glass.*the disk is full/);
+      assert.ok((await unreviewed()).includes(id));
+      assert.equal((await api('sam', `/${id}/review`, { note: 'mine' })).status, 409);
+      assert.equal((await api('bot', `/${id}/review`, { note: 'mine' })).status, 403);
+      assert.equal((await api('dana', `/${id}/review`, { note: '' })).status, 400);
+      const reviewed = await api('dana', `/${id}/review`, { note: 'it was full' });
+      assert.equal((reviewed.body.review as { by: string }).by, 'dana');
+      assert.ok(!(await unreviewed()).includes(id));
+      assert.equal((await api('dana', `/${id}/review`, { note: 'again' })).status, 409);
     });
   });
 });

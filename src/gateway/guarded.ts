@@ -27,3 +27,8 @@ export function whyUnguarded(statements: readonly JudgedStatement[], names?: Nam
   }
   return null;
 }
+
+/** True if one of the statements returns rows, or may. */
+export function returnsRows(statements: readonly JudgedStatement[]): boolean {
+  return statements.some(({ facts }) => facts.outputs?.length !== 0);
+}

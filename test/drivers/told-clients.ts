@@ -96,7 +96,7 @@ export class ToldConnection {
     return this.#tell('run', [['sql', sql], ...values.map((value) => ['value', String(value)] as const)]);
   }
 
-  /** JDBC's batch: one statement with each of the values, or several statements. @returns rows they change together */
+  /** JDBC's batch, or psycopg's executemany: one statement with each of the values, or several statements. @returns rows they change together */
   batch(sql: string | readonly string[], values: readonly number[] = []): Promise<number> {
     const texts = typeof sql === 'string' ? [sql] : sql;
     return this.#tell('batch', [

@@ -37,7 +37,7 @@ import { type NameChange, opaqueText, type StatementFacts } from '../../statemen
 import type { MysqlServer } from '../../statements/mysql/server.ts';
 import { withValues, wordsOf } from '../../statements/mysql/words.ts';
 import { OWN_COLUMNS, type OwnStatement } from '../../statements/own-statement.ts';
-import { whyUnguarded } from '../guarded.ts';
+import { returnsRows, whyUnguarded } from '../guarded.ts';
 import {
   isDenied,
   isHeld,
@@ -1761,10 +1761,6 @@ interface AtExecution {
 
 function approvalsOf(statements: readonly JudgedStatement[]): string {
   return JSON.stringify(statements.map(({ verdict }) => (verdict.action === 'hold' ? verdict.approvals : null)));
-}
-
-function returnsRows(statements: readonly JudgedStatement[]): boolean {
-  return statements.some(({ facts }) => facts.outputs?.length !== 0);
 }
 
 function errorFields({ code, sqlState }: Err): string {

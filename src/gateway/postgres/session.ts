@@ -34,7 +34,7 @@ import type { NameContext } from '../../statements/catalogue.ts';
 import { opaqueText, type StatementFacts } from '../../statements/facts.ts';
 import { isUnsafeEncoding } from '../../statements/postgres/encodings.ts';
 import { withValues, wordsOf } from '../../statements/postgres/words.ts';
-import { whyUnguarded } from '../guarded.ts';
+import { returnsRows, whyUnguarded } from '../guarded.ts';
 import {
   isDenied,
   isHeld,
@@ -639,10 +639,9 @@ export class PostgresSession extends Session implements FrameSink {
       return this.decideGranted(statements, portal.grant);
     }
     const decided = this.decide(statements, this.#writesBack(statements, portal), (held) => {
-      const why =
-        wantsAllRows || whyUnguarded(statements) !== null
-          ? this.#whyNotHeld(judgement, statements, portal)
-          : 'rows in parts';
+      // What returns no rows runs to its end, however many are asked for: drivers ask for one of what they want none of.
+      const mayStop = !wantsAllRows && returnsRows(statements) && whyUnguarded(statements) === null;
+      const why = mayStop ? 'rows in parts' : this.#whyNotHeld(judgement, statements, portal);
       return why ?? this.#questionAbout(judgement, statements, held, portal);
     });
     if (decided !== 'wait' && decided.grant !== null && portal !== null) {
@@ -851,14 +850,14 @@ export class PostgresSession extends Session implements FrameSink {
    * @param text with the NUL at its end
    */
   #sendGuarded(text: Buffer, execution: Execution): void {
-    const returnsRows = execution.statements[0]!.facts.outputs?.length !== 0;
-    const describe = returnsRows ? [DESCRIBE_UNNAMED] : [];
+    const isDescribed = returnsRows(execution.statements);
+    const describe = isDescribed ? [DESCRIBE_UNNAMED] : [];
     this.toUpstream.addMessage(Buffer.concat([unnamedParse(text), BIND_UNNAMED, ...describe, EXECUTE_UNNAMED, FLUSH]));
     this.#pipeline.prepared.set('', null);
     this.#pipeline.portals.set('', null);
     this.#pipeline.sentHidden(execution);
     this.#pipeline.sentHidden(execution);
-    if (returnsRows) this.#pipeline.sentDescribe(null);
+    if (isDescribed) this.#pipeline.sentDescribe(null);
     this.#pipeline.sentGuardedQuery(execution);
   }
 

@@ -60,8 +60,7 @@ public final class Told {
       try (PreparedStatement statement = db.prepareStatement(one(command, "sql"))) {
         running = statement;
         for (int i = 0; i < values.size(); i++) statement.setInt(i + 1, Integer.parseInt(values.get(i)));
-        statement.execute();
-        return Math.max(statement.getUpdateCount(), 0);
+        return statement.executeUpdate();
       }
     }
 

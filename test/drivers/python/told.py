@@ -51,6 +51,11 @@ class Told:
             cursors = [self.db.execute(sql) for sql in command["sql"]]
         return sum(max(cursor.rowcount, 0) for cursor in cursors)
 
+    def batch(self, command):
+        cursor = self.db.cursor()
+        cursor.executemany(command["sql"][0].replace("?", "%s"), [(int(value),) for value in command["value"]])
+        return cursor.rowcount
+
     def abort(self):
         socket.socket(fileno=os.dup(self.db.fileno())).shutdown(socket.SHUT_RDWR)
 
@@ -65,7 +70,7 @@ def obey(command):
         except Exception as error:
             answer(number, code="", message=str(error))
         return
-    action = {"open": told.open, "run": told.run, "pipeline": told.pipeline}[what]
+    action = {"open": told.open, "run": told.run, "pipeline": told.pipeline, "batch": told.batch}[what]
     told.commands.put((number, lambda: action(command)))
 
 
