@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { gunzipSync } from 'node:zlib';
 
 /** A span or a log record as it came, with its attributes by name. */
 export interface ReceivedSignal {
@@ -29,7 +30,8 @@ export async function startOtlpReceiver(): Promise<OtlpReceiver> {
   const logs: ReceivedSignal[] = [];
   const bodies: string[] = [];
   const server = createServer(async (request, response) => {
-    const body = Buffer.concat(await request.toArray()).toString('utf8');
+    const bytes = Buffer.concat(await request.toArray());
+    const body = (request.headers['content-encoding'] === 'gzip' ? gunzipSync(bytes) : bytes).toString('utf8');
     bodies.push(body);
     const read: Tree = JSON.parse(body);
     for (const { scopeSpans } of read.resourceSpans ?? []) {

@@ -118,6 +118,11 @@ describe('a statement of an instrumented driver', () => {
       [attributes['db.system.name'], attributes['db.operation.name'], attributes['sluice.identity.subject']],
       [system, 'SELECT', USER.name],
     );
+    // What of the time was Sluice's, and what the database's.
+    for (const took of ['sluice.judged.duration', 'sluice.database.duration']) {
+      const seconds = attributes[took] as number;
+      assert.ok(seconds > 0 && seconds < 60, `${took}: ${seconds}`);
+    }
     const refused = await toolCall(() => assert.rejects(run('DELETE FROM goods')));
     const [denied] = await spansIn(refused, 1);
     assert.ok(driversIn(refused).includes(denied!.parentSpanId));

@@ -127,9 +127,6 @@ export abstract class Session implements TurnMember, UpstreamReader {
   #draining = false;
   /** Says which side ended the session first, in the words of the `session.end` record. */
   #endReason = '';
-  /** Milliseconds on the monotonic clock; for the idle limit. */
-  lastActivity: number;
-
   /** @param path the schemas in which unqualified names are looked for; empty if that does not matter or is not known */
   constructor(
     services: SessionServices,
@@ -146,7 +143,6 @@ export abstract class Session implements TurnMember, UpstreamReader {
     this.recorder = new StatementRecorder(services, start);
     this.metering = new Metering(services.budgets, start, () => this.#serverSpoke());
     this.names = new SessionNames(start.names, path);
-    this.lastActivity = services.now();
   }
 
   // --- What a dialect says -----------------------------------------------------------------------------------------
@@ -219,7 +215,7 @@ export abstract class Session implements TurnMember, UpstreamReader {
     if (chunk === null) return;
     this.#arrived = null;
     if (this.#closed) return;
-    this.lastActivity = this.services.now();
+    this.recorder.readingSince = this.services.now();
     if (this.#isClients) this.#takeFromClient(chunk);
     else this.#takeFromUpstream(chunk);
   }
@@ -428,7 +424,7 @@ export abstract class Session implements TurnMember, UpstreamReader {
       if (this.#closed || this.#hold !== hold) return;
       this.#notice = null;
       hold.ruling = ruling;
-      this.lastActivity = this.services.now();
+      this.recorder.readingSince = this.services.now();
       this.#resume();
       if (this.#draining && this.isIdle) this.#drainNow();
     });
@@ -663,7 +659,7 @@ export abstract class Session implements TurnMember, UpstreamReader {
       return;
     }
     this.takeIn();
-    this.lastActivity = this.services.now();
+    this.recorder.readingSince = this.services.now();
     this.#takeFromUpstream(chunk);
     if (!this.toClient.isEmpty) this.#sendToClient();
   }
@@ -726,7 +722,7 @@ export abstract class Session implements TurnMember, UpstreamReader {
 
   /** True while the server owes nothing and the client says nothing, in a transaction or not. */
   isSilentSince(time: number): boolean {
-    return !this.owesAnswers && !this.isHeld && this.lastActivity < time;
+    return !this.owesAnswers && !this.isHeld && this.recorder.readingSince < time;
   }
 
   /** The client sent its last byte. The server answers what it has in hand and ends the session, as it would without us. */

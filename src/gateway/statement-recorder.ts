@@ -19,6 +19,8 @@ export class Execution {
   /** Number of the first statement within the session. */
   readonly number: number;
   readonly startedAt: number;
+  /** How long Sluice took to read and judge it, milliseconds: what it waited for, people or the server, is not in it. */
+  readonly judgedMs: number;
   /** How many of the statements are done. */
   done = 0;
   /** Rows and bytes of results since the last statement was done. */
@@ -37,10 +39,11 @@ export class Execution {
   /** Runs out when the time budget does. */
   timer: NodeJS.Timeout | null = null;
 
-  constructor(statements: readonly JudgedStatement[], number: number, startedAt: number) {
+  constructor(statements: readonly JudgedStatement[], number: number, startedAt: number, judgedMs: number) {
     this.statements = statements;
     this.number = number;
     this.startedAt = startedAt;
+    this.judgedMs = judgedMs;
   }
 
   /** True if the server's messages about it may quote masked values: they are not for the client. */
@@ -82,6 +85,7 @@ const OK = Buffer.from(',"status":"ok"');
 const ROWS = Buffer.from(',"rows":');
 const BYTES = Buffer.from(',"bytes":');
 const MS = Buffer.from(',"ms":');
+const JUDGED_MS = Buffer.from(',"judgedMs":');
 const BINDS = Buffer.from(',"binds":');
 
 /** Of the results of one session so many characters are recorded; after that, of each only which columns it has. */
@@ -103,6 +107,8 @@ export class StatementRecorder {
   readonly #redact: Redaction;
   /** Statements recorded so far. */
   statements = 0;
+  /** Since when what came last is being read, milliseconds on the monotonic clock. */
+  readingSince: number;
   /** Characters of results that may still be recorded. */
   #resultRoom = MOST_RESULTS;
 
@@ -111,6 +117,7 @@ export class StatementRecorder {
     this.#journal = services.journal;
     this.#id = start.id;
     this.#startedAt = services.now();
+    this.readingSince = this.#startedAt;
     this.#claims = start.claims;
     this.#redact = start.judge.redact;
     this.#activity = services.activities.begin(start);
@@ -140,7 +147,8 @@ export class StatementRecorder {
       this.#activity.passed(statements[i]!);
     }
     this.#services.counters.allowed += statements.length;
-    return new Execution(statements, this.statements - statements.length + 1, this.#services.now());
+    const now = this.#services.now();
+    return new Execution(statements, this.statements - statements.length + 1, now, now - this.readingSince);
   }
 
   /** Statements that are refused. If nothing can be recorded, that is why, and they leave no record. */
@@ -184,6 +192,7 @@ export class StatementRecorder {
     line.text(fields);
     line.raw(ROWS).integer(execution.rows).raw(BYTES).integer(execution.bytes);
     line.raw(MS).thousandths(Math.round(ms * 1000));
+    line.raw(JUDGED_MS).thousandths(Math.round(execution.judgedMs * 1000));
     this.#journal.end();
     this.#services.turn.wake();
     execution.done++;

@@ -61,6 +61,8 @@ export interface StatementOutcome {
   readonly bytes: number | null;
   /** From being forwarded to its end, milliseconds. */
   readonly ms: number | null;
+  /** What Sluice took to read and judge it, milliseconds. */
+  readonly judgedMs: number | null;
 }
 
 export interface OtherEvent {
@@ -218,6 +220,7 @@ function outcomeOf(fields: Fields): StatementOutcome {
     affected: number(fields.affected),
     bytes: number(fields.bytes),
     ms: number(fields.ms),
+    judgedMs: number(fields.judgedMs),
   };
 }
 

@@ -226,7 +226,10 @@ const EVENTS = {
       warnings: count.optional(),
       rows: count.optional(),
       bytes: bytes.optional().describe('Of its result.'),
-      ms: milliseconds.optional().describe('From forwarding to its end.'),
+      ms: milliseconds.optional().describe('From forwarding to its end: what the database and the way to it took.'),
+      judgedMs: milliseconds
+        .optional()
+        .describe('What Sluice took to read and judge it; of several in one message, for all of them.'),
     })
     .describe('How a statement ended.'),
   'approval.requested': z

@@ -128,6 +128,7 @@ export class OcsfEvents {
         ...(identity?.owner != null && { owner: identity.owner }),
         ...(event.approval !== null && { approval: event.approval }),
         ...(event.heldMs !== null && { held_ms: event.heldMs }),
+        ...(outcome?.judgedMs != null && { judged_ms: outcome.judgedMs }),
         ...(outcome !== null && { status: outcome.status, ...present(outcome.rows, 'rows') }),
         ...(outcome !== null && { ...present(outcome.affected, 'affected'), ...present(outcome.errno, 'errno') }),
       },

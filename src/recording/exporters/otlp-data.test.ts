@@ -48,8 +48,8 @@ test("a statement that claims a trace is a span below the client's", () => {
     ],
   );
   assert.match(span.spanId, /^[0-9a-f]{16}$/);
-  // It begins when people were asked.
-  assert.equal(span.startTimeUnixNano, nanoseconds(BEGUN - 5_000));
+  // It begins when Sluice began to read it, before people were asked.
+  assert.equal(span.startTimeUnixNano, nanoseconds(BEGUN - 5_000 - 0.25));
   assert.equal(span.endTimeUnixNano, nanoseconds(BEGUN + 1.75));
   const { 'sluice.record': _, ...rest } = valuesOf(span.attributes);
   assert.deepEqual(rest, {
@@ -73,6 +73,7 @@ test("a statement that claims a trace is a span below the client's", () => {
     'sluice.approval.request': 7,
     'sluice.status': 'ok',
     'sluice.held.duration': 5,
+    'sluice.judged.duration': 0.00025,
     'sluice.database.duration': 0.00175,
     'sluice.rows': 0,
     'sluice.rows_affected': 1,

@@ -82,7 +82,7 @@ function spanOf(event: StatementEvent, origin: Origin): object[] {
   const { trace, outcome, at } = event;
   const spanId = spanIdOf(event);
   const heldMs = event.heldMs ?? 0;
-  const begin = at - heldMs;
+  const begin = at - heldMs - (outcome?.judgedMs ?? 0);
   const end = at + (outcome?.ms ?? 0);
   const traceState = event.claimed.tracestate;
   const failure = failureOf(event);
@@ -109,7 +109,7 @@ function spanOf(event: StatementEvent, origin: Origin): object[] {
       attributes: statementAttributes(event, origin),
       ...(failure !== null && { status: { code: STATUS.error, message: failure } }),
     },
-    ...(heldMs > 0 ? [part('sluice.held', begin, at)] : []),
+    ...(heldMs > 0 ? [part('sluice.held', at - heldMs, at)] : []),
     ...(heldMs > 0 && outcome?.ms != null ? [part('sluice.database', at, end)] : []),
   ];
 }
@@ -171,6 +171,7 @@ function statementAttributes(event: StatementEvent, { targets }: Origin): KeyVal
     'sluice.status': outcome?.status,
     'sluice.refused_by': outcome?.by,
     'sluice.held.duration': event.heldMs === null ? null : event.heldMs / 1000,
+    'sluice.judged.duration': outcome?.judgedMs == null ? null : outcome.judgedMs / 1000,
     'sluice.database.duration': outcome?.ms == null ? null : outcome.ms / 1000,
     'sluice.rows': outcome?.rows,
     'sluice.rows_affected': outcome?.affected,

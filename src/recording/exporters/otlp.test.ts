@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
 import { DeliveryError } from '../../../protocols/webhooks/answers.ts';
 import type { OtlpExporter } from '../../config/config.ts';
 import { RecordBatch } from '../record-batch.ts';
@@ -36,9 +37,10 @@ async function receiver(t: TestContext, config: Partial<OtlpExporter> = {}): Pro
   const requests: Receiver['requests'] = [];
   const answers: Receiver['answers'] = new Map();
   const server = createServer(async (request, response) => {
-    const parts = await request.toArray();
+    const bytes = Buffer.concat(await request.toArray());
     const path = request.url!;
-    requests.push({ path, headers: request.headers, body: JSON.parse(Buffer.concat(parts).toString()) });
+    const text = request.headers['content-encoding'] === 'gzip' ? gunzipSync(bytes) : bytes;
+    requests.push({ path, headers: request.headers, body: JSON.parse(text.toString()) });
     const { status, body = '{"partialSuccess":{}}', headers } = answers.get(path) ?? { status: 200 };
     response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(body);
   });
@@ -64,12 +66,13 @@ test('events go to the paths of their signals, with the headers of the configura
     requests.map(({ path, headers, body }) => [
       path,
       headers['content-type'],
+      headers['content-encoding'],
       headers.authorization,
       Object.keys(body),
     ]),
     [
-      ['/v1/logs', 'application/json', 'Bearer abc', ['resourceLogs']],
-      ['/v1/traces', 'application/json', 'Bearer abc', ['resourceSpans']],
+      ['/v1/logs', 'application/json', 'gzip', 'Bearer abc', ['resourceLogs']],
+      ['/v1/traces', 'application/json', 'gzip', 'Bearer abc', ['resourceSpans']],
     ],
   );
   assert.deepEqual(logged, []);

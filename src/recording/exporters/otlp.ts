@@ -1,3 +1,5 @@
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
 import { causeOf, DeliveryError, retryAfterMs } from '../../../protocols/webhooks/answers.ts';
 import type { OtlpExporter } from '../../config/config.ts';
 import type { FollowerEvents } from '../follower.ts';
@@ -10,6 +12,9 @@ import { logsRequest, tracesRequest } from './otlp-data.ts';
 const REQUEST_MS = 30_000;
 /** Longest answer that is read. */
 const ANSWER_BYTES = 64 * 1024;
+/** Shorter requests are sent as they are. */
+const GZIP_BYTES = 1_024;
+const compressed = promisify(gzip);
 /** Most events of one request. */
 const MOST_EVENTS = 2_000;
 
@@ -35,12 +40,19 @@ export function otlpExporter(config: OtlpExporter, origin: Origin, log: Follower
 
   async function post(what: 'logs' | 'traces', request: object, signal: AbortSignal): Promise<void> {
     const url = `${config.url}/v1/${what}`;
+    const text = JSON.stringify(request);
+    // Every receiver has to know gzip (OTLP, "OTLP/HTTP Request"), so nobody has to ask for it.
+    const isLong = text.length >= GZIP_BYTES;
     let response: Response;
     try {
       response = await fetch(url, {
         method: 'POST',
-        headers: { 'content-type': 'application/json', ...config.headers },
-        body: JSON.stringify(request),
+        headers: {
+          'content-type': 'application/json',
+          ...(isLong && { 'content-encoding': 'gzip' }),
+          ...config.headers,
+        },
+        body: isLong ? await compressed(text, { level: 1 }) : text,
         redirect: 'manual',
         signal: AbortSignal.any([signal, AbortSignal.timeout(REQUEST_MS)]),
       });

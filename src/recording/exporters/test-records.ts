@@ -79,7 +79,7 @@ export const SAMPLES: readonly JournalRecord[] = [
   }),
   record(
     'statement.outcome',
-    { session, statement: 1, status: 'ok', tag: 'DELETE 1', affected: 1, rows: 0, bytes: 0, ms: 1.75 },
+    { session, statement: 1, status: 'ok', tag: 'DELETE 1', affected: 1, rows: 0, bytes: 0, ms: 1.75, judgedMs: 0.25 },
     BEGUN + 2,
   ),
   record('statement.attempt', {
