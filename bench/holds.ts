@@ -1,12 +1,13 @@
 /**
  * What 1,000 statements that wait for approval cost everybody else: latency and CPU time of the others' queries before and
- * meanwhile, and memory. Each is a request of its own, looked into for its approvers. At the end one person approves one of them, the
+ * meanwhile, and memory. Each is a request of its own; as many as fit into the queue are looked into for their approvers. At the end one person approves one of them, the
  * other clients leave, and nothing but the approved one may have reached the server.
  *
  *     node bench/holds.ts [HELD] [SECONDS A MEASUREMENT]
  */
 import assert from 'node:assert/strict';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Approver } from '../test/approver.ts';
 import { startPostgres } from '../test/servers/postgres.ts';
 import { startSluice } from '../test/sluice.ts';
@@ -76,9 +77,15 @@ const waiting = async () => (await approver.approvals.list(['pending'], held + 1
 while (!(await waiting())) assert.ok(performance.now() - began < 300_000, 'not all are held after five minutes');
 console.log(`all ${held} are held after ${((performance.now() - began) / 1000).toFixed(1)} s`);
 row('while they are looked into', await others());
-const counted = async () => (await approver.approvals.list(['pending'], held)).every(({ impact }) => impact !== null);
-while (!(await counted())) assert.ok(performance.now() - began < 600_000, 'not all are counted after ten minutes');
-console.log(`all are looked into after ${((performance.now() - began) / 1000).toFixed(1)} s`);
+/** Most of them come when too many wait: these are looked into when somebody opens them. */
+const counted = async () =>
+  (await approver.approvals.list(['pending'], held)).filter(({ impact }) => impact !== null).length;
+let found = -1;
+for (let now = await counted(); now !== found; now = await counted()) {
+  found = now;
+  await sleep(2_000);
+}
+console.log(`${found} were looked into`);
 row(`beside ${held} held ones`, await others());
 console.log(`memory: ${idle.toFixed(0)} MB with idle sessions, ${megabytes().toFixed(0)} MB with held ones`);
 const [one] = await approver.approvals.list(['pending'], 1);

@@ -94,6 +94,7 @@ const reached = (text: string) =>
     .log()
     .split('\n')
     .some((line) => line.includes(text) && !/statement: (EXPLAIN|SELECT count)/.test(line));
+const isCounted = (message: PostedMessage): boolean => /Rows\\n\d+, counted/.test(JSON.stringify(message));
 const isOpen = (message: PostedMessage): boolean => buttonsOf(message).some(({ action_id }) => action_id === 'approve');
 
 /** The message about what was asked for last, while it can be voted on. */
@@ -102,7 +103,8 @@ async function newest(conversation: 'C0QUIET' | 'C00OPEN', text: string): Promis
     [...slack.messages.values()].find((message) => preformattedOf(message).includes(text)),
   );
   const request = Number(/^Request (\d+) /.exec(open.text)![1]);
-  return slack.message(conversation, request, isOpen);
+  // With the number of rows: before that, one click is not enough.
+  return slack.message(conversation, request, (message) => isOpen(message) && isCounted(message));
 }
 
 async function until<T>(find: () => T | undefined): Promise<T> {
@@ -202,6 +204,11 @@ describe('a held statement and people in Slack', () => {
     // It has to wait no longer than the rule says, whether anybody is told or not.
     const failed = client.query(text).catch((error: Error) => error);
     const asked = await until(() => requested()[before]);
+    // Opened, so that its rows are counted.
+    const opened = await fetch(`http://127.0.0.1:${sluice.apiPort}/api/v1/approvals/${asked.request}`, {
+      headers: { authorization: `Basic ${Buffer.from('dana:secret').toString('base64')}` },
+    });
+    assert.equal(opened.status, 200);
     // What is being sent when a node dies waits for the node's lease to end.
     for (const name of ['quiet', 'open']) {
       await until(() => (new RegExp(`"channel":"${name}".*fails`).test(sluice.log()) ? true : undefined));

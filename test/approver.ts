@@ -85,7 +85,8 @@ export class Approver {
   #vote(id: number, subject: string, decision: 'approve' | 'reject', reason: string): Promise<ApprovalRequest> {
     const identity = { subject, kind: 'human' as const, groups: ['dba'] };
     const voter = { identity, isApprover: true, mayBreakGlass: false, inPlaceOf: [] };
-    return this.approvals.vote(id, voter, decision, { reason, channel: 'api' });
+    // This node asks no databases, and would wait for the count.
+    return this.approvals.vote(id, voter, decision, { reason, channel: 'api', unguarded: true });
   }
 
   /** What was found out about it, as soon as it is. */

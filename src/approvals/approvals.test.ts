@@ -6,6 +6,7 @@ import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
 import { identityId } from '../identity/identity.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { type ApprovalEvent, Approvals, type Ruling } from './approvals.ts';
+import type { Impact } from './impact.ts';
 import type { Question } from './request.ts';
 import { APPROVAL, person, question, TICKET_ONLY } from './test-requests.ts';
 import type { Voter } from './voting.ts';
@@ -291,6 +292,66 @@ test('of many statements only a few are looked into at once, and each in its tur
   await all;
   assert.ok(most <= 4, `${most} at once`);
   await looking.close();
+});
+
+describe('an update or delete whose rows can be counted', () => {
+  const counted = { rows: 7, estimatedRows: null, cascades: [], triggers: [], gaps: [] };
+  /** Asks, at a node that finds out as much. @param stop keeps it from finding out anything */
+  async function askCounting(preview: () => Promise<Impact>) {
+    const at = new Approvals({ store, ended: () => null, announce: null, failed: () => undefined, preview });
+    const { id } = await ask(own({ approvals: [TICKET_ONLY], unguarded: null }), undefined, at);
+    return { at, id };
+  }
+  const approve = (at: Approvals, id: number, unguarded = false, by = person('ann')) =>
+    at.vote(id, by, 'approve', { reason: '', channel: 'api', unguarded });
+
+  test('is approved by a number of rows that its approvers were told', async () => {
+    let count: (impact: Impact) => void = () => undefined;
+    const { at, id } = await askCounting(
+      () =>
+        new Promise((resolve) => {
+          count = resolve;
+        }),
+    );
+    const early = approve(at, id);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    count(counted);
+    await assert.rejects(early, { name: 'NotCounted', message: /They are 7\. Approve it again/ });
+    assert.equal((await at.request(id)).state, 'pending');
+    const { state, votes } = await approve(at, id);
+    assert.deepEqual([state, votes.map(({ isUncounted }) => isUncounted)], ['approved', [false]]);
+    assert.deepEqual(await (await ask(own({ approvals: [TICKET_ONLY], unguarded: null }))).ruling, {
+      kind: 'granted',
+      request: id,
+      rows: 7,
+    });
+    await at.close();
+  });
+
+  test('that could not be counted is approved unguarded only, which the vote says', async () => {
+    for (const preview of [async () => ({ ...counted, rows: null }), () => Promise.reject(new Error('gone'))]) {
+      n++;
+      const { at, id } = await askCounting(preview);
+      await assert.rejects(approve(at, id), { name: 'NotCounted', message: /or approve it unguarded/ });
+      await assert.rejects(approve(at, id, false, person('olga')), /owner of an agent does not vote/);
+      const { state, votes } = await approve(at, id, true);
+      assert.deepEqual([state, votes.map(({ isUncounted }) => isUncounted)], ['approved', [true]]);
+      await at.close();
+    }
+  });
+
+  test('is rejected at once, and in an emergency approved', async () => {
+    const { at, id } = await askCounting(() => new Promise(() => undefined));
+    const alone = person('zoe', ['dba'], { mayBreakGlass: true });
+    await at.vote(id, alone, 'break-glass', { reason: 'it burns', channel: 'api' });
+    n++;
+    const other = await askCounting(() => new Promise(() => undefined));
+    assert.equal((await other.at.vote(other.id, alone, 'reject', { reason: 'no', channel: 'api' })).state, 'rejected');
+    assert.deepEqual(
+      (await at.request(id)).votes.map(({ isUncounted }) => isUncounted),
+      [true],
+    );
+  });
 });
 
 test('nothing is collected after the deadline', async () => {

@@ -12,6 +12,7 @@ import {
   hashOfBinding,
   hashOfRequester,
   hashOfShape,
+  isUncounted,
   mergedApprovals,
   type Question,
   type RequestState,
@@ -74,7 +75,12 @@ export type PreviewState =
   | { readonly state: 'waits' | 'not made'; readonly reason: string };
 
 export class VoteRefused extends Error {
-  override readonly name = 'VoteRefused';
+  override readonly name: string = 'VoteRefused';
+}
+
+/** Whoever approves has not been told how many rows would change, and has not said that it does not matter. */
+export class NotCounted extends VoteRefused {
+  override readonly name = 'NotCounted';
 }
 
 export interface ApprovalServices {
@@ -189,13 +195,17 @@ export class Approvals {
     }
   }
 
-  /** @throws VoteRefused with the reason, for whoever wants to vote */
+  /**
+   * @param ballot.unguarded says that it is approved whatever number of rows it changes, if nobody has counted them
+   * @throws VoteRefused with the reason, for whoever wants to vote
+   */
   async vote(
     id: number,
     voter: Voter,
     decision: Vote['decision'],
-    { reason, channel }: Pick<Vote, 'reason' | 'channel'>,
+    { reason, channel, unguarded = false }: Pick<Vote, 'reason' | 'channel'> & { readonly unguarded?: boolean },
   ): Promise<ApprovalRequest> {
+    if (decision === 'approve' && !unguarded) await this.#countFirst(id, voter);
     const at = Date.now();
     const request = await this.#change(async (transaction, events) => {
       // First, so that of two who vote at once at two nodes the later one sees the other's vote.
@@ -222,6 +232,24 @@ export class Approvals {
     });
     this.#wake(id);
     return request;
+  }
+
+  /** Nobody approves a number of rows that they were not told. @throws NotCounted, VoteRefused */
+  async #countFirst(id: number, voter: Voter): Promise<void> {
+    const request = await this.request(id);
+    if (!isUncounted(request)) return;
+    const refused = whyNotVote(request, voter, Date.now());
+    if (refused !== null) throw new VoteRefused(refused);
+    const { impact, ...opened } = await this.open(id);
+    if (isUncounted({ impact, ...opened })) {
+      throw new NotCounted(
+        `It could change any number of rows: ${impact === null ? 'they are not counted yet' : 'they could not be counted'}. Look at it again later, or approve it unguarded.`,
+      );
+    }
+    const rows = impact?.rows ?? null;
+    throw new NotCounted(
+      `Its rows were not counted yet when you approved it.${rows === null ? '' : ` They are ${rows}.`} Approve it again if you still think so.`,
+    );
   }
 
   /** Somebody has looked at what was done by breaking the glass. @throws VoteRefused */
@@ -254,15 +282,17 @@ export class Approvals {
 
   /**
    * For somebody who is about to decide on it: what it would do is found out now where nobody has yet, which takes some seconds at
-   * most. @throws VoteRefused if there is no such request
+   * most.
+   * @param mostMs how long to wait for it, milliseconds
+   * @throws VoteRefused if there is no such request
    */
-  async open(id: number): Promise<ApprovalRequest> {
+  async open(id: number, mostMs = OPEN_MS): Promise<ApprovalRequest> {
     const request = await this.request(id);
     if (request.state !== 'pending' || request.impact !== null || this.#services.preview === null) return request;
     const late = new AbortController();
     await Promise.race([
       this.#previews.open(id, request.question.binding.connection),
-      sleep(OPEN_MS, undefined, { signal: late.signal, ref: false }).catch(() => undefined),
+      sleep(mostMs, undefined, { signal: late.signal, ref: false }).catch(() => undefined),
     ]);
     late.abort();
     return this.request(id);
@@ -700,6 +730,7 @@ function requestOf(row: ApprovalRequestsTable, votes: readonly ApprovalVotesTabl
       reason: vote.reason,
       channel: vote.channel,
       at: vote.at,
+      isUncounted: vote.uncounted === 1,
     })),
   };
 }
@@ -717,5 +748,6 @@ function rowOfVote(request: number, vote: Vote): ApprovalVotesTable {
     reason,
     channel,
     at,
+    uncounted: vote.isUncounted ? 1 : 0,
   };
 }

@@ -19,7 +19,9 @@ export function recordOf(event: ApprovalEvent): string | null {
     case 'voted': {
       const { issuer, subject, onBehalfOf, decision, channel } = event.vote;
       const voter = { subject, ...(issuer !== '' && { issuer }) };
-      return fields('approval.voted', { request: id, voter, onBehalfOf, decision, reason: event.vote.reason, channel });
+      const { reason: why, isUncounted } = event.vote;
+      const more = isUncounted ? { uncounted: true as const } : {};
+      return fields('approval.voted', { request: id, voter, onBehalfOf, decision, reason: why, channel, ...more });
     }
     case 'decided':
       return fields('approval.decided', { request: id, state, ...(reason !== null && { reason }) });

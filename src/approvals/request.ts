@@ -116,6 +116,8 @@ export interface Vote {
   /** `api`, `cli`, `slack`, `console`. */
   readonly channel: string;
   readonly at: number;
+  /** True if rows that could have been counted were not: then nobody has said how many it may change. */
+  readonly isUncounted: boolean;
 }
 
 /** Why nothing undoes what changes more rows than the approvers were told, in words for them; `null` if that is undone. */
@@ -130,6 +132,16 @@ export function whyUnguarded({
   if (impact === null) return 'its rows are not counted yet';
   if (impact.undo !== undefined) return impact.undo;
   return impact.rows === null ? 'its rows could not be counted' : null;
+}
+
+/** True if a number of rows would be kept to, but nobody knows it. */
+export function isUncounted({
+  question,
+  impact,
+  grant,
+}: Pick<ApprovalRequest, 'question' | 'impact' | 'grant'>): boolean {
+  if (question.unguarded !== null || grant === 'fingerprint') return false;
+  return impact === null || (impact.undo === undefined && impact.rows === null);
 }
 
 /** What several rules ask for together: the narrowest of each. */

@@ -43,7 +43,8 @@ export function question(change: Partial<Question> = {}, binding: Partial<Questi
     approvals: [APPROVAL],
     claimed: {},
     inTransaction: false,
-    unguarded: null,
+    // Without a number of rows that a vote would have to wait for.
+    unguarded: 'it is sent with others',
     preview: { statement: null, counting: null, sampling: null, target: null, sqlMode: '', settings: {} },
     ...change,
   };

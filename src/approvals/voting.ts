@@ -1,6 +1,6 @@
 import type { Identity } from '../identity/identity.ts';
 import type { ApprovalStage } from '../policy/approval.ts';
-import type { ApprovalRequest, Vote } from './request.ts';
+import { type ApprovalRequest, isUncounted, type Vote } from './request.ts';
 
 /** Who wants to vote. */
 export interface Voter {
@@ -56,6 +56,7 @@ export function voteOf(
     reason,
     channel,
     at,
+    isUncounted: decision !== 'reject' && isUncounted(request),
   };
 }
 

@@ -37,6 +37,7 @@ interface Request {
     readonly reason: string;
     readonly channel: string;
     readonly at: string;
+    readonly uncounted: boolean;
   }[];
   readonly impact: {
     readonly rows: number | null;
@@ -113,11 +114,14 @@ export function addApprovalsCommand(program: Command): void {
       .argument('<request>', 'its number', requestOption);
     if (fallback === undefined) command.requiredOption('--reason <text>', about);
     else command.option('--reason <text>', about, fallback);
-    command.action(async (request: number, options: ApiOptions & { reason: string }) => {
+    if (verb === 'approve') {
+      command.option('--unguarded', 'also if its rows are not counted: then it may change any number of them');
+    }
+    command.action(async (request: number, options: ApiOptions & { reason: string; unguarded?: true }) => {
       const client = await ApiClient.open(options);
-      const { reason } = options;
+      const { reason, unguarded = false } = options;
       const path = `/approvals/${request}/${verb}`;
-      const { state, stages } = await client.post<Request>(path, { reason, channel: 'cli' });
+      const { state, stages } = await client.post<Request>(path, { reason, channel: 'cli', unguarded });
       const missing = stages.reduce((sum, stage) => sum + stage.missing, 0);
       console.log(`Request ${request} is ${state}${state === 'pending' ? `: ${missing} more to approve` : ''}.`);
     });
@@ -275,7 +279,7 @@ function showText(one: OpenedRequest): string {
         ] as [string, string][])),
     ...one.votes.map((vote): [string, string] => [
       'vote',
-      `${vote.subject}: ${vote.decision}${vote.reason && ` (${vote.reason})`}, ${seconds(vote.at)}, by ${vote.channel}`,
+      `${vote.subject}: ${vote.decision}${vote.reason && ` (${vote.reason})`}, ${seconds(vote.at)}, by ${vote.channel}${vote.uncounted ? ', before its rows were counted' : ''}`,
     ]),
   ];
   return [

@@ -251,6 +251,7 @@ const EVENTS = {
       decision: z.enum(['approve', 'reject', 'break-glass']),
       reason: z.string(),
       channel: z.string(),
+      uncounted: z.literal(true).optional().describe('Nobody knew how many rows it would change.'),
     })
     .describe('Somebody has voted.'),
   'approval.decided': z

@@ -15,6 +15,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0500-approval-changes': { up: numberChanges },
   '0510-decisive-votes': { up: indexDecisions },
   '0600-record-index': { up: createRecordIndex },
+  '0610-uncounted-votes': { up: addUncountedVotes },
 };
 
 /** The same for SQLite and PostgreSQL: text, bigint, and nothing that only one of them has. */
@@ -278,6 +279,14 @@ async function numberChanges(db: Kysely<unknown>): Promise<void> {
 /** Few votes break the glass, and those have to be found among all. */
 async function indexDecisions({ schema }: Kysely<unknown>): Promise<void> {
   await schema.createIndex('approval_votes_decision').on('approval_votes').column('decision').execute();
+}
+
+/** Votes that were given before anybody knew how many rows would change. */
+async function addUncountedVotes({ schema }: Kysely<unknown>): Promise<void> {
+  await schema
+    .alterTable('approval_votes')
+    .addColumn('uncounted', 'bigint', (column) => column.notNull().defaultTo(0))
+    .execute();
 }
 
 /**

@@ -164,6 +164,8 @@ export interface ApprovalVotesTable {
   readonly reason: string;
   readonly channel: string;
   readonly at: number;
+  /** 1 if nobody knew how many rows would change. */
+  readonly uncounted: number;
 }
 
 /** Who votes in whose place, until when. */

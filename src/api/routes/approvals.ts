@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type Approvals, VoteRefused } from '../../approvals/approvals.ts';
+import { type Approvals, NotCounted, VoteRefused } from '../../approvals/approvals.ts';
 import { type ApprovalRequest, type Vote, whyUnguarded } from '../../approvals/request.ts';
 import { missingIn, type Voter } from '../../approvals/voting.ts';
 import { ApiError } from '../api-error.ts';
@@ -55,6 +55,7 @@ const requestSchema = z.object({
       reason: z.string(),
       channel: z.string(),
       at: time,
+      uncounted: z.boolean().describe('Its rows could have been counted, and were not.'),
     }),
   ),
   impact: impactSchema.nullable(),
@@ -142,7 +143,14 @@ export function addApprovalRoutes(api: ApiServer, services: ApiServices): void {
         summary,
         tags: ['approvals'],
         params: ticket,
-        body: z.object({ reason: z.string().max(2000).default(''), channel }),
+        body: z.object({
+          reason: z.string().max(2000).default(''),
+          channel,
+          unguarded: z
+            .boolean()
+            .default(false)
+            .describe('Approves also if its rows are not counted: then it may change any number of them.'),
+        }),
         response: answer,
       },
       handler: async (request) => {
@@ -272,8 +280,8 @@ export function view(request: ApprovalRequest, { roles }: Caller, approvals: App
   };
 }
 
-function viewOfVote({ subject, issuer, onBehalfOf, decision, reason, channel: by, at }: Vote) {
-  return { subject, issuer, on_behalf_of: [...onBehalfOf], decision, reason, channel: by, at: isoTime(at) };
+function viewOfVote({ subject, issuer, onBehalfOf, decision, reason, channel: by, at, isUncounted: uncounted }: Vote) {
+  return { subject, issuer, on_behalf_of: [...onBehalfOf], decision, reason, channel: by, at: isoTime(at), uncounted };
 }
 
 async function orNotFound<T>(work: Promise<T>): Promise<T> {
@@ -284,6 +292,7 @@ async function orNotFound<T>(work: Promise<T>): Promise<T> {
 
 async function refusable<T>(work: Promise<T>): Promise<T> {
   return work.catch((error) => {
-    throw error instanceof VoteRefused ? new ApiError(409, 'vote_refused', error.message) : error;
+    if (!(error instanceof VoteRefused)) throw error;
+    throw new ApiError(409, error instanceof NotCounted ? 'not_counted' : 'vote_refused', error.message);
   });
 }

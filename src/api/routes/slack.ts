@@ -1,6 +1,6 @@
 import { VoteRefused } from '../../approvals/approvals.ts';
 import { type Interaction, isNew, readInteraction } from '../../approvals/slack/interaction.ts';
-import { fitsInModal, isShownInFull, modalOf } from '../../approvals/slack/message.ts';
+import { fitsInModal, isApprovedAtOnce, modalOf } from '../../approvals/slack/message.ts';
 import { personOf, UnknownPerson } from '../../approvals/slack/people.ts';
 import { isFromSlack } from '../../approvals/slack/signature.ts';
 import type { SlackChannel } from '../../approvals/slack/slack-channel.ts';
@@ -15,6 +15,8 @@ import type { ApiServer, ApiServices } from '../services.ts';
  * no modal then; a vote that comes later counts nevertheless, and the message says so.
  */
 const ANSWER_MS = 8_000;
+/** So long of those three a modal waits for the number of rows. */
+const OPEN_MS = 1_500;
 /** Anybody can send what is not signed: so many records a minute are made of it, so that it does not fill the journal. */
 const MOST_UNSIGNED = 60;
 
@@ -159,18 +161,22 @@ async function voteOrAsk(
 ): Promise<'voted' | 'opened'> {
   const { request: id, decision } = interaction;
   const request = await approvals.request(id);
-  if (interaction.by === 'button' && (decision === 'reject' || !isShownInFull(request, style))) {
+  if (
+    interaction.by === 'button' &&
+    (decision === 'reject' || !(interaction.counted && isApprovedAtOnce(request, style)))
+  ) {
     // Who may not vote need not see the statement.
     const refused = whyNotVote(request, voter, Date.now());
     if (refused !== null) throw new VoteRefused(refused);
-    const view = modalOf(request, decision, style);
+    const opened = decision === 'approve' ? await approvals.open(id, OPEN_MS) : request;
+    const view = modalOf(opened, decision, style);
     await api.call('views.open', { trigger_id: interaction.trigger, view }, signal);
     return 'opened';
   }
   if (interaction.by === 'modal' && decision === 'approve' && !fitsInModal(request)) {
     throw new Refused('The statement is too long to be approved here.');
   }
-  const reason = interaction.by === 'modal' ? interaction.reason : '';
-  await approvals.vote(id, voter, decision, { reason, channel: 'slack' });
+  const { reason, unguarded } = interaction.by === 'modal' ? interaction : { reason: '', unguarded: false };
+  await approvals.vote(id, voter, decision, { reason, channel: 'slack', unguarded });
   return 'voted';
 }

@@ -11,8 +11,9 @@ const from = {
   user: z.object({ id: z.string(), team_id: z.string() }),
 };
 const id = z.int().positive();
-const buttonValue = z.object({ channel: z.string(), request: id });
-const modalMetadata = buttonValue.extend({ decision: z.enum(['approve', 'reject']) });
+const place = z.object({ channel: z.string(), request: id });
+const buttonValue = place.extend({ counted: z.boolean().default(false) });
+const modalMetadata = place.extend({ decision: z.enum(['approve', 'reject']), unguarded: z.boolean().default(false) });
 
 const payloadSchema = z.discriminatedUnion('type', [
   z.object({
@@ -47,8 +48,15 @@ export type Interaction = {
   | /** A modal may be opened with the trigger, for three seconds. */ {
       readonly by: 'button';
       readonly trigger: string;
+      /** Its message had the number of rows, or there is none to be told. */
+      readonly counted: boolean;
     }
-  | { readonly by: 'modal'; readonly reason: string }
+  | {
+      readonly by: 'modal';
+      readonly reason: string;
+      /** It said that rows are not counted. */
+      readonly unguarded: boolean;
+    }
 );
 
 /**

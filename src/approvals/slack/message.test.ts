@@ -3,7 +3,15 @@ import { test } from 'node:test';
 import { buttonsOf, preformattedOf } from '../../../test/fake-slack.ts';
 import type { ApprovalRequest, Vote } from '../request.ts';
 import { question, requestFor } from '../test-requests.ts';
-import { fitsInModal, isShownInFull, type MessageStyle, messageOf, modalOf, visible } from './message.ts';
+import {
+  fitsInModal,
+  isApprovedAtOnce,
+  isShownInFull,
+  type MessageStyle,
+  messageOf,
+  modalOf,
+  visible,
+} from './message.ts';
 
 const STYLE: MessageStyle = { channel: 'dba', statements: true, approvalsUrl: null };
 
@@ -63,10 +71,11 @@ test('a modal shows all of a long statement, without cutting a character in two,
 test('a message says how it stands, who voted, and how many rows it is about', () => {
   const vote: Vote = {
     ...{ issuer: '', subject: 'ann', groups: ['dba'], onBehalfOf: ['zoe'], isApprover: true },
-    ...{ decision: 'approve', reason: 'fine', channel: 'slack', at: 1 },
+    ...{ decision: 'approve', reason: 'fine', channel: 'slack', at: 1, isUncounted: false },
   };
   const impact = { rows: 3, estimatedRows: 5, cascades: ['delete public.items'], triggers: [], gaps: [] };
-  const approved = messageOf(requestFor('DELETE FROM orders', { state: 'used', votes: [vote], impact }), STYLE);
+  const change = { state: 'used', votes: [vote], impact, question: question({ unguarded: null }) } as const;
+  const approved = messageOf(requestFor('DELETE FROM orders', change), STYLE);
   const text = JSON.stringify(approved);
   assert.match(approved.text, /was approved, and has run/);
   assert.match(text, /ann approved, also in the place of zoe: fine/);
@@ -78,13 +87,26 @@ test('a message says how it stands, who voted, and how many rows it is about', (
   assert.match(messageOf(requestFor('x', { state: 'expired' }), STYLE).text, /has expired/);
 });
 
+test('one click approves only what has been counted; a window says what is not', () => {
+  const counted = { rows: 3, estimatedRows: 5, cascades: [], triggers: [], gaps: [] };
+  const open = { ...STYLE, statements: true };
+  const guardable = question({ unguarded: null });
+  const uncounted = requestFor('x', { question: guardable });
+  assert.ok(!isApprovedAtOnce(uncounted, open));
+  assert.ok(!isApprovedAtOnce(requestFor('x', { question: guardable, impact: { ...counted, rows: null } }), open));
+  assert.ok(isApprovedAtOnce(requestFor('x', { question: guardable, impact: counted }), open));
+  assert.ok(isApprovedAtOnce(requestFor('x', { question: guardable, grant: 'fingerprint' }), open));
+  assert.match(JSON.stringify(modalOf(uncounted, 'approve', STYLE)), /it may change any number of them/);
+  assert.doesNotMatch(JSON.stringify(modalOf(uncounted, 'reject', STYLE)), /it may change any number of them/);
+});
+
 test('a request that is about very much is still a message that Slack takes', () => {
   const effects = Array.from({ length: 500 }, (_, n) => `delete public.table${n} (keyed)`);
   const votes = Array.from(
     { length: 100 },
     (_, n): Vote => ({
       ...{ issuer: '', subject: `voter ${n}`, groups: [], onBehalfOf: [], isApprover: true },
-      ...{ decision: 'approve', reason: 'r'.repeat(2_000), channel: 'api', at: n },
+      ...{ decision: 'approve', reason: 'r'.repeat(2_000), channel: 'api', at: n, isUncounted: false },
     }),
   );
   const { blocks } = messageOf({ ...requestFor('x', { votes }), question: question({ effects }) }, STYLE);

@@ -1,4 +1,4 @@
-import { type ApprovalRequest, type Vote, whyUnguarded } from '../request.ts';
+import { type ApprovalRequest, isUncounted, type Vote, whyUnguarded } from '../request.ts';
 import { missingIn } from '../voting.ts';
 
 /**
@@ -41,6 +41,11 @@ export function isShownInFull(request: ApprovalRequest, { statements }: Pick<Mes
   return text.length <= ELEMENT_LENGTH && text.split('\n').length <= MESSAGE_LINES;
 }
 
+/** True if one click is enough to approve: who sees the message has been told all that there is to know. */
+export function isApprovedAtOnce(request: ApprovalRequest, style: Pick<MessageStyle, 'statements'>): boolean {
+  return isShownInFull(request, style) && !isUncounted(request);
+}
+
 /** True if a modal can show all of what would run. */
 export function fitsInModal(request: ApprovalRequest): boolean {
   return runText(request).length <= MODAL_LENGTH;
@@ -77,12 +82,15 @@ export function modalOf(
   return {
     type: 'modal',
     callback_id: 'vote',
-    private_metadata: JSON.stringify({ channel, request: request.id, decision }),
+    private_metadata: JSON.stringify({ channel, request: request.id, decision, unguarded: isUncounted(request) }),
     title: plain(`Request ${request.id}`),
     close: plain('Cancel'),
     ...(mayGoOn && { submit: plain(decision === 'approve' ? 'Approve' : 'Reject') }),
     blocks: [
       ...aboutRequest(request, true),
+      ...(decision === 'approve' && isUncounted(request)
+        ? [note('Its rows are not counted. If you approve it now, it may change any number of them.')]
+        : []),
       ...(fits
         ? chunks(text).map(preformatted)
         : [
@@ -173,10 +181,11 @@ function voteText({ subject, decision, reason, onBehalfOf }: Vote): string {
 }
 
 function voteButtons(request: ApprovalRequest, style: MessageStyle): Block[] {
-  const value = JSON.stringify({ channel: style.channel, request: request.id });
+  // A message may be older than the count: then its button opens a window, which has it.
+  const value = JSON.stringify({ channel: style.channel, request: request.id, counted: !isUncounted(request) });
   const approve = { type: 'button', action_id: 'approve', style: 'primary', text: plain('Approve'), value };
   return [
-    isShownInFull(request, style)
+    isApprovedAtOnce(request, style)
       ? {
           ...approve,
           confirm: {
