@@ -5,7 +5,12 @@ import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import mysql from 'mysql2/promise';
 import pg from 'pg';
+import { encodeQuery } from '../protocols/postgres/frontend.ts';
+import { fetchRows, prepareAndExecute } from './mysql-results.ts';
+import { RawClient } from './raw-client.ts';
+import { RawMysqlClient } from './raw-mysql-client.ts';
 import { startMariadb } from './servers/mariadb.ts';
+import { startMysql } from './servers/mysql.ts';
 import type { MysqlFamilyServer } from './servers/mysql-family.ts';
 import { type PostgresServer, startPostgres } from './servers/postgres.ts';
 import { type Sluice, startSluice } from './sluice.ts';
@@ -34,19 +39,24 @@ interface Result {
 
 let postgres: PostgresServer;
 let mariadb: MysqlFamilyServer;
+let mysql9: MysqlFamilyServer;
 let sluice: Sluice;
 
 before(async () => {
-  [postgres, mariadb] = await Promise.all([
+  [postgres, mariadb, mysql9] = await Promise.all([
     startPostgres(),
     startMariadb().then((server) => server ?? assert.fail('no MariaDB can be had')),
+    startMysql().then((server) => server ?? assert.fail('no MySQL can be had')),
   ]);
   await postgres.query(`CREATE TABLE orders (id int, email text, at timestamptz, price numeric(8, 2), raw bytea, tags text[]);
     INSERT INTO orders VALUES (1, '${CANARY}', '2026-01-31 12:00:00+00', 12.50, '\\xdeadbeef', '{a,b}'), (2, NULL, NULL, NULL, NULL, NULL);
     CREATE TABLE large (id int, body text); INSERT INTO large SELECT n, repeat('x', 100) FROM generate_series(1, 10) AS n`);
-  await mariadb.query(`CREATE TABLE orders (id INT, email VARCHAR(60), at DATETIME, price DECIMAL(8, 2), raw VARBINARY(8), n BIGINT UNSIGNED);
+  for (const server of [mariadb, mysql9]) {
+    await server.query(`CREATE TABLE orders (id INT, email VARCHAR(60), at DATETIME, price DECIMAL(8, 2), raw VARBINARY(8), n BIGINT UNSIGNED);
     INSERT INTO orders VALUES (1, '${CANARY}', '2026-01-31 12:00:00', 12.50, x'deadbeef', 18446744073709551615), (2, NULL, NULL, NULL, NULL, NULL);
-    CREATE TABLE large (id INT, body TEXT); INSERT INTO large SELECT seq, REPEAT('x', 100) FROM seq_1_to_10`);
+    CREATE TABLE large (id INT, body TEXT);
+    INSERT INTO large WITH RECURSIVE seq AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM seq WHERE n < 10) SELECT n, REPEAT('x', 100) FROM seq`);
+  }
   const upstreamOf = ({ host, port, database, superuser: user, password }: PostgresServer | MysqlFamilyServer) => ({
     ...{ host, port, database, user, password },
   });
@@ -54,6 +64,7 @@ before(async () => {
     connections: [
       { name: 'shop', upstream: upstreamOf(postgres) },
       { name: 'stock', protocol: 'mysql', upstream: upstreamOf(mariadb) },
+      { name: 'stock9', protocol: 'mysql', upstream: upstreamOf(mysql9) },
     ],
     users: [
       { name: 'bot', password: 'secret' },
@@ -64,7 +75,7 @@ before(async () => {
 });
 after(async () => {
   await sluice?.stop();
-  await Promise.all([postgres?.stop(), mariadb?.stop()]);
+  await Promise.all([postgres?.stop(), mariadb?.stop(), mysql9?.stop()]);
 });
 
 /** What was recorded of the newest session, and how many statements it had. */
@@ -90,8 +101,12 @@ async function inPostgres(work: (client: pg.Client) => Promise<void>, user = 'bo
   await client.end();
 }
 
-async function inMariadb(work: (client: mysql.Connection) => Promise<void>, user = 'bot'): Promise<void> {
-  const login = { host: sluice.host, port: sluice.mysqlPort, user, password: 'secret', database: 'stock' };
+async function inMysql(
+  database: string,
+  work: (client: mysql.Connection) => Promise<void>,
+  user = 'bot',
+): Promise<void> {
+  const login = { host: sluice.host, port: sluice.mysqlPort, user, password: 'secret', database };
   const client = await mysql.createConnection({ ...login, multipleStatements: true });
   await work(client);
   await client.end();
@@ -158,6 +173,57 @@ describe('PostgreSQL', () => {
     assert.deepEqual((await recorded()).results, []);
   });
 
+  test('what COPY sends is recorded row by row, masked as the client was sent it, in every format', async () => {
+    const copies: Buffer[] = [];
+    const { host, port } = sluice;
+    const client = await RawClient.login({ host, port, user: 'bot', password: 'secret', database: 'shop' });
+    for (const options of ['', 'WITH (FORMAT csv, HEADER)', 'WITH (FORMAT binary)']) {
+      client.send(encodeQuery(`COPY (SELECT id, email, tags FROM orders ORDER BY id) TO STDOUT ${options}`));
+      const messages = await client.take('Z');
+      copies.push(Buffer.concat(messages.filter(({ type }) => type === 'd').map(({ body }) => body)));
+    }
+    client.send(encodeQuery('COPY (SELECT body FROM large ORDER BY id) TO STDOUT'));
+    const large = (await client.take('Z')).filter(({ type }) => type === 'd');
+    client.destroy();
+    assert.equal(large.length, 10);
+    assert.equal(copies[0]!.toString(), '1\t[redacted]\t{a,b}\n2\t\\N\t\\N\n');
+    const { results } = await recorded();
+    const columns = ['id', 'email', 'tags'];
+    const rows = [
+      ['1', '[redacted]', '{a,b}'],
+      ['2', null, null],
+    ];
+    assert.deepEqual(results.slice(0, 2).map(shown), [
+      { columns, rows, truncated: false },
+      { columns, rows, truncated: false },
+    ]);
+    // Of binary data only the columns are known, not their types.
+    const [id, email] = results[2]!.rows[0]!;
+    assert.deepEqual([id, email], ['\\x00000001', `\\x${Buffer.from('[redacted]').toString('hex')}`]);
+    assert.deepEqual(results[2]!.rows[1]!.slice(1), [null, null]);
+    assert.deepEqual([results[3]!.rows.length, results[3]!.truncated], [3, true]);
+  });
+
+  test('rows that are fetched in parts are recorded with each part', async () => {
+    await inPostgres(async (client) => {
+      const { rows } = await client.query({
+        text: 'SELECT id, email FROM orders ORDER BY id',
+        values: [],
+        name: 'parts',
+        rows: 1,
+      } as pg.QueryConfig);
+      assert.equal(rows.length, 2);
+    });
+    const { results } = await recorded();
+    assert.deepEqual(
+      results.map(({ columns, rows }) => [columns, rows]),
+      [
+        [['id', 'email'], [['1', '[redacted]']]],
+        [['id', 'email'], [['2', null]]],
+      ],
+    );
+  });
+
   test('what a cursor gives is recorded with each FETCH', async () => {
     await inPostgres(async (client) => {
       await client.query(
@@ -191,47 +257,74 @@ describe('PostgreSQL', () => {
   });
 });
 
-describe('MariaDB', () => {
-  test('rows are recorded as the client was sent them, in the text and the binary protocol', async () => {
-    const text = 'SELECT id, email, at, price, raw, n FROM orders ORDER BY id';
-    await inMariadb(async (client) => {
-      await client.query(text);
-      await client.execute(`${text} LIMIT ?`, ['2']);
+for (const [name, connection] of [
+  ['MariaDB', 'stock'],
+  ['MySQL', 'stock9'],
+] as const) {
+  describe(name, () => {
+    test('rows are recorded as the client was sent them, in the text and the binary protocol', async () => {
+      const text = 'SELECT id, email, at, price, raw, n FROM orders ORDER BY id';
+      await inMysql(connection, async (client) => {
+        await client.query(text);
+        await client.execute(`${text} LIMIT ?`, ['2']);
+      });
+      const { results } = await recorded();
+      const columns = ['id', 'email', 'at', 'price', 'raw', 'n'];
+      const rows = [
+        ['1', '[redacted]', '2026-01-31 12:00:00', '12.50', '0xdeadbeef', '18446744073709551615'],
+        ['2', null, null, null, null, null],
+      ];
+      assert.deepEqual(results.map(shown), [
+        { columns, rows, truncated: false },
+        { columns, rows, truncated: false },
+      ]);
     });
-    const { results } = await recorded();
-    const columns = ['id', 'email', 'at', 'price', 'raw', 'n'];
-    const rows = [
-      ['1', '[redacted]', '2026-01-31 12:00:00', '12.50', '0xdeadbeef', '18446744073709551615'],
-      ['2', null, null, null, null, null],
-    ];
-    assert.deepEqual(results.map(shown), [
-      { columns, rows, truncated: false },
-      { columns, rows, truncated: false },
-    ]);
-  });
 
-  test('no more than the rule says, and each statement of a text has its own', async () => {
-    await inMariadb(async (client) => {
-      const [rows] = await client.query<mysql.RowDataPacket[][]>(
-        'SELECT 1; SELECT id FROM large ORDER BY id; SELECT COUNT(*) AS n FROM large',
-      );
+    test('no more than the rule says, and each statement of a text has its own', async () => {
+      await inMysql(connection, async (client) => {
+        const [rows] = await client.query<mysql.RowDataPacket[][]>(
+          'SELECT 1; SELECT id FROM large ORDER BY id; SELECT COUNT(*) AS n FROM large',
+        );
+        assert.deepEqual(
+          rows.map(({ length }) => length),
+          [1, 10, 1],
+        );
+      });
+      const { results } = await recorded();
       assert.deepEqual(
-        rows.map(({ length }) => length),
-        [1, 10, 1],
+        results.map(({ columns, rows, truncated }) => [columns, rows.length, truncated]),
+        [
+          [['id'], 3, true],
+          [['n'], 1, undefined],
+        ],
+      );
+      await inMysql(connection, async (client) => void (await client.query('SELECT id FROM orders')), 'other');
+      assert.deepEqual((await recorded()).results, []);
+    });
+
+    test('what a cursor gives is recorded with each part that is fetched', async () => {
+      const login = { user: 'bot', password: 'secret', database: connection };
+      const client = await RawMysqlClient.login(sluice.mysqlPort, login);
+      const { id, results: opened } = await prepareAndExecute(
+        client,
+        'SELECT id, email FROM orders ORDER BY id',
+        [],
+        1,
+      );
+      assert.equal(opened[0]!.hasCursor, true);
+      for (let part = 0; part < 2; part++) await fetchRows(client, id, 1, opened[0]!.columns);
+      client.close();
+      const { results } = await recorded();
+      assert.deepEqual(
+        results.filter(({ rows }) => rows.length > 0).map(({ columns, rows }) => [columns, rows]),
+        [
+          [['id', 'email'], [['1', '[redacted]']]],
+          [['id', 'email'], [['2', null]]],
+        ],
       );
     });
-    const { results } = await recorded();
-    assert.deepEqual(
-      results.map(({ columns, rows, truncated }) => [columns, rows.length, truncated]),
-      [
-        [['id'], 3, true],
-        [['n'], 1, undefined],
-      ],
-    );
-    await inMariadb(async (client) => void (await client.query('SELECT id FROM orders')), 'other');
-    assert.deepEqual((await recorded()).results, []);
   });
-});
+}
 
 test('nothing of a masked column is in the journal', () => {
   assert.ok(!JSON.stringify(sluice.journal()).includes('canary'));

@@ -10,6 +10,7 @@ import { CopyMasker } from './masked-copy.ts';
 import { type CompiledResult, compileCopy, compileResult, type ResultSettings } from './masked-results.ts';
 import { RowInPieces, RowMasker } from './masked-rows.ts';
 import type { Portal } from './pipeline.ts';
+import { CopyRecorder } from './recorded-copy.ts';
 import { RowRecorder } from './recorded-rows.ts';
 
 /** Copied rows up to this size are put together before they are rewritten, bytes. */
@@ -39,6 +40,8 @@ export class ResultMasking {
   /** True once it is known how the rows of the result that comes in are rewritten. */
   isReady = false;
   #copy: CopyMasker | null = null;
+  /** Where copied rows go if they do not just pass: to the client, and to what is recorded. */
+  #copySink: MessageSink | null = null;
   #pieces: RowInPieces | null = null;
   /** Bytes still to come of the row that came in pieces. */
   #left = 0;
@@ -129,6 +132,7 @@ export class ResultMasking {
     this.rows = null;
     this.isReady = false;
     this.#copy = null;
+    this.#copySink = null;
   }
 
   row(bytes: Buffer, start: number, end: number): void {
@@ -176,24 +180,39 @@ export class ResultMasking {
     settings: ResultSettings,
   ): string | null {
     const plan = this.#planOf(statement);
-    const format = this.#statements[Math.min(statement, this.#statements.length - 1)]!.facts.copyOut;
+    const { copyOut: format, outputs = [] } = this.#statements[Math.min(statement, this.#statements.length - 1)]!.facts;
+    this.#copySink = null;
+    if (format === undefined) {
+      if (plan !== null) return 'it is not known how the copy is written';
+      if (this.results?.begin(statement, [])) this.results.cut();
+      return null;
+    }
+    const names = Array.from({ length: columns }, (_, i) =>
+      outputs.length === columns ? outputs[i]!.name : '?column?',
+    );
+    if (this.results?.begin(statement, names)) this.#copySink = new CopyRecorder(this.#sink, this.results, format);
     if (plan === null) return null;
-    if (format === undefined) return 'it is not known how the copy is written';
     const { rows, mismatch } = compileCopy(plan, format, columns, catalogue, settings);
-    this.#copy = rows === null ? null : new CopyMasker(format, rows, this.#sink);
+    this.#copy = rows === null ? null : new CopyMasker(format, rows, this.#copySink ?? this.#sink);
     return mismatch;
   }
 
-  /** True if copied rows are rewritten. */
-  get rewritesCopy(): boolean {
-    return this.#copy !== null;
+  /** True if copied rows are rewritten or recorded. */
+  get looksAtCopy(): boolean {
+    return this.#copy !== null || this.#copySink !== null;
   }
 
-  copiedRow(body: Buffer): void {
-    this.#copy!.row(body);
+  /** A whole CopyData message. */
+  copiedRow(bytes: Buffer, start: number, end: number): void {
+    if (this.#copy === null) this.#copySink!.add(bytes, start, end);
+    else this.#copy.row(bytes.subarray(start + 5, end));
   }
 
   copiedPiece(bytes: Buffer, start: number, end: number, opens: boolean, closes: boolean): string | null {
+    if (this.#copy === null) {
+      this.#copySink!.add(bytes, start, end);
+      return null;
+    }
     const from = opens ? start + 5 : start;
     if (opens) {
       this.#copied = [];
@@ -205,7 +224,7 @@ export class ResultMasking {
     if (!closes) return null;
     const body = Buffer.concat(this.#copied!);
     this.#copied = null;
-    this.copiedRow(body);
+    this.#copy.row(body);
     return null;
   }
 }

@@ -1010,7 +1010,7 @@ export class PostgresSession extends Session implements FrameSink {
   ): void {
     if (running.cut !== null) return;
     let failure: string | null = null;
-    if (opens && closes) masking.copiedRow(bytes.subarray(start + 5, end));
+    if (opens && closes) masking.copiedRow(bytes, start, end);
     else if (type === BACKEND.dataRow) failure = masking.rowPiece(bytes, start, end, opens, closes);
     else failure = masking.copiedPiece(bytes, start, end, opens, closes);
     if (failure !== null) this.#cutUnmasked(running, failure);
@@ -1084,7 +1084,7 @@ export class PostgresSession extends Session implements FrameSink {
     this.#rowMasking = null;
     if (masking !== null) {
       if (type === BACKEND.dataRow && !this.#isReadyForRows(running, masking)) return true;
-      if (type === BACKEND.dataRow ? masking.rows !== null : masking.rewritesCopy) this.#rowMasking = masking;
+      if (type === BACKEND.dataRow ? masking.rows !== null : masking.looksAtCopy) this.#rowMasking = masking;
     }
     if (running.meter === null && (this.#rowMasking === null || type === BACKEND.dataRow)) {
       this.#rowsOf = running;
