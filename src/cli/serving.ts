@@ -10,8 +10,8 @@ import { recordOf } from '../approvals/records.ts';
 import { formatAddress } from '../config/address.ts';
 import type { Address, Config, Protocol, TlsConfig } from '../config/config.ts';
 import { resolveSecret } from '../config/secrets.ts';
-import { Gateway, type Ports } from '../gateway/gateway.ts';
-import { MysqlAnalyzers } from '../gateway/mysql/analyzers.ts';
+import { Analyzers } from '../gateway/analyzers.ts';
+import { Gateway, loadServed, type Ports } from '../gateway/gateway.ts';
 import { Access } from '../identity/access.ts';
 import { Accounts } from '../identity/accounts.ts';
 import { Credentials } from '../identity/credentials.ts';
@@ -31,7 +31,6 @@ import type { RecordIndex } from '../recording/record-index/search.ts';
 import type { EventFields, EventName } from '../recording/record-schema.ts';
 import type { RecordingThread } from '../recording/recording-thread.ts';
 import type { HeldPreview } from '../rehearsal/held-preview.ts';
-import { PostgresAnalyzer } from '../statements/postgres/analyzer.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
 import { FileWatch } from './file-watch.ts';
@@ -104,10 +103,9 @@ export class Serving {
     if (shadow) log.warn('rules are in shadow: nothing is refused or masked by them');
     const ending: (() => void | Promise<void>)[] = [];
     try {
-      const mysqlAnalyzers = new MysqlAnalyzers(mysqlFunctions);
-      const analyzer = await PostgresAnalyzer.create({ known });
-      ending.push(() => analyzer.close());
-      ending.push(() => mysqlAnalyzers.close());
+      const analyzers = new Analyzers(known, mysqlFunctions);
+      ending.push(() => analyzers.close());
+      const served = await loadServed(config.listen, analyzers);
       let recording: RecordingThread | null = null;
       // After the journal, so that its last records are delivered as well.
       ending.push(() => recording?.end());
@@ -169,8 +167,8 @@ export class Serving {
         tokens,
         rules: rules.set,
         journal,
-        analyzer,
-        mysqlAnalyzers,
+        analyzers,
+        served,
         log,
       });
       ending.push(() => gateway.end());
@@ -202,8 +200,7 @@ export class Serving {
       ending.push(() => serving.#files.close());
       serving.#files.watch(filesOf(config));
       const ports = await gateway.listen();
-      const api =
-        config.listen.api === null ? null : await serving.#startApi(config.listen.api, ports, analyzer, mysqlAnalyzers);
+      const api = config.listen.api === null ? null : await serving.#startApi(config.listen.api, ports, analyzers);
       serving.#addresses = { ...addressesOf(config, ports), ...(api !== null && { api }) };
       return serving;
     } catch (error) {
@@ -286,12 +283,7 @@ export class Serving {
   }
 
   /** @returns the address it listens on, as text */
-  async #startApi(
-    listen: NonNullable<Config['listen']['api']>,
-    ports: Ports,
-    analyzer: PostgresAnalyzer,
-    mysqlAnalyzers: MysqlAnalyzers,
-  ): Promise<string> {
+  async #startApi(listen: NonNullable<Config['listen']['api']>, ports: Ports, analyzers: Analyzers): Promise<string> {
     // Not loaded where nobody asks for it: the HTTP server and the metrics take some MB.
     const [{ startServer }, { Metrics }, { ReadinessProbe }] = await Promise.all([
       import('../api/server.ts'),
@@ -305,7 +297,7 @@ export class Serving {
       counters: gateway.counters,
       journal: this.#journal,
       openSessions: () => gateway.status().sessions,
-      parses: () => together(analyzer.stats, mysqlAnalyzers.stats),
+      parses: () => analyzers.stats,
       catalogues: () => gateway.catalogues(),
       rules: () => ({ version: this.#rules.set.version, reloadFailed: this.#rulesFailure !== null }),
       storeFailure,
@@ -376,11 +368,6 @@ export class Serving {
       record: (event, fields) => this.#record(event, fields),
     });
   }
-}
-
-/** Look-ups of facts in both dialects. */
-function together(a: MysqlAnalyzers['stats'], b: MysqlAnalyzers['stats']): MysqlAnalyzers['stats'] {
-  return { hits1: a.hits1 + b.hits1, hits2: a.hits2 + b.hits2, misses: a.misses + b.misses };
 }
 
 /** Where each protocol is served, as text. */

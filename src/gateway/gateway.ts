@@ -15,6 +15,7 @@ import type { RuleSet } from '../policy/decide.ts';
 import type { SessionPins } from '../policy/session-rules.ts';
 import type { Journal } from '../recording/journal.ts';
 import { Activities } from './activities.ts';
+import type { Analyzers } from './analyzers.ts';
 import type { Claims } from './claims.ts';
 import { ClientReads } from './client-reads.ts';
 import {
@@ -29,10 +30,7 @@ import {
 import { type HeldReading, readHeld } from './held-reading.ts';
 import { type Analyzer, Judge } from './judge.ts';
 import { JudgementRoom } from './judgement-room.ts';
-import type { MysqlAnalyzers } from './mysql/analyzers.ts';
-import { MysqlEntrance } from './mysql/entrance.ts';
 import { NamesInForce } from './names-in-force.ts';
-import { PostgresEntrance } from './postgres/entrance.ts';
 import type { Conditions } from './proof.ts';
 import { Counters, type SessionServices } from './services.ts';
 import type { Session } from './session.ts';
@@ -47,10 +45,25 @@ export interface GatewayOptions {
   readonly tokens: TokenVerifier | null;
   readonly rules: RuleSet;
   readonly journal: Journal;
-  /** Of PostgreSQL's texts. */
-  readonly analyzer: Analyzer;
-  readonly mysqlAnalyzers: MysqlAnalyzers;
+  readonly analyzers: Analyzers;
+  /** See {@link loadServed}. */
+  readonly served: Served;
   readonly log: Logger;
+}
+
+/** What serves each protocol; `null` for those that are not served. */
+export interface Served {
+  readonly postgres: (typeof import('./postgres/entrance.ts') & { readonly analyzer: Analyzer }) | null;
+  readonly mysql: typeof import('./mysql/entrance.ts') | null;
+}
+
+/** Loads what the protocols that are served need, and nothing of the others. */
+export async function loadServed({ postgres, mysql }: Config['listen'], analyzers: Analyzers): Promise<Served> {
+  return {
+    postgres:
+      postgres === null ? null : { ...(await import('./postgres/entrance.ts')), analyzer: await analyzers.postgres() },
+    mysql: mysql === null ? null : await import('./mysql/entrance.ts'),
+  };
 }
 
 /** What the gateway looks like from outside. */
@@ -121,7 +134,7 @@ export class Gateway implements Inside {
   #onEmpty: (() => void) | null = null;
 
   constructor(options: GatewayOptions) {
-    const { config, journal, log, accounts, tokens, access } = options;
+    const { config, journal, log, accounts, tokens, access, analyzers, served } = options;
     this.#options = options;
     this.#inForce = { current: options.rules };
     this.services = {
@@ -140,10 +153,12 @@ export class Gateway implements Inside {
     this.conditions = { backoff: new Backoff(), clearOnLoopback: config.withoutTls === 'loopback' };
     const entrances: Entrance[] = [];
     const { postgres, mysql } = config.listen;
-    if (postgres !== null)
-      entrances.push(new PostgresEntrance(postgres, config, accounts, tokens, options.analyzer, this));
-    if (mysql !== null)
-      entrances.push(new MysqlEntrance(mysql, config, accounts, tokens, options.mysqlAnalyzers, this));
+    if (postgres !== null && served.postgres !== null) {
+      const { PostgresEntrance, analyzer } = served.postgres;
+      entrances.push(new PostgresEntrance(postgres, config, accounts, tokens, analyzer, this));
+    }
+    if (mysql !== null && served.mysql !== null)
+      entrances.push(new served.mysql.MysqlEntrance(mysql, config, accounts, tokens, analyzers, this));
     this.#doors = entrances.map((entrance) => ({
       entrance,
       // Half-open: a client that has sent its last byte still gets its answers.
@@ -429,7 +444,7 @@ export class Gateway implements Inside {
   /** A query about a held statement, as its session would have it read now. */
   async readHeld(text: string, question: Question, connection: ConnectionConfig): Promise<HeldReading> {
     const names = await this.namesOf(connection);
-    return readHeld(text, question, names, this.#options, connection.protocol);
+    return readHeld(text, question, names, this.#options.analyzers, connection.protocol);
   }
 
   /** The rules in force. */

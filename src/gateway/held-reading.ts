@@ -2,8 +2,7 @@ import type { Binding, Preview } from '../approvals/request.ts';
 import type { CatalogueLookup } from '../statements/catalogue.ts';
 import type { Effect, LexingState, StatementFacts } from '../statements/facts.ts';
 import { lexingStateOf } from '../statements/mysql/server.ts';
-import type { Analyzer } from './judge.ts';
-import type { MysqlAnalyzers } from './mysql/analyzers.ts';
+import type { Analyzers } from './analyzers.ts';
 import type { NamesInForce } from './names-in-force.ts';
 
 /** A text as the session of a held statement would have it read now. */
@@ -26,18 +25,19 @@ export async function readHeld(
   text: string,
   { binding: { path, database }, preview: { sqlMode } }: { readonly binding: Binding; readonly preview: Preview },
   names: NamesInForce | null,
-  analyzers: { readonly analyzer: Analyzer; readonly mysqlAnalyzers: MysqlAnalyzers },
+  analyzers: Analyzers,
   protocol: 'postgres' | 'mysql',
 ): Promise<HeldReading> {
   const context = names?.context(path) ?? { catalogue: null, searchPath: path };
   const { catalogue } = context;
   const data = catalogue?.data;
   if (protocol === 'postgres') {
-    const { statements } = await analyzers.analyzer.analyze(text, POSTGRES_LEXING, context);
+    const analyzer = await analyzers.postgres();
+    const { statements } = await analyzer.analyze(text, POSTGRES_LEXING, context);
     return { facts: onlyOne(statements), catalogue };
   }
   if (data === undefined || data.dialect === 'postgres') return { facts: null, catalogue: null };
-  const analyzer = await analyzers.mysqlAnalyzers.of(data.dialect, data.serverVersion, data.foldsNames);
+  const analyzer = await analyzers.mysql(data.dialect, data.serverVersion, data.foldsNames);
   const { statements } = await analyzer.analyze(
     text,
     lexingStateOf(sqlMode, database === '' ? null : database),

@@ -7,11 +7,11 @@ import type { Address, Config, ConnectionConfig, TlsConfig } from '../../config/
 import type { Accounts } from '../../identity/accounts.ts';
 import type { TokenVerifier } from '../../identity/token-verifier.ts';
 import { readServer } from '../../statements/mysql/server.ts';
+import type { Analyzers } from '../analyzers.ts';
 import { SessionClaims } from '../claims.ts';
 import { ClientTls } from '../client-tls.ts';
 import { type Arrival, type Entrance, type Inside, NotLetIn, type Reason } from '../entrance.ts';
 import type { Session } from '../session.ts';
-import type { MysqlAnalyzers } from './analyzers.ts';
 import { CompressedSocket } from './compressed-socket.ts';
 import { errorFor } from './errors.ts';
 import { type LoggedIn, LoginChannel, type LoginServices, login, loginAgain } from './login.ts';
@@ -69,7 +69,7 @@ export class MysqlEntrance implements Entrance {
   readonly listen: Address;
   readonly #inside: Inside;
   readonly #login: LoginServices;
-  readonly #analyzers: MysqlAnalyzers;
+  readonly #analyzers: Analyzers;
   readonly #messageBytes: number;
   readonly #connections: ReadonlyMap<string, ConnectionConfig>;
   readonly #profiles = new Map<string, Profile>();
@@ -87,7 +87,7 @@ export class MysqlEntrance implements Entrance {
     config: Config,
     accounts: Accounts,
     tokens: TokenVerifier | null,
-    analyzers: MysqlAnalyzers,
+    analyzers: Analyzers,
     inside: Inside,
   ) {
     this.listen = listen;
@@ -224,7 +224,7 @@ export class MysqlEntrance implements Entrance {
       this.#note(connection.name, upstream);
       this.#checkCapabilities(connection.name, client, upstream);
       const { state, flavour, handshake } = upstream;
-      const analyzer = await this.#analyzers.of(flavour, handshake.serverVersion, state.foldsNames);
+      const analyzer = await this.#analyzers.mysql(flavour, handshake.serverVersion, state.foldsNames);
       const judge = inside.judgeOf(identity, connection, analyzer);
       const reading = new TextReading();
       if (!state.settings.every((value, i) => reading.reportAt(i, value ?? ''))) {
