@@ -31,15 +31,17 @@ import { initialise } from './pgbench.ts';
 import { budgets, table } from './report.ts';
 
 const USAGE =
-  'usage: npm run bench -- [postgres|mysql] [--rounds N] [--seconds S] [--only NAME,NAME] [--quick] [--gate]';
+  'usage: npm run bench -- [postgres|mysql|index] [--rounds N] [--seconds S] [--only NAME,NAME] [--statements N] [--quick] [--gate]';
 
 interface Options {
-  readonly protocol: 'postgres' | 'mysql';
+  readonly what: 'postgres' | 'mysql' | 'index';
   readonly rounds: number;
   readonly seconds: number;
   readonly contenders: readonly Contender[];
   readonly quick: boolean;
   readonly gate: boolean;
+  /** Of the journal that the index is made of. */
+  readonly statements: number;
 }
 
 /** A contender of this run: its process as long as it works, and what was found out. */
@@ -72,12 +74,13 @@ function readArguments(args: string[]): Options {
         only: { type: 'string' },
         quick: { type: 'boolean', default: false },
         gate: { type: 'boolean', default: false },
+        statements: { type: 'string' },
       },
     });
-    const [protocol = 'postgres', ...further] = positionals;
-    if ((protocol !== 'postgres' && protocol !== 'mysql') || further.length > 0)
+    const [what = 'postgres', ...further] = positionals;
+    if ((what !== 'postgres' && what !== 'mysql' && what !== 'index') || further.length > 0)
       throw new Error(`there is no benchmark ${positionals.join(' ')}`);
-    const whole = (name: 'rounds' | 'seconds', fallback: number): number => {
+    const whole = (name: 'rounds' | 'seconds' | 'statements', fallback: number): number => {
       const value = Number(values[name] ?? fallback);
       if (!Number.isInteger(value) || value < 1) throw new Error(`--${name} takes a whole number from 1`);
       return value;
@@ -88,12 +91,13 @@ function readArguments(args: string[]): Options {
       throw new Error(`--only takes ${CONTENDERS.map(({ name }) => name).join(', ')}; not ${unknown.join(', ')}`);
     }
     return {
-      protocol,
+      what,
       rounds: whole('rounds', values.quick ? 2 : 5),
       seconds: whole('seconds', values.quick ? 1 : 3),
       contenders: CONTENDERS.filter(({ name }) => names.includes(name)),
       quick: values.quick,
       gate: values.gate,
+      statements: whole('statements', values.quick ? 100_000 : 1_000_000),
     };
   } catch (error) {
     console.error(`${(error as Error).message}\n${USAGE}`);
@@ -101,12 +105,13 @@ function readArguments(args: string[]): Options {
   }
 }
 
-async function main({ protocol, rounds, seconds, contenders, quick, gate }: Options): Promise<number> {
+async function main({ what, rounds, seconds, contenders, quick, gate, statements }: Options): Promise<number> {
   if (process.platform !== 'linux') {
     console.error('The benchmark reads CPU time and memory from /proc, so it runs on Linux only.');
     return 2;
   }
-  if (protocol === 'mysql') {
+  if (what === 'index') return (await import('./index.ts')).benchIndex({ rounds, seconds, statements }, progress);
+  if (what === 'mysql') {
     const only = contenders.map(({ name }) => name);
     return (await import('./mysql.ts')).benchMysql({ rounds, seconds, only, quick, gate }, progress);
   }

@@ -18,7 +18,10 @@ let api: FastifyInstance;
 before(async () => {
   writeJournal({ directory, statements: STATEMENTS });
   level = await levelIndex(directory, () => undefined);
-  own = await testServices({ recordIndex: async () => level.index });
+  own = await testServices({
+    recordIndex: async () => level.index,
+    indexLag: () => ({ records: 7, bytes: 900, seconds: 2.5 }),
+  });
   api = await createApi(own.services);
 });
 after(async () => {
@@ -38,6 +41,7 @@ test('who may see statements searches them; a viewer sees sessions only, without
   const found = await ask('/recordings?verdict=deny&limit=200');
   assert.equal(found.status, 200);
   assert.ok(found.body.records.length > 0);
+  assert.deepEqual(found.body.lag, { records: 7, seconds: 2.5 });
   for (const record of found.body.records) {
     assert.equal(record.verdict, 'deny');
     assert.match(record.text, /^UPDATE public\.table/);

@@ -16,6 +16,7 @@ import type { SamlLogins } from '../identity/saml-logins.ts';
 import type { Users } from '../identity/users.ts';
 import type { RecordIndex } from '../recording/record-index/search.ts';
 import type { EventFields, EventName } from '../recording/record-schema.ts';
+import type { Lag } from '../recording/recording-thread.ts';
 import type { Store } from '../store/store.ts';
 import type { AuthenticationSources, Caller } from './authentication.ts';
 import type { Audience } from './roles.ts';
@@ -60,6 +61,8 @@ export interface ApiServices extends AuthenticationSources {
   readonly node: string;
   /** `null` where records are not indexed. */
   recordIndex(): Promise<RecordIndex | null>;
+  /** How far that is behind this node's journal; `null` before that is known. */
+  indexLag(): Lag | null;
   /** @returns why the rules that were in force stay; `null` if those in the files are in force now */
   reload(): Promise<string | null>;
   /** Why nothing can be recorded; `null` if it can. */

@@ -110,6 +110,7 @@ export async function testServices(
     sessions: () => [],
     node: '00000000-0000-4000-8000-000000000001',
     recordIndex: async () => null,
+    indexLag: () => null,
     reload: async () => null,
     recordingFailure: () => null,
     isUser: () => false,

@@ -50,7 +50,17 @@ interface SearchOptions extends ApiOptions {
 }
 
 /** A page of what is found. */
-type Page = (limit: number, after: string | null) => Promise<{ records: readonly FoundRecord[]; next: string | null }>;
+type Page = (limit: number, after: string | null) => Promise<FoundPage>;
+
+interface FoundPage {
+  readonly records: readonly FoundRecord[];
+  readonly next: string | null;
+  /** How far the index is behind the journal of the node that was asked; left out for one that was brought level. */
+  readonly lag?: { readonly records: number; readonly seconds: number } | null;
+}
+
+/** An index that is behind by less is as level as it gets: records are brought to it several times a second. */
+const LAG_SECONDS = 1;
 
 const PAGE = 200;
 
@@ -105,8 +115,13 @@ async function search(options: SearchOptions): Promise<FoundRecord[]> {
 async function gather(most: number, page: Page): Promise<FoundRecord[]> {
   const found: FoundRecord[] = [];
   for (let after: string | null = null; found.length < most; ) {
-    const { records, next } = await page(Math.min(PAGE, most - found.length), after);
+    const { records, next, lag } = await page(Math.min(PAGE, most - found.length), after);
     found.push(...records);
+    if (after === null && lag != null && lag.seconds >= LAG_SECONDS) {
+      console.error(
+        `The index is behind: it does not have the last ${lag.records} records, of the last ${lag.seconds.toFixed(1)} s.`,
+      );
+    }
     if (next === null) break;
     after = next;
   }

@@ -26,7 +26,7 @@ import { RuleSet } from '../policy/decide.ts';
 import { maskKeys } from '../policy/masks.ts';
 import { CheckpointKeeper } from '../recording/checkpoint-keeper.ts';
 import { Journal } from '../recording/journal.ts';
-import { indexFile, indexPlace, removeIndexFile } from '../recording/record-index/index-place.ts';
+import { INDEX, indexFile, indexPlace, removeIndexFile } from '../recording/record-index/index-place.ts';
 import type { RecordIndex } from '../recording/record-index/search.ts';
 import type { EventFields, EventName } from '../recording/record-schema.ts';
 import type { RecordingThread } from '../recording/recording-thread.ts';
@@ -359,6 +359,7 @@ export class Serving {
       sessions: () => this.#gateway.sessions(),
       node: this.#journal.node,
       recordIndex: () => this.#openIndex(),
+      indexLag: () => this.#recording?.status().followers.find(({ name }) => name === INDEX)?.lag ?? null,
       reload: async () => {
         await this.reload('administrator');
         return this.#rulesFailure;

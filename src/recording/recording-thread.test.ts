@@ -96,7 +96,12 @@ test('records reach an exporter in a thread of its own, over its end and a new b
   all.tick(2);
   all.tick(3);
   await until('the others arrive', () => all.ticks('copy').length === 3);
+  await until('it is level', () => all.thread.status().followers[0]!.lag.records === 0);
+  await delay(300);
+  const before = Date.now();
   all.tick(4);
+  const { lag } = all.thread.status().followers[0]!;
+  assert.ok(lag.records > 0 && lag.seconds * 1000 <= Date.now() - before, 'it is behind since the record, not longer');
   await all.thread.end();
   assert.deepEqual(all.ticks('copy'), [1, 2, 3, 4], 'what is there is delivered before the end');
   all.thread = all.begin();

@@ -108,8 +108,9 @@ export class RecordingThread {
   #restarts = 0;
   #followers: readonly FollowerStatus[] = [];
   #retention: RetentionStatus | null = null;
-  /** When the followers' status came, milliseconds since the epoch. */
+  /** When the followers' status came, and when the journal grew after all had been read; milliseconds since the epoch. */
   #heardAt = Date.now();
+  #grownAt = 0;
 
   /** The index alone needs no thread before there is something new to be found in it. */
   constructor(journal: Journal, work: RecordingTask, log: RecordingLog) {
@@ -125,7 +126,12 @@ export class RecordingThread {
       failure: null,
     }));
     if (work.exporters.length > 0 || work.retain !== null) this.#begin();
-    else journal.onGrowth(() => this.#beginSoon(GATHER_MS));
+    else {
+      journal.onGrowth(() => {
+        this.#grownAt = Date.now();
+        this.#beginSoon(GATHER_MS);
+      });
+    }
     const periods = work.exporters.flatMap((exporter) => (exporter.to === 's3' ? [exporter.everyMs] : []));
     // A segment that never fills would never be old enough.
     if (work.retain !== null && work.retain.days !== null) periods.push(DAY_MS);
@@ -209,8 +215,9 @@ export class RecordingThread {
   }
 
   #wakeSoon(): void {
-    if (this.#ending) return;
-    this.#waking ??= setTimeout(() => {
+    if (this.#ending || this.#waking !== null) return;
+    this.#grownAt = Date.now();
+    this.#waking = setTimeout(() => {
       this.#waking = null;
       this.#tell({ kind: 'grown', head: this.#journal.head });
     }, GATHER_MS).unref();
@@ -244,6 +251,7 @@ export class RecordingThread {
       const size = number === head.segment ? head.bytes : statSync(join(directory, name)).size;
       bytes += size - (number === position?.segment ? position.offset : 0);
     }
-    return { records, bytes, seconds: Math.max(0, Date.now() - (pendingSince ?? this.#heardAt)) / 1000 };
+    const since = pendingSince ?? Math.max(this.#heardAt, this.#grownAt);
+    return { records, bytes, seconds: Math.max(0, Date.now() - since) / 1000 };
   }
 }

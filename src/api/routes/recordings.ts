@@ -44,6 +44,13 @@ const recordSchema = z.object({
   ms: z.number().nullable(),
 });
 
+const lagSchema = z
+  .object({
+    records: z.int(),
+    seconds: z.number().describe('Since the oldest of them was written.'),
+  })
+  .describe("How many of this node's records the index does not have yet; `null` before that is known.");
+
 /** Where a page of the index goes on. */
 export const afterQuery = z
   .string()
@@ -94,13 +101,17 @@ export function addRecordingRoutes(api: ApiServer, services: ApiServices): void 
         limit: z.coerce.number().int().min(1).max(MOST_FOUND).default(50),
         after: afterQuery,
       }),
-      response: { 200: z.object({ records: z.array(recordSchema), next: z.string().nullable() }) },
+      response: {
+        200: z.object({ records: z.array(recordSchema), next: z.string().nullable(), lag: lagSchema.nullable() }),
+      },
     },
     handler: async (request) => {
       const { identity: subject, table: object, event, limit, after, ...rest } = request.query;
       const filter = { ...rest, subject, object, event: event === 'any' ? undefined : event };
+      // Asked first: what is behind now may be there when it is searched, and not the other way round.
+      const lag = services.indexLag();
       const { records, next } = await searchRecords(await indexOf(services), filter, limit, after);
-      return { records: records.map(shownRecord), next };
+      return { records: records.map(shownRecord), next, lag };
     },
   });
 }

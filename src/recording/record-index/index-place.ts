@@ -2,6 +2,9 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { StoreConfig } from '../../config/config.ts';
 
+/** What the index is called among all that follow the journal. */
+export const INDEX = 'index';
+
 /** Where the index of a journal is: in the store if that is a PostgreSQL, else in a file beside the journal. */
 export function indexPlace(journal: string, store: StoreConfig): StoreConfig {
   return store.kind === 'postgres' ? store : { kind: 'sqlite', file: indexFile(journal) };

@@ -1,7 +1,7 @@
 import type { StoreConfig } from '../../config/config.ts';
 import type { Consumer } from '../follower.ts';
 import type { IndexSql } from './index-columns.ts';
-import { removeIndexFile } from './index-place.ts';
+import { INDEX, removeIndexFile } from './index-place.ts';
 import { Indexer } from './indexer.ts';
 import { isUnusable, SqliteIndex } from './sqlite-index.ts';
 
@@ -44,7 +44,7 @@ export function indexing(place: StoreConfig, node: string, log: IndexLog): Consu
     await closing?.close();
   };
   return {
-    name: 'index',
+    name: INDEX,
     begin: () =>
       begin().catch((error: unknown) => {
         note(error);
