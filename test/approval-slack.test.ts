@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { openStore } from '../src/store/store.ts';
 import { buttonsOf, FakeSlack, type Forgery, type PostedMessage, preformattedOf } from './fake-slack.ts';
 import { type PostgresServer, startPostgres } from './servers/postgres.ts';
 import { type Sluice, startSluice } from './sluice.ts';
@@ -22,6 +23,7 @@ const DANA = 'U000DANA';
 const OLGA = 'U000OLGA';
 
 const directory = mkdtempSync(join(tmpdir(), 'sluice-approval-slack-'));
+const storeFile = join(directory, 'store.db');
 let server: PostgresServer;
 let slack: FakeSlack;
 let sluice: Sluice;
@@ -68,7 +70,7 @@ function start(): Promise<Sluice> {
     ],
     roles: { approver: ['dba'] },
     rulesYaml: RULES,
-    store: `sqlite:${join(directory, 'store.db')}`,
+    store: `sqlite:${storeFile}`,
     approvals: {
       url: 'https://sluice.example',
       channels: [
@@ -209,7 +211,6 @@ describe('a held statement and people in Slack', () => {
       headers: { authorization: `Basic ${Buffer.from('dana:secret').toString('base64')}` },
     });
     assert.equal(opened.status, 200);
-    // What is being sent when a node dies waits for the node's lease to end.
     for (const name of ['quiet', 'open']) {
       await until(() => (new RegExp(`"channel":"${name}".*fails`).test(sluice.log()) ? true : undefined));
     }
@@ -217,6 +218,10 @@ describe('a held statement and people in Slack', () => {
     await sluice.exited;
     assert.ok((await failed) instanceof Error);
     await sluice.stop();
+    // What is being sent when a node dies waits for the node's lease to end: as if it had.
+    const store = await openStore({ kind: 'sqlite', file: storeFile });
+    await store.updateTable('approval_deliveries').set({ due_at: 0 }).execute();
+    await store.destroy();
     sluice = await start();
     slack.comeBack();
     const message = await slack.message('C00OPEN', asked.request as number, isOpen);

@@ -66,6 +66,8 @@ function settings(within?: string): SluiceOptions {
     rulesYaml: rulesYaml(within),
     roles: { approver: ['dba'], viewer: ['watchers'] },
     store: `sqlite:${storeFile}`,
+    // At their end sessions of tests before may be in transactions still.
+    limits: { drain: '1s' },
   };
 }
 

@@ -11,8 +11,17 @@ import { spec } from 'node:test/reporters';
 
 const root = join(import.meta.dirname, '..');
 
-/** Files that take longest, longest first: begun early, none of them runs on alone when all others are done. */
-const LONGEST = ['drivers-mysql', 'drivers-postgres'].map((name) => `test/${name}.test.ts`);
+/**
+ * Files that take longest: begun early, none of them runs on alone when all others are done. Those that run programs of
+ * other languages, but for the longest of all, leave time to build them.
+ */
+const LONGEST = [
+  ...['drivers-mysql', 'limits', 'soak', 'hostile-bytes', 'approvals-mysql', 'drivers-postgres', 'approvals-drivers'],
+  ...['corpus', 'approvals', 'killing', 'mysql-ends', 'mysql-compression', 'hostile-mysql-bytes', 'mysql-tokens'],
+].map((name) => `test/${name}.test.ts`);
+
+/** Files at once. Most wait most of the time: for servers that start, drivers, limits. */
+const AT_ONCE = 3;
 
 /** What needs servers, and so takes longer than what stands beside the code. */
 const WITH_SERVERS = 'test/**/*.test.ts';
@@ -52,7 +61,7 @@ process.chdir(root);
 const isAll = asked.length === 0;
 const files = isAll ? new Set([...LONGEST, ...found([WITH_SERVERS]), ...found(BESIDE_THE_CODE)]) : found(asked);
 const builder = isAll ? spawn(node, ['test/drivers/build-all.ts'], { stdio: 'ignore' }) : null;
-run({ files: [...files], concurrency: 2, timeout: FILE_TIMEOUT })
+run({ files: [...files], concurrency: AT_ONCE, timeout: FILE_TIMEOUT })
   .on('test:fail', () => {
     process.exitCode = 1;
   })
