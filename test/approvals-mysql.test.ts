@@ -3,10 +3,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
+import mariadb from 'mariadb';
 import mysql from 'mysql2/promise';
 import { encodePackets } from '../protocols/mysql/framing.ts';
 import { Approver } from './approver.ts';
-import { RawMysqlClient } from './raw-mysql-client.ts';
+import { comQuery, RawMysqlClient } from './raw-mysql-client.ts';
 import { startMariadb } from './servers/mariadb.ts';
 import { startMysql } from './servers/mysql.ts';
 import type { MysqlFamilyServer } from './servers/mysql-family.ts';
@@ -21,6 +22,15 @@ rules:
     match: { effects: [delete, update], tables: [shop.orders, shop.flat] }
     action: hold
     approval: { from: { groups: [dba] }, wait: 60s }
+  - id: some-are-not-to-go
+    match: { effects: [delete], tables: [shop.orders] }
+    if: '"22" in statement.binds'
+    action: deny
+  - id: some-are-for-others
+    match: { effects: [delete], tables: [shop.orders] }
+    if: '"33" in statement.binds'
+    action: hold
+    approval: { from: { groups: [others] }, wait: 60s }
   - id: drops-get-a-ticket
     match: { effects: [drop] }
     action: hold
@@ -346,6 +356,84 @@ for (const [name, start] of Object.entries({ MariaDB: startMariadb, MySQL: start
       await client.query('SELECT 1');
       await Promise.all([client.end(), other.end()]);
     });
+
+    test('commands that were sent behind it do not reach the server before it', async () => {
+      const marker = mark();
+      const raw = await RawMysqlClient.login(sluice.mysqlPort, { user: 'bot', password: 'secret', database: 'shop' });
+      raw.send(comQuery(`SELECT 1 ${marker}`), comQuery(`DELETE FROM orders WHERE id = 4 ${marker}`));
+      raw.send(comQuery(`INSERT INTO orders VALUES (5, 'behind') ${marker}`));
+      const { id } = await approver.nextRequest();
+      await approver.impact(id);
+      assert.deepEqual(await ids(), [1, 2, 3, 4]);
+      await approver.approve(id);
+      await until(async () => (await ids()).includes(5), 'all of them have run');
+      const rows = await server.query(`SELECT argument FROM mysql.general_log WHERE command_type = 'Query'
+        AND argument LIKE '%${marker}%' AND argument REGEXP '^(SELECT 1|DELETE|INSERT)' ORDER BY event_time`);
+      assert.deepEqual(
+        rows.map(({ argument }) => String(argument).split(' ')[0]),
+        ['SELECT', 'DELETE', 'INSERT'],
+      );
+      assert.deepEqual(await ids(), [1, 2, 3, 5]);
+      raw.close();
+    });
+
+    test('what its client has sent before it went is done to its end, and kept', async () => {
+      const { host, port, superuser, password } = server;
+      const gate = await mysql.createConnection({ host, port, user: superuser, password, database: 'shop' });
+      await gate.query('START TRANSACTION');
+      await gate.query(`UPDATE orders SET state = 'kept' WHERE id = 4`);
+      const raw = await RawMysqlClient.login(sluice.mysqlPort, { user: 'bot', password: 'secret', database: 'shop' });
+      raw.send(comQuery(`DELETE FROM orders WHERE id >= 4 ${mark()}`));
+      const { id } = await approver.nextRequest();
+      await approver.counted(id, 1);
+      await approver.approve(id);
+      await until(() => sluice.journal().some(({ approval }) => approval === id), 'it is sent');
+      raw.socket.end();
+      await gate.query('COMMIT');
+      await gate.end();
+      await until(async () => (await ids()).length === 3, 'the row is gone');
+      await raw.rest();
+    });
+
+    test('in an XA transaction as well, what changes more rows than were approved is undone', async () => {
+      const client = await connected();
+      await client.query(`XA START 'guarded'`);
+      const result = failed(client.query(`UPDATE orders SET state = 'shut' WHERE id <= 3 ${mark()}`));
+      const { id } = await approver.nextRequest();
+      await approver.counted(id, 2);
+      await approver.approve(id);
+      assert.match((await result).message, /changed 3 rows where 2 were approved .*rolled back/);
+      await client.query(`XA END 'guarded'`);
+      await client.query(`XA COMMIT 'guarded' ONE PHASE`);
+      assert.deepEqual(await server.query(`SELECT id FROM orders WHERE state = 'shut'`), []);
+      await client.end();
+    });
+
+    if (name === 'MariaDB') {
+      test('of a bulk execution every set of values is judged, and its approvers are told that rows are not counted', async () => {
+        const { host, mysqlPort: port } = sluice;
+        const settings = { host, port, user: 'bot', password: 'secret', database: 'shop', bulk: true };
+        const client = await mariadb.createConnection(settings);
+        const batch = (...values: number[]) =>
+          client.batch(
+            `DELETE FROM orders WHERE id = ? ${mark()}`,
+            values.map((value) => [value]),
+          );
+        assert.match((await failed(batch(1, 22))).message, /some-are-not-to-go/);
+        assert.match((await failed(batch(1, 33))).message, /different people/);
+        assert.ok(await approver.hasSeenAll());
+        assert.deepEqual(await ids(), [1, 2, 3, 4]);
+        const result = batch(1, 4);
+        const { id, question } = await approver.nextRequest();
+        assert.equal(question.binding.binds, '[["1"],["4"]]');
+        assert.match(question.unguarded!, /several sets of values/);
+        assert.equal((await approver.impact(id)).rows, null);
+        await approver.approve(id);
+        await result;
+        assert.deepEqual(await ids(), [2, 3]);
+        await client.end();
+      });
+    }
 
     test('a client that goes away withdraws it', async () => {
       const marker = mark();

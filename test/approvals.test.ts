@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -32,6 +32,10 @@ rules:
     match: { effects: [delete, update], tables: [public.orders] }
     action: hold
     approval: { from: { groups: [dba] }, wait: 60s, within: ${within} }
+  - id: crowds-wait
+    match: { effects: [delete], tables: [public.crowd] }
+    action: hold
+    approval: { from: { groups: [dba] }, wait: 10m }
   - id: drops-get-a-ticket
     match: { effects: [drop] }
     action: hold
@@ -41,6 +45,10 @@ rules:
     action: deny
 `;
 
+/** Sessions that are held at once. */
+const CROWD = 300;
+/** What one of them may take besides what it takes anyway, bytes; several times what is measured, since garbage is not all collected. */
+const MOST_HELD = 300_000;
 const directory = mkdtempSync(join(tmpdir(), 'sluice-approvals-'));
 const storeFile = join(directory, 'store.db');
 let server: PostgresServer;
@@ -49,7 +57,7 @@ let approver: Approver;
 const login = () => ({ host: sluice.host, port: sluice.port, user: 'bot', password: 'secret', database: 'shop' });
 
 before(async () => {
-  server = await startPostgres({ config: { log_statement: 'all' } });
+  server = await startPostgres({ config: { log_statement: 'all', max_connections: String(CROWD + 100) } });
   sluice = await startSluice(settings());
   approver = await Approver.open(storeFile);
 });
@@ -475,6 +483,23 @@ describe('the approved number of rows', () => {
     raw.destroy();
   });
 
+  test('what its client has sent before it went is done to its end, and kept', async () => {
+    const { host, port, superuser: user, password, database } = server;
+    const gate = new pg.Client({ host, port, user, password, database });
+    await gate.connect();
+    await gate.query('BEGIN; LOCK TABLE orders IN SHARE MODE');
+    const raw = await RawClient.login(login());
+    raw.send(encodeQuery(`DELETE FROM orders WHERE id <= 3 ${mark()}`));
+    const { id } = await approver.nextRequest();
+    await approver.counted(id, 3);
+    await approver.approve(id);
+    await until(() => sluice.journal().some(({ approval }) => approval === id), 'it is sent');
+    raw.socket.end();
+    await gate.end();
+    await until(async () => (await ids()).length === 7, 'the rows are gone');
+    assert.equal(shapeOf((await raw.untilClosed(20_000)).filter(({ type }) => type !== 'N')), 'C(DELETE 3) Z(I)');
+  });
+
   test('what fails when it is committed is not told done', async () => {
     await server.query(`CREATE TABLE lines (of int REFERENCES orders DEFERRABLE INITIALLY DEFERRED);
       INSERT INTO lines VALUES (2)`);
@@ -626,6 +651,68 @@ describe('what a statement would do is found out for whoever votes', () => {
     assert.equal((await ids()).length, 11);
     await client.end();
   });
+});
+
+test(`${CROWD} sessions are held at once: the others are answered, each gets what was decided, and nothing is left`, async () => {
+  const resident = () =>
+    Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${sluice.pid}/status`, 'utf8'))![1]) * 1024;
+  const metric = async () => {
+    const text = await (await fetch(`http://127.0.0.1:${sluice.apiPort}/metrics`)).text();
+    return Number(/^sluice_statements_waiting (\d+)$/m.exec(text)?.[1]);
+  };
+  const upstreams = async () =>
+    Number(
+      (await server.query(`SELECT count(*)::int AS n FROM pg_stat_activity WHERE backend_type = 'client backend'`))[0]!
+        .n,
+    );
+  await server.query(`CREATE TABLE crowd AS SELECT n AS id FROM generate_series(0, ${CROWD - 1}) AS n`);
+  const other = await connected('bob');
+  await other.query('SELECT count(*) FROM crowd');
+  const before = await upstreams();
+  const clients: RawClient[] = [];
+  for (let n = 0; n < CROWD; n += 20) {
+    clients.push(...(await Promise.all(Array.from({ length: 20 }, () => RawClient.login(login())))));
+  }
+  const idle = resident();
+  for (const [n, client] of clients.entries()) client.send(encodeQuery(`DELETE FROM crowd WHERE id = ${n}`));
+  const requests = await until(async () => {
+    const pending = await approver.approvals.list(['pending'], CROWD);
+    return pending.length === CROWD && pending;
+  }, 'all wait');
+  assert.equal(await metric(), CROWD);
+  for (let n = 0; n < 20; n++)
+    assert.equal((await other.query('SELECT count(*)::int AS n FROM crowd')).rows[0].n, CROWD);
+  const each = (resident() - idle) / CROWD;
+  assert.ok(each < MOST_HELD, `a held session takes ${Math.round(each / 1000)} kB`);
+  const rowOf = (statement: string) => Number(/\d+$/.exec(statement)![0]);
+  for (const { id, question } of requests) {
+    const n = rowOf(question.binding.statement);
+    if (n % 3 === 0) await approver.approve(id);
+    else if (n % 3 === 1) await approver.reject(id, `not ${n}.`);
+    else clients[n]!.destroy();
+  }
+  for (const [n, client] of clients.entries()) {
+    if (n % 3 === 2) continue;
+    const answers = (await client.take('Z', 1, 30_000)).filter(({ type }) => type !== 'N');
+    assert.equal(shapeOf(answers), n % 3 === 0 ? 'C(DELETE 1) Z(I)' : 'E Z(I)', `client ${n}`);
+    if (n % 3 === 1) assert.match(answers[0]!.body.toString(), new RegExp(`not ${n}\\.`));
+    client.destroy();
+  }
+  await until(async () => (await upstreams()) <= before, 'their connections to the server are closed');
+  await until(async () => (await metric()) === 0, 'nothing waits any more');
+  const states = new Map<string, number>();
+  for (const { id } of requests) {
+    const state = await approver.stateOf(id);
+    states.set(state, (states.get(state) ?? 0) + 1);
+  }
+  assert.deepEqual(Object.fromEntries(states), { used: CROWD / 3, rejected: CROWD / 3, withdrawn: CROWD / 3 });
+  const left = await server.query('SELECT id FROM crowd ORDER BY id');
+  assert.deepEqual(
+    left.map(({ id }) => id),
+    clients.flatMap((_client, n) => (n % 3 === 0 ? [] : [n])),
+  );
+  await server.query('DROP TABLE crowd');
+  await other.end();
 });
 
 test('a shutdown loses no request: another node collects what is approved', async () => {
