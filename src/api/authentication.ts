@@ -6,6 +6,7 @@ import type { Authenticated } from '../identity/identity.ts';
 import { isLoginToken, type Logins } from '../identity/logins.ts';
 import type { PasswordCheck } from '../identity/password-check.ts';
 import { TokenRefused, type TokenVerifier } from '../identity/token-verifier.ts';
+import { currentTime } from '../store/clock.ts';
 import { ApiError } from './api-error.ts';
 import { rolesOf } from './roles.ts';
 
@@ -68,7 +69,7 @@ export async function authenticate(request: FastifyRequest, sources: Authenticat
   access.check();
   const { identity, expiresAt } = authenticated;
   const refusal =
-    access.refusal(authenticated) ?? (expiresAt !== null && expiresAt <= Date.now() ? 'it has expired' : null);
+    access.refusal(authenticated) ?? (expiresAt !== null && expiresAt <= currentTime() ? 'it has expired' : null);
   if (refusal !== null) throw new NotAuthenticated(refusal, identity.subject);
   return { authenticated, login, roles: rolesOf(identity, roles) };
 }

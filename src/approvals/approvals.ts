@@ -1,7 +1,8 @@
 import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Transaction } from 'kysely';
+import type { ExpressionBuilder, Transaction } from 'kysely';
 import { type Identity, identityId } from '../identity/identity.ts';
+import { currentTime, MOST_AHEAD_MS } from '../store/clock.ts';
 import type { Store } from '../store/store.ts';
 import type { ApprovalRequestsTable, ApprovalVotesTable, Tables } from '../store/tables.ts';
 import { ChangeFeed, type RequestChange, type Told } from './change-feed.ts';
@@ -19,7 +20,7 @@ import {
   type Vote,
   whyUnguarded,
 } from './request.ts';
-import { resultOf, type Voter, voteOf, whyNotBreakGlass, whyNotVote } from './voting.ts';
+import { isOver, resultOf, type Voter, voteOf, whyNotBreakGlass, whyNotVote } from './voting.ts';
 
 /** How often requests that somebody here waits for are looked at, since another node may have taken the votes, milliseconds. */
 const LOOK_MS = 500;
@@ -165,12 +166,13 @@ export class Approvals {
 
   async #rule(question: Question, asked: (request: ApprovalRequest) => void, stop: AbortSignal): Promise<Ruling> {
     try {
-      const until = Date.now() + mergedApprovals(question.approvals).waitMs;
+      const until = performance.now() + mergedApprovals(question.approvals).waitMs;
       const found = await this.#collectOrAsk(question);
       if ('kind' in found) return found;
       asked(found);
       for (;;) {
-        const changed = this.#nextChange(found.id, Math.min(until, found.expiresAt), stop);
+        const left = Math.min(until - performance.now(), found.expiresAt - currentTime());
+        const changed = this.#nextChange(found.id, left, stop);
         // Looked at after the wait has begun: what is decided in between wakes it.
         const { state, reason } = await this.request(found.id);
         if (state === 'approved') {
@@ -181,9 +183,9 @@ export class Approvals {
         if (state === 'rejected' || state === 'expired')
           return { kind: state, request: found.id, reason: reason ?? '' };
         if (state !== 'pending') return { kind: 'ticket', request: found.id };
-        if (stop.aborted || Date.now() >= until) break;
+        if (stop.aborted || performance.now() >= until) break;
         await changed;
-        if (Date.now() >= found.expiresAt) await this.#sweep();
+        if (isOver(found, currentTime())) await this.#sweep();
       }
       const why = stop.aborted ? WITHDRAWN[stop.reason as StopWaiting] : null;
       if (why === null) return { kind: 'ticket', request: found.id };
@@ -206,7 +208,7 @@ export class Approvals {
     { reason, channel, unguarded = false }: Pick<Vote, 'reason' | 'channel'> & { readonly unguarded?: boolean },
   ): Promise<ApprovalRequest> {
     if (decision === 'approve' && !unguarded) await this.#countFirst(id, voter);
-    const at = Date.now();
+    const at = currentTime();
     const request = await this.#change(async (transaction, events) => {
       // First, so that of two who vote at once at two nodes the later one sees the other's vote.
       await transaction
@@ -238,7 +240,7 @@ export class Approvals {
   async #countFirst(id: number, voter: Voter): Promise<void> {
     const request = await this.request(id);
     if (!isUncounted(request)) return;
-    const refused = whyNotVote(request, voter, Date.now());
+    const refused = whyNotVote(request, voter, currentTime());
     if (refused !== null) throw new VoteRefused(refused);
     const { impact, ...opened } = await this.open(id);
     if (isUncounted({ impact, ...opened })) {
@@ -264,7 +266,7 @@ export class Approvals {
     await this.#services.store.transaction().execute(async (transaction) => {
       const { numUpdatedRows } = await transaction
         .updateTable('approval_requests')
-        .set({ reviewed_by: reviewer.subject, reviewed_at: Date.now(), review: note })
+        .set({ reviewed_by: reviewer.subject, reviewed_at: currentTime(), review: note })
         .where('id', '=', id)
         .where('reviewed_at', 'is', null)
         .executeTakeFirstOrThrow();
@@ -328,7 +330,7 @@ export class Approvals {
       .selectFrom('approval_requests')
       .select(({ fn }) => ['state', fn.countAll<number>().as('count')])
       .where('state', 'in', ['pending', 'approved'])
-      .where('expires_at', '>', Date.now())
+      .where('expires_at', '>', currentTime())
       .groupBy('state')
       .execute();
     const reviews = await brokenGlass(store)
@@ -369,25 +371,30 @@ export class Approvals {
       groups: JSON.stringify(from.groups),
       to_issuer: to.issuer ?? '',
       to_subject: to.subject,
+      since: currentTime(),
       until,
     };
     await this.#services.store
       .insertInto('approval_delegations')
       .values(row)
       .onConflict((conflict) =>
-        conflict.columns(['issuer', 'subject', 'to_issuer', 'to_subject']).doUpdateSet({ until, groups: row.groups }),
+        conflict
+          .columns(['issuer', 'subject', 'to_issuer', 'to_subject'])
+          .doUpdateSet({ since: row.since, until, groups: row.groups }),
       )
       .execute();
   }
 
   /** Those in whose place somebody may vote now. */
   async delegatedTo({ issuer = '', subject }: Identity): Promise<Voter['inPlaceOf']> {
+    const at = currentTime();
     const rows = await this.#services.store
       .selectFrom('approval_delegations')
       .selectAll()
       .where('to_issuer', '=', issuer)
       .where('to_subject', '=', subject)
-      .where('until', '>', Date.now())
+      .where('until', '>', at)
+      .where('since', '<=', at + MOST_AHEAD_MS)
       .execute();
     return rows
       .filter((row) => this.#services.ended({ issuer: row.issuer, subject: row.subject }) === null)
@@ -398,7 +405,7 @@ export class Approvals {
   async #collectOrAsk(
     question: Question,
   ): Promise<ApprovalRequest | Extract<Ruling, { kind: 'granted' | 'rejected' | 'expired' }>> {
-    const now = Date.now();
+    const now = currentTime();
     const binding = hashOfBinding(question.binding);
     const shape = hashOfShape(question);
     let asked = null as ApprovalRequest | null;
@@ -425,6 +432,7 @@ export class Approvals {
       const bound = new Set(rows.filter((row) => row.binding === binding).map(({ id }) => id));
       for (const request of await withVotes(transaction, rows)) {
         const isSame = bound.has(request.id);
+        if (isOver(request, now)) continue;
         if (request.state !== 'approved') {
           if (!isSame) continue;
           if (request.state === 'pending') return request;
@@ -494,8 +502,8 @@ export class Approvals {
     });
   }
 
-  /** Resolves when the request may have changed, at `until`, or when there is no need to wait any more. */
-  #nextChange(id: number, until: number, stop: AbortSignal): Promise<void> {
+  /** Resolves when the request may have changed, after a time, or when there is no need to wait any more. */
+  #nextChange(id: number, ms: number, stop: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const woken = this.#waiting.get(id) ?? new Set();
       this.#waiting.set(id, woken);
@@ -506,7 +514,7 @@ export class Approvals {
         if (woken.size === 0 && this.#waiting.get(id) === woken) this.#waiting.delete(id);
         resolve();
       };
-      const timer = setTimeout(done, Math.max(until - Date.now(), 0));
+      const timer = setTimeout(done, Math.max(ms, 0));
       stop.addEventListener('abort', done);
       woken.add(done);
       if (stop.aborted) done();
@@ -525,7 +533,7 @@ export class Approvals {
         .selectFrom('approval_requests')
         .select('id')
         .where('id', 'in', [...this.#waiting.keys()])
-        .where((eb) => eb.or([eb('state', '<>', 'pending'), eb('expires_at', '<=', Date.now())]))
+        .where((eb) => eb.or([eb('state', '<>', 'pending'), over(eb, currentTime())]))
         .execute();
       for (const { id } of decided) this.#wake(id);
     } catch (error) {
@@ -535,21 +543,32 @@ export class Approvals {
 
   /** Closes what nobody has voted on, or collected, in time. */
   async #sweep(): Promise<void> {
+    const at = currentTime();
     try {
       const late = await this.#services.store
         .selectFrom('approval_requests')
-        .select(['id', 'state'])
+        .select(['id', 'state', 'expires_at'])
         .where('state', 'in', ['pending', 'approved'])
-        .where('expires_at', '<=', Date.now())
+        .where((eb) => over(eb, at))
         .execute();
-      for (const { id, state } of late) {
-        const reason = state === 'pending' ? 'Nobody decided in time.' : null;
-        if (await this.#close(id, ['pending', 'approved'], 'expired', reason)) this.#wake(id);
+      for (const { id, state, expires_at: expiresAt } of late) {
+        const inTime = state === 'pending' ? 'Nobody decided in time.' : null;
+        const reason = expiresAt > at ? 'The clock was set back: nobody knows how old it is.' : inTime;
+        if (await this.#close(id, [state as RequestState], 'expired', reason)) this.#wake(id);
       }
     } catch (error) {
       this.#services.failed('requests whose time is over could not be closed', error as Error);
     }
   }
+}
+
+/** The same as {@link isOver}. */
+function over(eb: ExpressionBuilder<Tables, 'approval_requests'>, at: number) {
+  return eb.or([
+    eb('expires_at', '<=', at),
+    eb('created_at', '>', at + MOST_AHEAD_MS),
+    eb('decided_at', '>', at + MOST_AHEAD_MS),
+  ]);
 }
 
 /** The first of those who voted that may not log in any more, as the store says now: what this node remembers is older. */
@@ -667,7 +686,7 @@ async function setState(
     .updateTable('approval_requests')
     .set({
       state,
-      decided_at: Date.now(),
+      decided_at: currentTime(),
       ...(reason !== null && { reason }),
       ...(expiresAt !== null && { expires_at: expiresAt }),
     })

@@ -6,6 +6,7 @@ import {
   claimDue,
   forgetDeliveries,
   giveBack,
+  LONGEST_WAIT_MS,
   noteDelivered,
   noteFailed,
   undelivered,
@@ -33,8 +34,6 @@ const PACE: CourierPace = {
 };
 /** What one channel is sent at once. */
 const MOST_AT_ONCE = 8;
-/** A receiver that asks for more patience is asked again after that, milliseconds. */
-const LONGEST_PAUSE_MS = 3_600_000;
 const COUNT_EVERY_MS = 5_000;
 const FORGET_EVERY_MS = 3_600_000;
 
@@ -65,8 +64,8 @@ export class Courier {
   readonly #rounds: readonly ChannelRounds[];
   readonly #timer: NodeJS.Timeout;
   #chores: Promise<void> = Promise.resolve();
-  #countedAt = 0;
-  #forgotAt = 0;
+  #countedAt = Number.NEGATIVE_INFINITY;
+  #forgotAt = Number.NEGATIVE_INFINITY;
   /** What waits in the store, or was given up, of all nodes; as it was a moment ago. */
   undelivered: Awaited<ReturnType<typeof undelivered>> = [];
 
@@ -92,7 +91,7 @@ export class Courier {
 
   #look(): void {
     this.wake();
-    const now = Date.now();
+    const now = performance.now();
     if (now - this.#countedAt < COUNT_EVERY_MS) return;
     this.#countedAt = now;
     const forgets = now - this.#forgotAt >= FORGET_EVERY_MS;
@@ -121,7 +120,7 @@ class ChannelRounds {
   readonly #sending = new Set<Promise<void>>();
   #looking: Promise<void> | null = null;
   #lookAgain = false;
-  /** Until then the receiver wants to be left alone. */
+  /** Until then, by the clock of the process, the receiver wants to be left alone. */
   #pausedUntil = 0;
   /** What was last told of; `null` if all is well. */
   #trouble: string | null = null;
@@ -149,7 +148,7 @@ class ChannelRounds {
     while (this.#lookAgain && !this.#closing.signal.aborted) {
       this.#lookAgain = false;
       const room = MOST_AT_ONCE - this.#sending.size;
-      if (room <= 0 || Date.now() < this.#pausedUntil) return;
+      if (room <= 0 || performance.now() < this.#pausedUntil) return;
       try {
         const claimed = await claimDue(this.#services.store, this.channel.name, room);
         for (const delivery of claimed) this.#begin(delivery);
@@ -174,7 +173,7 @@ class ChannelRounds {
   async #send(delivery: ClaimedDelivery): Promise<void> {
     const { store } = this.#services;
     const { channel, counters } = this;
-    if (this.#closing.signal.aborted || Date.now() < this.#pausedUntil) return giveBack(store, delivery);
+    if (this.#closing.signal.aborted || performance.now() < this.#pausedUntil) return giveBack(store, delivery);
     let upTo: number;
     try {
       const late = AbortSignal.timeout(this.#pace.attemptMs);
@@ -196,10 +195,10 @@ class ChannelRounds {
     this.counters.failed++;
     this.#tell(failure);
     const now = Date.now();
-    if (retryAfterMs !== null) this.#pausedUntil = now + Math.min(retryAfterMs, LONGEST_PAUSE_MS);
+    if (retryAfterMs !== null) this.#pausedUntil = performance.now() + Math.min(retryAfterMs, LONGEST_WAIT_MS);
     const backoff = Math.min(firstRetryMs * 2 ** (delivery.attempts - 1), longestRetryMs);
     // Those that failed together do not come again together.
-    const dueAt = Math.max(now + backoff * (0.5 + Math.random() / 2), this.#pausedUntil);
+    const dueAt = now + Math.max(backoff * (0.5 + Math.random() / 2), this.#pausedUntil - performance.now());
     const isOver = isFinal || dueAt > delivery.createdAt + giveUpMs;
     await noteFailed(store, delivery, failure, isOver ? null : Math.ceil(dueAt));
     if (!isOver) return;

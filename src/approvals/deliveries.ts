@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Transaction } from 'kysely';
 import type { Notice } from '../config/approval-notices.ts';
+import { MOST_AHEAD_MS } from '../store/clock.ts';
 import type { Store } from '../store/store.ts';
 import type { ApprovalDeliveriesTable, Tables } from '../store/tables.ts';
 import type { ApprovalEvent } from './approvals.ts';
@@ -13,6 +14,8 @@ import { type Channel, type Delivery, noticeOf } from './channel.ts';
 
 /** How long a node that has claimed a delivery has it for itself: longer than an attempt takes, milliseconds. */
 export const LEASE_MS = 30_000;
+/** The longest that a delivery waits before it is tried again: as long as a receiver may ask to be left alone, milliseconds. */
+export const LONGEST_WAIT_MS = 3_600_000;
 /** How long what was delivered is kept, and what was not, milliseconds. */
 const DELIVERED_KEPT_MS = 7 * 24 * 3_600_000;
 const DEAD_KEPT_MS = 90 * 24 * 3_600_000;
@@ -91,7 +94,8 @@ export async function claimDue(store: Store, channel: string, most: number): Pro
     .selectAll()
     .where('state', '=', 'pending')
     .where('channel', '=', channel)
-    .where('due_at', '<=', now)
+    // Nothing waits for so long: the clock was set back.
+    .where((eb) => eb.or([eb('due_at', '<=', now), eb('due_at', '>', now + LONGEST_WAIT_MS + MOST_AHEAD_MS)]))
     .where(({ not, exists, selectFrom }) =>
       not(
         exists(

@@ -1,5 +1,6 @@
 import type { Identity } from '../identity/identity.ts';
 import type { ApprovalStage } from '../policy/approval.ts';
+import { MOST_AHEAD_MS } from '../store/clock.ts';
 import { type ApprovalRequest, isUncounted, type Vote } from './request.ts';
 
 /** Who wants to vote. */
@@ -13,12 +14,23 @@ export interface Voter {
   readonly inPlaceOf: readonly { readonly subject: string; readonly groups: readonly string[] }[];
 }
 
+/**
+ * True if nobody can vote any more, and nothing be collected: its time is over, or it was asked for or approved at a time that
+ * has not come, and so nobody knows whether it is.
+ */
+export function isOver(
+  { createdAt, decidedAt, expiresAt }: Pick<ApprovalRequest, 'createdAt' | 'decidedAt' | 'expiresAt'>,
+  now: number,
+): boolean {
+  return now >= expiresAt || Math.max(createdAt, decidedAt ?? createdAt) > now + MOST_AHEAD_MS;
+}
+
 /** Why somebody may not vote on a request, in words for them; `null` if they may. */
 export function whyNotVote(request: ApprovalRequest, voter: Voter, now: number): string | null {
   const { identity } = voter;
   if (identity.kind !== 'human') return 'Only people vote.';
   if (request.state !== 'pending') return `The request is ${request.state} already.`;
-  if (now >= request.expiresAt) return 'The time to vote is over.';
+  if (isOver(request, now)) return 'The time to vote is over.';
   const who = request.question.identity;
   if (isSame(who, identity)) return 'Nobody votes on a request of their own.';
   if (who.owner === identity.subject) return 'The owner of an agent does not vote on what it asks for.';
@@ -33,7 +45,7 @@ export function whyNotBreakGlass(request: ApprovalRequest, voter: Voter, reason:
   if (voter.identity.kind !== 'human') return 'Only people vote.';
   if (!voter.mayBreakGlass) return 'You may not approve alone.';
   if (request.state !== 'pending') return `The request is ${request.state} already.`;
-  if (now >= request.expiresAt) return 'The time to vote is over.';
+  if (isOver(request, now)) return 'The time to vote is over.';
   if (reason.trim() === '') return 'Say why it cannot wait for the others: somebody will review it.';
   return null;
 }

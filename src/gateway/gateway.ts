@@ -14,6 +14,7 @@ import { Budgets } from '../policy/budgets.ts';
 import type { RuleSet } from '../policy/decide.ts';
 import type { SessionPins } from '../policy/session-rules.ts';
 import type { Journal } from '../recording/journal.ts';
+import { currentTime } from '../store/clock.ts';
 import { Activities } from './activities.ts';
 import type { Analyzers } from './analyzers.ts';
 import type { Claims } from './claims.ts';
@@ -378,7 +379,7 @@ export class Gateway implements Inside {
     const { access } = this.#options;
     access.check();
     let reason = access.refusal({ identity, credential });
-    if (expiresAt !== null && expiresAt <= Date.now()) reason ??= 'it has expired';
+    if (expiresAt !== null && expiresAt <= currentTime()) reason ??= 'it has expired';
     if (reason !== null) {
       const message = `the login is not accepted: ${reason}`;
       throw new NotLetIn('authentication', message, { why: 'access', message }, identity.subject);
@@ -566,7 +567,7 @@ export class Gateway implements Inside {
     if (this.services.journal.failure !== null) this.services.journal.retry();
     this.#violations = 0;
     const since = performance.now() - limits.idleMs;
-    const now = Date.now();
+    const now = currentTime();
     for (const session of this.#sessions.keys()) {
       const { expiresAt } = session.start;
       if (expiresAt !== null && expiresAt <= now) {

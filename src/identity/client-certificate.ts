@@ -1,4 +1,5 @@
 import { hash, type X509Certificate } from 'node:crypto';
+import { currentTime } from '../store/clock.ts';
 import type { Authenticated } from './identity.ts';
 import type { User } from './users.ts';
 
@@ -68,7 +69,7 @@ export function certified(user: User | null, certificate: ClientCertificate | nu
 function problemOf(certificate: ClientCertificate | null, wanted: readonly string[]): string | null {
   if (certificate === null) return 'the user needs a certificate, and the client has none';
   if (certificate.refusal !== null) return `the certificate is not accepted: ${certificate.refusal}`;
-  if (certificate.expiresAt <= Date.now()) return 'the certificate is not accepted: CERT_HAS_EXPIRED';
+  if (certificate.expiresAt <= currentTime()) return 'the certificate is not accepted: CERT_HAS_EXPIRED';
   if (wanted.some((name) => certificate.names.has(name))) return null;
   return `the certificate is of ${[...certificate.names].join(', ') || 'nobody'}, not of the user`;
 }

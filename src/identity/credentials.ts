@@ -11,6 +11,7 @@ import {
   parseNativeVerifier,
 } from '../../protocols/mysql/native-password.ts';
 import { createScramVerifier, formatScramVerifier, parseScramVerifier } from '../../protocols/postgres/scram.ts';
+import { currentTime, isLive } from '../store/clock.ts';
 import type { Store } from '../store/store.ts';
 import type { CredentialsTable } from '../store/tables.ts';
 import { AccessUnknown } from './access-unknown.ts';
@@ -89,7 +90,7 @@ export class Credentials {
       native: formatNativeVerifier(createNativeVerifier(secret)),
       login,
       created_by: identityId(by),
-      created_at: Date.now(),
+      created_at: currentTime(),
       expires_at: expiresAt,
       revoked_at: null,
       revoked_by: null,
@@ -116,7 +117,7 @@ export class Credentials {
     } catch (error) {
       throw new AccessUnknown(`the store cannot be asked for a credential: ${(error as Error).message}`);
     }
-    if (row === undefined || row.revoked_at !== null || row.expires_at <= Date.now()) return null;
+    if (row === undefined || row.revoked_at !== null || !isLive(row)) return null;
     const { identity, connections } = credentialOf(row);
     const cachingSha2 = parseCachingSha2Verifier(row.caching_sha2);
     cachingSha2.fastDigest = Buffer.from(row.caching_sha2_fast, 'hex');
@@ -139,7 +140,7 @@ export class Credentials {
     if (filter.id !== undefined) query = query.where('id', '=', filter.id);
     if (filter.identity !== undefined) query = query.where('identity', '=', filter.identity);
     if (filter.createdBy !== undefined) query = query.where('created_by', '=', filter.createdBy);
-    if (filter.live) query = query.where('revoked_at', 'is', null).where('expires_at', '>', Date.now());
+    if (filter.live) query = query.where('revoked_at', 'is', null).where('expires_at', '>', currentTime());
     return (await query.orderBy('created_at', 'desc').limit(most).execute()).map(credentialOf);
   }
 

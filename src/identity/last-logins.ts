@@ -1,3 +1,4 @@
+import { currentTime } from '../store/clock.ts';
 import type { Store } from '../store/store.ts';
 import { type Identity, identityId } from './identity.ts';
 
@@ -23,7 +24,7 @@ export class LastLogins {
     if (kind !== 'human' || issuer === undefined) return;
     const identity = identityId({ issuer, subject });
     const groups = JSON.stringify(list);
-    const at = Date.now();
+    const at = currentTime();
     const noted = this.#noted.get(identity);
     if (noted !== undefined && noted.groups === groups && at - noted.at < NOTE_EVERY_MS) return;
     await this.#store

@@ -1,4 +1,5 @@
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { currentTime, isLive } from '../store/clock.ts';
 import type { Store } from '../store/store.ts';
 import { AccessUnknown } from './access-unknown.ts';
 import { type Authenticated, identityId } from './identity.ts';
@@ -45,7 +46,7 @@ export class Logins {
           secret: hash('sha256', secret),
           identity: identityId(identity),
           ...identityColumns(identity),
-          created_at: Date.now(),
+          created_at: currentTime(),
           expires_at: expiresAt,
         })
         .execute();
@@ -67,7 +68,7 @@ export class Logins {
       .catch((error: Error) => {
         throw new AccessUnknown(`the store cannot be asked for a login: ${error.message}`);
       });
-    if (row === undefined || row.ended_at !== null || row.expires_at <= Date.now()) return null;
+    if (row === undefined || row.ended_at !== null || !isLive(row)) return null;
     if (!timingSafeEqual(Buffer.from(row.secret), Buffer.from(hash('sha256', secret)))) return null;
     return { id, authenticated: { identity: identityOf(row), expiresAt: row.expires_at } };
   }
@@ -81,7 +82,7 @@ export class Logins {
   /** Ends a login, and the credentials that were made in it. */
   async end(id: string): Promise<void> {
     await this.#store.transaction().execute(async (transaction) => {
-      const now = Date.now();
+      const now = currentTime();
       await transaction.updateTable('logins').set({ ended_at: now }).where('id', '=', id).execute();
       await revokeCredentials(transaction, { login: id }, 'logout', 'logged out');
     });

@@ -8,6 +8,7 @@ import {
   jwtVerify,
 } from 'jose';
 import type { OidcConfig } from '../config/config.ts';
+import { currentTime } from '../store/clock.ts';
 import { AccessUnknown } from './access-unknown.ts';
 import type { Authenticated, Identity } from './identity.ts';
 import { isName, MOST_GROUPS } from './names.ts';
@@ -102,7 +103,7 @@ class Provider {
       throw error instanceof AccessUnknown ? error : new TokenRefused(reasonOf(error, token));
     }
     const expiresAt = payload.exp! * 1000;
-    if (expiresAt <= Date.now()) throw new TokenRefused('it has expired');
+    if (expiresAt <= currentTime()) throw new TokenRefused('it has expired');
     // A logout token is for the same audience, signed by the same key (OpenID Connect Back-Channel Logout 1.0, 2.4; RFC 8417).
     if (payload.events !== undefined) throw new TokenRefused('it tells of events and is for nobody to log in with');
     checkConfirmation(payload.cnf, certificate);

@@ -1,6 +1,7 @@
 import { hash, randomBytes } from 'node:crypto';
 import { type Profile, SAML, ValidateInResponseTo } from '@node-saml/node-saml';
 import type { SamlConfig } from '../config/config.ts';
+import { currentTime } from '../store/clock.ts';
 import type { Store } from '../store/store.ts';
 import type { Identity } from './identity.ts';
 import { identityColumns, identityOf } from './identity-rows.ts';
@@ -60,8 +61,8 @@ export class SamlLogins {
   /** @returns where the browser logs in */
   async begin({ redirect, state, challenge }: SamlRequest): Promise<string> {
     const id = `_${randomBytes(20).toString('hex')}`;
-    const expiresAt = Date.now() + REQUEST_MS;
-    await this.#store.deleteFrom('saml_requests').where('expires_at', '<=', Date.now()).execute();
+    const expiresAt = currentTime() + REQUEST_MS;
+    await this.#store.deleteFrom('saml_requests').where('expires_at', '<=', currentTime()).execute();
     await this.#store
       .insertInto('saml_requests')
       .values({ id, redirect, state, challenge, expires_at: expiresAt })
@@ -83,7 +84,7 @@ export class SamlLogins {
       .selectAll()
       .where('id', '=', assertion.inResponseTo)
       .executeTakeFirst();
-    if (request === undefined || request.expires_at <= Date.now()) {
+    if (request === undefined || request.expires_at <= currentTime()) {
       throw new SamlRefused('it answers no request of ours, or one that is over');
     }
     const code = randomBytes(32).toString('base64url');
@@ -92,7 +93,7 @@ export class SamlLogins {
       .set({
         ...identityColumns(identity),
         code: hash('sha256', code),
-        code_expires_at: Date.now() + CODE_MS,
+        code_expires_at: currentTime() + CODE_MS,
         login_expires_at: expiresAt,
       })
       .where('id', '=', request.id)
@@ -119,12 +120,12 @@ export class SamlLogins {
     // Whoever brings the wrong verifier has used the code up, too.
     const { numUpdatedRows } = await this.#store
       .updateTable('saml_requests')
-      .set({ redeemed_at: Date.now() })
+      .set({ redeemed_at: currentTime() })
       .where('id', '=', row.id)
       .where('redeemed_at', 'is', null)
       .executeTakeFirstOrThrow();
     if (numUpdatedRows === 0n) throw new SamlRefused('the code was used before');
-    if (row.code_expires_at! <= Date.now()) throw new SamlRefused('the code is over');
+    if (row.code_expires_at! <= currentTime()) throw new SamlRefused('the code is over');
     if (hash('sha256', verifier, 'base64url') !== row.challenge) {
       throw new SamlRefused('the code came without the verifier of its request');
     }
@@ -165,7 +166,7 @@ export class SamlLogins {
     if (groups.length > MOST_GROUPS) throw new SamlRefused(`it has more than ${MOST_GROUPS} groups`);
     return {
       identity: { subject, kind, groups, issuer: idp.issuer },
-      expiresAt: Math.min(Date.now() + longestMs, sessionEnds),
+      expiresAt: Math.min(currentTime() + longestMs, sessionEnds),
     };
   }
 
@@ -222,13 +223,13 @@ function readAssertion(profile: Profile, document: Record<string, unknown>, { ur
   const confirmation = confirmations.find(({ $ }) => $?.Recipient === acsOf(url))?.$;
   if (confirmation === undefined) throw new SamlRefused('it is for another recipient');
   const { InResponseTo: inResponseTo, NotOnOrAfter: end } = confirmation;
-  if (!(Date.parse(end ?? '') > Date.now() - CLOCK_SKEW_MS)) throw new SamlRefused('it has expired');
+  if (!(Date.parse(end ?? '') > currentTime() - CLOCK_SKEW_MS)) throw new SamlRefused('it has expired');
   if (inResponseTo === undefined) throw new SamlRefused('it answers no request');
   const [statement] = childrenOf(assertion, 'AuthnStatement');
   if (statement === undefined) throw new SamlRefused('it does not say that anybody logged in');
   const sessionEnds = statement.$?.SessionNotOnOrAfter;
   const ends = sessionEnds === undefined ? Number.POSITIVE_INFINITY : Date.parse(sessionEnds);
-  if (!(ends > Date.now())) throw new SamlRefused('the session at the provider has ended');
+  if (!(ends > currentTime())) throw new SamlRefused('the session at the provider has ended');
   return { profile, inResponseTo, sessionEnds: ends };
 }
 

@@ -16,6 +16,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0510-decisive-votes': { up: indexDecisions },
   '0600-record-index': { up: createRecordIndex },
   '0610-uncounted-votes': { up: addUncountedVotes },
+  '0620-begin-of-delegations': { up: addBeginOfDelegations },
 };
 
 /** The same for SQLite and PostgreSQL: text, bigint, and nothing that only one of them has. */
@@ -303,3 +304,10 @@ async function createRecordIndex(db: Kysely<unknown>): Promise<void> {
 
 /** Tables of the layout before. */
 const OLDER_INDEX = 'nodes sessions profiles profile_rules shapes shape_objects traces pairs texts entries'.split(' ');
+
+async function addBeginOfDelegations({ schema }: Kysely<unknown>): Promise<void> {
+  await schema
+    .alterTable('approval_delegations')
+    .addColumn('since', 'bigint', (column) => column.notNull().defaultTo(0))
+    .execute();
+}

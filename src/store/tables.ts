@@ -175,6 +175,8 @@ export interface ApprovalDelegationsTable {
   readonly groups: string;
   readonly to_issuer: string;
   readonly to_subject: string;
+  /** When it was given. */
+  readonly since: number;
   readonly until: number;
 }
 

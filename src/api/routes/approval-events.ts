@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Told } from '../../approvals/change-feed.ts';
+import { currentTime } from '../../store/clock.ts';
 import { ApiError } from '../api-error.ts';
 import type { Caller } from '../authentication.ts';
 import { type ApiServer, type ApiServices, callerOf } from '../services.ts';
@@ -85,7 +86,7 @@ async function mayRead({ authenticated, login }: Caller, { access, logins }: Api
   try {
     access.check();
     if (access.refusal(authenticated) !== null) return false;
-    if (authenticated.expiresAt !== null && authenticated.expiresAt <= Date.now()) return false;
+    if (authenticated.expiresAt !== null && authenticated.expiresAt <= currentTime()) return false;
     return login === null || !(await logins.hasEnded(login));
   } catch {
     // Nobody knows: the reader asks again, and is told so.

@@ -6,6 +6,7 @@ import { isFromSlack } from '../../approvals/slack/signature.ts';
 import type { SlackChannel } from '../../approvals/slack/slack-channel.ts';
 import { type Voter, whyNotVote } from '../../approvals/voting.ts';
 import type { EventFields } from '../../recording/record-schema.ts';
+import { currentTime } from '../../store/clock.ts';
 import { ApiError } from '../api-error.ts';
 import { rolesOf } from '../roles.ts';
 import type { ApiServer, ApiServices } from '../services.ts';
@@ -69,7 +70,7 @@ async function take(
   mayRecordUnsigned: () => boolean,
 ): Promise<Answer> {
   const { outbox, record, store } = services;
-  const signed = outbox!.slack.filter(({ config }) => isFromSlack(config.signingSecret, headers, body, Date.now()));
+  const signed = outbox!.slack.filter(({ config }) => isFromSlack(config.signingSecret, headers, body, currentTime()));
   const note = (reason: string) => record('auth.failed', { user: null, via: 'slack', client: { address }, reason });
   if (signed.length === 0) {
     if (mayRecordUnsigned()) note('it is not signed by Slack, or it is old');
@@ -166,7 +167,7 @@ async function voteOrAsk(
     (decision === 'reject' || !(interaction.counted && isApprovedAtOnce(request, style)))
   ) {
     // Who may not vote need not see the statement.
-    const refused = whyNotVote(request, voter, Date.now());
+    const refused = whyNotVote(request, voter, currentTime());
     if (refused !== null) throw new VoteRefused(refused);
     const opened = decision === 'approve' ? await approvals.open(id, OPEN_MS) : request;
     const view = modalOf(opened, decision, style);

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { currentTime } from '../../store/clock.ts';
 import type { Store } from '../../store/store.ts';
 
 /** How long what came is remembered: longer than its signature is good for, milliseconds. */
@@ -80,7 +81,7 @@ export function readInteraction(body: string): Interaction | null {
 
 /** Notes that a body has come. @returns false if it has come before, here or at another node */
 export async function isNew(store: Store, body: Uint8Array): Promise<boolean> {
-  const at = Date.now();
+  const at = currentTime();
   await store
     .deleteFrom('slack_interactions')
     .where('at', '<', at - REMEMBERED_MS)

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Identity } from '../../identity/identity.ts';
 import type { LastLogins } from '../../identity/last-logins.ts';
 import type { Users } from '../../identity/users.ts';
+import { currentTime } from '../../store/clock.ts';
 import type { SlackChannel } from './slack-channel.ts';
 
 /** Somebody in Slack is nobody that Sluice knows. The message is for them. */
@@ -34,7 +35,7 @@ export async function personOf(
   { users, lastLogins }: { readonly users: Users; readonly lastLogins: LastLogins },
   signal: AbortSignal,
 ): Promise<Identity> {
-  const since = Date.now() - config.loginWithinMs;
+  const since = currentTime() - config.loginWithinMs;
   const mapped = config.users.get(user);
   if (mapped !== undefined) {
     const { issuer, subject } = mapped;
