@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -61,6 +62,13 @@ async function command(...args: readonly string[]): Promise<string> {
   const env = { PATH: process.env.PATH, SLUICE_PASSWORD: 'secret' };
   const { stdout } = await run(process.execPath, [program, ...args], { env });
   return stdout;
+}
+
+interface Changed {
+  readonly from: string;
+  readonly to: string;
+  readonly by: readonly string[];
+  readonly example: { readonly text: string };
 }
 
 /** What a search finds, once it finds so many. */
@@ -202,6 +210,28 @@ test('a session of psql is replayed with its statements, times, holds, votes and
   const fast = performance.now() - began;
   await waited;
   assert.ok(performance.now() - began - fast >= 399, 'it waits as long as it took');
+});
+
+test('rules in force would say the same of what was recorded, and others what they say', async () => {
+  const catalogue = join(journal(), 'shop.catalogue.json');
+  await command('rules', 'catalog', 'shop', '--config', sluice.configFile, '-o', catalogue);
+  const stricter = join(journal(), 'stricter.yaml');
+  writeFileSync(
+    stricter,
+    `version: 1\nrules:\n  - { id: no-sleep, match: { functions: ["*.pg_sleep"] }, action: deny }\n`,
+  );
+  const backtest = async (...rules: readonly string[]) => {
+    const about = ['--since', '1h', '--identity', 'bot', '--journal', journal(), '--catalogue', catalogue];
+    const { statements, changes } = JSON.parse(
+      await command('rules', 'backtest', ...rules, ...about, '--default', 'allow', '--json'),
+    );
+    return { statements, changes: changes.map(({ from, to, by, example }: Changed) => [from, to, by, example.text]) };
+  };
+  assert.deepEqual(await backtest(sluice.rulesFile), { statements: 5, changes: [] });
+  assert.deepEqual(await backtest(sluice.rulesFile, stricter), {
+    statements: 5,
+    changes: [['allow', 'deny', ['no-sleep'], 'SELECT pg_sleep(0.4)']],
+  });
 });
 
 test('while Sluice runs its index is asked, afterwards the one beside the journal, which says the same', async () => {

@@ -203,6 +203,10 @@ test('rules backtest and learn read the journal, from now back', async () => {
     out,
     /^1 statements, 1 with another verdict\.\n\n.*\n1 +allow +deny +orders +f +bot +shop +DELETE FROM orders/,
   );
+  const none = await sluice(['rules', 'backtest', 'new.rules', ...about, '--identity', 'dana', '--default', 'allow']);
+  assert.match(none.out, /^0 statements/);
+  const all = ['--since', '2019-01-01T00:00:00Z', '--until', '1h', '--journal', journal, '--journal', journal];
+  assert.match((await sluice(['rules', 'backtest', 'new.rules', ...all])).out, /^2 statements/);
   const json = await sluice(['rules', 'backtest', 'new.rules', ...about, '--json']);
   assert.equal(JSON.parse(json.out).changes[0].to, 'deny');
 

@@ -1,12 +1,11 @@
 import { writeFileSync } from 'node:fs';
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { readSnapshot } from '../catalog/snapshot.ts';
-import { parseDuration } from '../config/quantity.ts';
 import { RuleSet } from '../policy/decide.ts';
 import { readRuleFiles } from '../policy/load.ts';
 import { type Backtest, backtest } from '../rehearsal/backtest.ts';
 import { type Learned, learn } from '../rehearsal/learn.ts';
-import type { RecordedTraffic } from '../rehearsal/recorded-statements.ts';
+import type { RecordedScope, RecordedTraffic } from '../rehearsal/recorded-statements.ts';
 import {
   DIALECTS,
   type Dialect,
@@ -18,13 +17,16 @@ import { TEST_SUFFIX } from '../rehearsal/test-file.ts';
 import { CommandFailure, EXIT } from './failure.ts';
 import { type OfflineConfig, readOfflineConfig } from './offline-config.ts';
 import { Progress } from './progress.ts';
+import { timeOption } from './recordings-search.ts';
 import { printable, styled, table, trimmed } from './terminal.ts';
 
 interface RecordedOptions {
   readonly config: string;
-  readonly journal?: string;
-  /** Milliseconds. */
+  readonly journal: readonly string[];
+  /** Milliseconds since 1970. */
   readonly since: number;
+  readonly until?: number;
+  readonly identity?: string;
   readonly catalogue?: string;
   readonly dialect?: Dialect;
   readonly json?: true;
@@ -35,13 +37,16 @@ type Verdict = 'allow' | 'hold' | 'deny';
 /** Options of commands that look at what was recorded. */
 function recorded(command: Command): Command {
   return command
-    .requiredOption('--since <duration>', 'how far back: 30m, 12h, 7d', (text) => {
-      const duration = parseDuration(text);
-      if (duration === null) throw new InvalidArgumentError('It must be a duration such as 30m, 1h or 7d.');
-      return duration;
-    })
+    .requiredOption('--since <time>', 'how far back: 30m, 12h, 7d, or a time: 2026-01-31T12:00:00Z', timeOption)
+    .option('--until <time>', 'only what is older than that', timeOption)
+    .option('--identity <subject>', 'only what this identity has sent')
     .option('-c, --config <file>', 'configuration file, for the journal and the defaults of connections', 'sluice.yaml')
-    .option('--journal <directory>', 'journal directory; no configuration file is read')
+    .option(
+      '--journal <directory>',
+      'journal directory, of each node that is meant; no configuration file is read',
+      (directory: string, others: readonly string[]) => [...others, directory],
+      [],
+    )
     .option('--catalogue <snapshot>', 'catalogue to look names up in, a file `rules catalog` has written')
     .addOption(new Option('--dialect <dialect>', 'whose SQL it is').choices([...DIALECTS]))
     .option('--json', 'print JSON');
@@ -58,9 +63,9 @@ export function addRulesBacktest(rules: Command): void {
     )
     .action(async (files: string[], options: RecordedOptions & { readonly default: Verdict }) => {
       const { sections, version } = readRuleFiles(files.filter((file) => !file.endsWith(TEST_SUFFIX)));
-      const result = await overRecords(options, ({ reader, session, directory, since, config, progress }) => {
+      const result = await overRecords(options, ({ reader, session, scope, config, progress }) => {
         const defaults = new Map(config?.connections.map((connection) => [connection.name, connection.default]));
-        return backtest(directory, since, new RuleSet(sections.rules, version, sections), {
+        return backtest(scope, new RuleSet(sections.rules, version, sections), {
           reader,
           session,
           progress,
@@ -77,8 +82,8 @@ export function addRulesLearn(rules: Command): void {
     .description('Proposes rules that allow what was recorded as allowed: by identity, effects, tables, functions.')
     .option('-o, --output <file>', 'file to write the rules to, instead of standard output')
     .action(async (options: RecordedOptions & { readonly output?: string }) => {
-      const result = await overRecords(options, ({ reader, session, directory, since, progress }) =>
-        learn(directory, since, { reader, session, progress }),
+      const result = await overRecords(options, ({ reader, session, scope, progress }) =>
+        learn(scope, { reader, session, progress }),
       );
       if (options.output !== undefined) writeFileSync(options.output, result.yaml);
       if (options.json) {
@@ -95,16 +100,15 @@ export function addRulesLearn(rules: Command): void {
 interface Records {
   readonly reader: StatementReader;
   readonly session: SessionReading;
-  readonly directory: string;
-  readonly since: number;
+  readonly scope: RecordedScope;
   /** `null` with --journal. */
   readonly config: OfflineConfig | null;
   readonly progress: (count: number) => void;
 }
 
 async function overRecords<T>(options: RecordedOptions, work: (records: Records) => Promise<T>): Promise<T> {
-  const config = options.journal === undefined ? await readOfflineConfig(options.config) : null;
-  const directory = options.journal ?? config!.journal;
+  const { journal, since, until = null, identity = null } = options;
+  const config = journal.length === 0 ? await readOfflineConfig(options.config) : null;
   const snapshot = options.catalogue === undefined ? null : await readSnapshot(options.catalogue);
   const dialect = options.dialect ?? snapshot?.dialect ?? 'postgres';
   const reader = await StatementReader.create(dialect, snapshot);
@@ -113,8 +117,7 @@ async function overRecords<T>(options: RecordedOptions, work: (records: Records)
     return await work({
       reader,
       session: usualSession(snapshot),
-      directory,
-      since: Date.now() - options.since,
+      scope: { journals: config === null ? journal : [config.journal], since, until, identity },
       config,
       progress: (count) => progress.at(count),
     });

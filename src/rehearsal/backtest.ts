@@ -1,6 +1,11 @@
 import type { RuleSet } from '../policy/decide.ts';
 import { type JudgedText, judgeText, rehearsedMoment } from './judged-text.ts';
-import { type RecordedStatement, type RecordedTraffic, readStatements } from './recorded-statements.ts';
+import {
+  type RecordedScope,
+  type RecordedStatement,
+  type RecordedTraffic,
+  readStatements,
+} from './recorded-statements.ts';
 import type { SessionReading, StatementReader } from './statement-reader.ts';
 
 /** Statements of one shape whose verdict would be another. */
@@ -40,8 +45,7 @@ const STRICTNESS = { allow: 0, hold: 1, deny: 2 } as const;
 
 /** Judges what was recorded by other rules, and says whose verdict would be another. Rejects as {@link readStatements} does. */
 export async function backtest(
-  directory: string,
-  since: number,
+  scope: RecordedScope,
   rules: RuleSet,
   { reader, session, defaultOf, progress }: BacktestOptions,
 ): Promise<Backtest> {
@@ -62,7 +66,7 @@ export async function backtest(
     if (result.statements.every(({ verdict }) => verdict.stable)) kept.set(key, result);
     return result;
   };
-  const traffic = await readStatements(directory, since, async (recorded) => {
+  const traffic = await readStatements(scope, async (recorded) => {
     statements += 1;
     progress(statements);
     const now = await judged(recorded);

@@ -1,6 +1,6 @@
 import { Document, visit, type YAMLMap, type YAMLSeq } from 'yaml';
 import { EFFECT_CLASSES, type Effect, type EffectName } from '../statements/facts.ts';
-import { type RecordedTraffic, readStatements } from './recorded-statements.ts';
+import { type RecordedScope, type RecordedTraffic, readStatements } from './recorded-statements.ts';
 import type { SessionReading, StatementReader } from './statement-reader.ts';
 
 export interface Learned extends RecordedTraffic {
@@ -60,11 +60,7 @@ interface Habits {
  * were seen, updates and deletes with the predicates they had. A statement of which any part cannot be proposed leaves no
  * trace in the list. Rejects as {@link readStatements} does.
  */
-export async function learn(
-  directory: string,
-  since: number,
-  { reader, session, progress }: LearnOptions,
-): Promise<Learned> {
+export async function learn(scope: RecordedScope, { reader, session, progress }: LearnOptions): Promise<Learned> {
   const habits = new Map<string, Habits>();
   const left = new Map<string, number>();
   let statements = 0;
@@ -72,7 +68,7 @@ export async function learn(
   const leave = (what: string) => {
     left.set(what, (left.get(what) ?? 0) + 1);
   };
-  const traffic = await readStatements(directory, since, async ({ text, identity, connection, verdict, at }) => {
+  const traffic = await readStatements(scope, async ({ text, identity, connection, verdict, at }) => {
     statements += 1;
     progress(statements);
     if (verdict !== 'allow') return leave(`was not allowed (${verdict})`);
@@ -95,7 +91,7 @@ export async function learn(
     for (const effect of effects) note(mine, effect);
   });
   const sorted = [...left].map(([what, count]) => ({ what, count })).sort((a, b) => b.count - a.count);
-  return { ...traffic, statements, learned, left: sorted, yaml: yamlOf(habits, since) };
+  return { ...traffic, statements, learned, left: sorted, yaml: yamlOf(habits, scope.since) };
 }
 
 function newHabits(): Habits {

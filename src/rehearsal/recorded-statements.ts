@@ -24,29 +24,40 @@ export interface RecordedTraffic {
   readonly problems: readonly JournalProblem[];
 }
 
+/** Which of the recorded statements are meant. Times are milliseconds since 1970. */
+export interface RecordedScope {
+  /** Of journals: of one node, or of several. */
+  readonly journals: readonly string[];
+  readonly since: number;
+  /** Only what was recorded before; `null` for everything since. */
+  readonly until?: number | null;
+  /** Only what this subject sent; `null` for everybody's. */
+  readonly identity?: string | null;
+}
+
 /**
- * Gives every attempt since a time to `take`, one after the other, oldest first. Memory does not grow with the journal.
+ * Gives every attempt that is meant to `take`, one after the other, journal by journal, oldest first. Memory does not grow
+ * with the journals.
  *
- * Rejects with the error of the file system if the journal cannot be read.
- *
- * @param since milliseconds since 1970
+ * Rejects with the error of the file system if a journal cannot be read.
  */
 export async function readStatements(
-  directory: string,
-  since: number,
+  { journals, since, until = null, identity = null }: RecordedScope,
   take: (statement: RecordedStatement) => Promise<void>,
 ): Promise<RecordedTraffic> {
   const problems: JournalProblem[] = [];
   let without = 0;
-  await readRecords(directory, {
-    problem: (problem) => problems.push(problem),
-    record: (record) => {
-      if (record.event !== 'statement.attempt' || record.at < since) return;
+  const reading = {
+    problem: (problem: JournalProblem) => problems.push(problem),
+    record: (record: JournalRecord) => {
+      if (record.event !== 'statement.attempt' || record.at < since || (until !== null && record.at >= until)) return;
+      if (identity !== null && identityOf(record.fields.identity)?.subject !== identity) return;
       const statement = statementIn(record);
       if (statement !== null) return take(statement);
       without += 1;
     },
-  });
+  };
+  for (const directory of journals) await readRecords(directory, reading);
   return { without, problems };
 }
 

@@ -10,6 +10,7 @@ import { readRuleFiles } from '../policy/load.ts';
 import { backtest } from './backtest.ts';
 import { judgeText, rehearsedMoment } from './judged-text.ts';
 import { learn } from './learn.ts';
+import { type RecordedScope, readStatements } from './recorded-statements.ts';
 import { StatementReader, usualSession } from './statement-reader.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'sluice-recorded-'));
@@ -69,7 +70,7 @@ test('a backtest counts, by shape, what would have another verdict', async () =>
 rules:
   - { id: no-deletes, match: { effects: [delete] }, action: deny }
 `);
-  const result = await backtest(path, SINCE, rules, { ...options, defaultOf: () => 'allow' });
+  const result = await backtest({ journals: [path], since: SINCE }, rules, { ...options, defaultOf: () => 'allow' });
   assert.equal(result.statements, 6);
   assert.equal(result.byName, 1);
   assert.deepEqual(
@@ -88,6 +89,22 @@ rules:
   );
 });
 
+test('only what one identity sent in a time counts, on all nodes that are meant', async () => {
+  const before = '2026-02-01T12:00:00.000Z';
+  const late = '2026-03-04T00:00:00.000Z';
+  const one = journal([{ text: 'SELECT 1' }, { text: 'SELECT 2', at: before }, { text: 'SELECT 3', subject: 'dana' }]);
+  const other = journal([{ text: 'SELECT 4' }, { text: 'SELECT 5', at: late }]);
+  const seen = async (scope: Partial<RecordedScope>) => {
+    const texts: string[] = [];
+    await readStatements({ journals: [one, other], since: SINCE, ...scope }, async ({ text }) => void texts.push(text));
+    return texts.map((text) => text.slice(-1)).join('');
+  };
+  assert.equal(await seen({}), '1345');
+  assert.equal(await seen({ identity: 'bot' }), '145');
+  assert.equal(await seen({ identity: 'bot', until: Date.parse(late) }), '14');
+  assert.equal(await seen({ journals: [other], since: 0 }), '45');
+});
+
 test('a backtest judges at the time of the statement, under the default of its connection', async () => {
   const path = journal([
     { text: 'TRUNCATE orders', at: '2026-03-02T23:00:00.000Z' },
@@ -102,7 +119,7 @@ rules:
     asked.push(connection);
     return 'deny' as const;
   };
-  const { changes } = await backtest(path, SINCE, rules, { ...options, defaultOf });
+  const { changes } = await backtest({ journals: [path], since: SINCE }, rules, { ...options, defaultOf });
   assert.deepEqual(
     changes.map(({ count, to, by, example }) => [count, to, by, example.at]),
     [[1, 'deny', ['default'], Date.parse('2026-03-02T12:00:00Z')]],
@@ -128,7 +145,7 @@ test('what is learned loads, allows what it was learned from, and nothing wider'
     { text: "COPY t TO PROGRAM 'x'" },
     { text: "DO 'BEGIN END'" },
   ]);
-  const result = await learn(path, SINCE, options);
+  const result = await learn({ journals: [path], since: SINCE }, options);
   assert.deepEqual([result.statements, result.learned], [18, 15]);
   assert.deepEqual(result.left.map(({ what }) => what).sort(), [
     'has the effect opaque',
@@ -164,7 +181,7 @@ test('what is learned loads, allows what it was learned from, and nothing wider'
 test('what is wrong with the journal is told', async () => {
   const path = journal([{ text: 'SELECT 1' }]);
   writeFileSync(join(path, 'journal-20260303T120000000Z-2.jsonl'), 'not json\n');
-  const { problems } = await learn(path, SINCE, options);
+  const { problems } = await learn({ journals: [path], since: SINCE }, options);
   assert.deepEqual(
     problems.map(({ line, message }) => [line, message]),
     [[1, 'is not JSON']],
