@@ -277,8 +277,17 @@ function cutDate(value: string, kind: ValueKind, to: 'year' | 'month'): string |
   return `${day}${whole.includes(':') ? ` 00:00:00${zone}` : ''}${era}`;
 }
 
+const SMALL_INTEGER = /^-?\d{1,15}$/;
+
 /** To a multiple of `step`, towards minus infinity; exact. */
 function roundedDown(value: string, step: string): string | null {
+  // Nearly all are whole numbers that a double holds exactly.
+  if (SMALL_INTEGER.test(value) && SMALL_INTEGER.test(step)) {
+    const by = Number(step);
+    if (by <= 0) return null;
+    const rest = Number(value) % by;
+    return String(Number(value) - rest - (rest < 0 ? by : 0));
+  }
   const [a, b] = [scaled(value), scaled(step)];
   if (a === null || b === null || b.digits <= 0n) return null;
   const scale = Math.max(a.scale, b.scale);

@@ -71,8 +71,17 @@ export function planOf(
     },
     touchesMasked: touches(facts, masks),
     showsLiteral: (index) => meetsNone(facts.given?.literals[index], facts, masks),
-    showsParameter: (index) => meetsNone(facts.given?.parameters[index], facts, masks),
+    showsParameter: remembered((index) => meetsNone(facts.given?.parameters[index], facts, masks)),
     readsMasked: masks.some((mask) => mayRead(facts, mask)),
+  };
+}
+
+/** Parameters are asked about at each execution: what they meet is found out once. */
+function remembered(find: (index: number) => boolean): (index: number) => boolean {
+  const found: boolean[] = [];
+  return (index) => {
+    found[index] ??= find(index);
+    return found[index];
   };
 }
 

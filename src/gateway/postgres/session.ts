@@ -1400,6 +1400,9 @@ function bindsOf({ bytes, at, start, end }: Portal, statements: readonly JudgedS
   if (redact === 'all-literals') return bindsAsJson(bytes, at, end, () => true);
   if (redact === 'none' || !statements.some(looksAtValues)) return bindsAsJson(bytes, at, end);
   if (statements.some(({ hidesValues }) => hidesValues)) return bindsAsJson(bytes, at, end, () => true);
+  const only = statements.length === 1 ? (statements[0]!.verdict.masks ?? null) : null;
+  if (only !== null && !only.detects)
+    return bindsAsJson(bytes, at, end, (parameter) => !only.showsParameter(parameter));
   const masks = statements.flatMap(({ verdict }) => verdict.masks ?? []);
   const values = masks.some((one) => one.detects) ? bindsAsText(bytes, start, end) : [];
   return bindsAsJson(bytes, at, end, (parameter) =>
