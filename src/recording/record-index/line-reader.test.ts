@@ -105,10 +105,21 @@ test('most attempts and outcomes are not parsed whole', () => {
     bytes: 3,
     ms: 0.25,
   };
-  const read = reader.read(line('statement.outcome', fields))!;
-  assert.ok(read.kind === 'outcome');
-  assert.deepEqual(read.outcome, outcomeOf(fields));
-  assert.deepEqual([read.session, read.number, read.at, read.seq], ['s1', 7, Date.parse(AT), 42]);
+  const ok = { session: 's1', statement: 7, status: 'ok', tag: 'UPDATE 3', rows: 1, bytes: 3, ms: 12.345 };
+  const { tag: _, ...untagged } = ok;
+  for (const one of [
+    fields,
+    ok,
+    untagged,
+    { ...ok, warnings: 2 },
+    { ...ok, ms: 5 },
+    { ...ok, tag: 'A "quoted" \\ one' },
+  ]) {
+    const read = reader.read(line('statement.outcome', one))!;
+    assert.ok(read.kind === 'outcome');
+    assert.deepEqual(read.outcome, outcomeOf(one));
+    assert.deepEqual([read.session, read.number, read.at, read.seq], ['s1', 7, Date.parse(AT), 42]);
+  }
 });
 
 test('what differs is told apart, what is the same is one', () => {

@@ -1,4 +1,4 @@
-import { type Expression, type ExpressionBuilder, type Kysely, type SqlBool, sql } from 'kysely';
+import { type Expression, type ExpressionBuilder, type Kysely, PostgresAdapter, type SqlBool, sql } from 'kysely';
 import {
   IDS_OF_A_NODE,
   type IndexProfilesTable,
@@ -88,6 +88,7 @@ export interface FoundRecords {
   readonly next: string | null;
 }
 
+const TRACE = /^[0-9a-f]{32}$/;
 /** What statements have for an event. */
 const STATEMENT = 'statement';
 /** Most records of a page. */
@@ -185,8 +186,6 @@ interface Candidate {
   readonly id: number;
   readonly last_at: number;
   readonly parts: Uint8Array;
-  /** False if a trace is looked for, and is not in it. */
-  readonly hasTrace: boolean;
 }
 
 class Search {
@@ -237,7 +236,8 @@ class Search {
 
   /** Looks up what fits. @returns false if nothing does */
   async #begin(): Promise<boolean> {
-    const { session } = this.#filter;
+    const { session, trace } = this.#filter;
+    if (trace !== undefined && !TRACE.test(trace)) return false;
     if (session !== undefined) {
       const rows = await this.#index
         .selectFrom('index_sessions')
@@ -285,10 +285,9 @@ class Search {
   async #candidates(behind: Place | null, size: number): Promise<Candidate[]> {
     const { since, until, trace } = this.#filter;
     const [after, sessions] = [this.#after, this.#sessions];
-    const rows = await this.#index
+    return this.#index
       .selectFrom('index_blocks as b')
       .select(['b.id', 'b.last_at', 'b.parts'])
-      .$if(trace !== undefined, (query) => query.select('b.traces'))
       .where((eb) =>
         eb.and([
           ...(since === undefined ? [] : [eb('b.last_at', '>=', since)]),
@@ -296,24 +295,26 @@ class Search {
           ...(after === null ? [] : [eb('b.first_at', '<=', after.at)]),
           ...(behind === null ? [] : [eb(eb.refTuple('b.last_at', 'b.id'), '<', eb.tuple(behind.at, behind.id))]),
           ...(sessions === null ? [] : [eb('b.last_id', '>', sessions.first), eb('b.id', '<=', sessions.last)]),
+          ...(trace === undefined ? [] : [this.#hasTrace(trace)]),
         ]),
       )
       .orderBy('b.last_at', 'desc')
       .orderBy('b.id', 'desc')
       .limit(size)
       .execute();
-    return rows.map(({ id, last_at, parts, traces }) => ({
-      ...{ id, last_at, parts },
-      hasTrace: trace === undefined || positionOfTrace(traces!, trace) !== -1,
-    }));
+  }
+
+  /** The database looks for it: there may be many thousand blocks, and few have it. */
+  #hasTrace(trace: string): Expression<SqlBool> {
+    const bytes = Buffer.from(trace, 'hex');
+    const isPostgres = this.#index.getExecutor().adapter instanceof PostgresAdapter;
+    return isPostgres ? sql<SqlBool>`position(${bytes} in b.traces) > 0` : sql<SqlBool>`instr(b.traces, ${bytes}) > 0`;
   }
 
   /** The entries of these blocks that fit, but for the text. */
   async #entriesOf(candidates: readonly Candidate[]): Promise<FoundEntry[]> {
     const { trace } = this.#filter;
-    let left = candidates
-      .filter(({ hasTrace }) => hasTrace)
-      .map(({ id, parts }) => ({ id, parts: unpackParts(parts) }));
+    let left = candidates.map(({ id, parts }) => ({ id, parts: unpackParts(parts) }));
     // Of the blocks that one condition leaves, the next is looked at: that about profiles last, which fits most.
     for (const [part, fitting] of [
       ['sessions', this.#sessions],
