@@ -295,7 +295,8 @@ describe('full disks', () => {
       assert.match(error.message, /needs approval/);
       return status === 503 && /Nobody can be asked now/.test(error.message) && { notOk };
     }, 'the store is full');
-    assert.deepEqual(notOk, [{ check: 'store', ok: false, reason: 'database or disk is full' }]);
+    assert.equal(notOk[0]!.check, 'store');
+    assert.match(notOk[0]!.reason, /disk/);
     disk!.free();
     await until(async () => (await readiness()).status === 200, 'the store works again');
     assert.match((await update()).message, /needs approval \(rule changes-wait\)\.$/);

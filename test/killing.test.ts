@@ -114,7 +114,7 @@ describe('killing Sluice under load', () => {
     try {
       for (;;) {
         client.send(...batch());
-        await client.take('Z', way === 2 ? 20 : 1);
+        await client.take('Z', way === 2 ? 20 : 1, 60_000);
       }
     } catch (error) {
       assert.match((error as Error).message, /closed/);

@@ -98,6 +98,8 @@ export interface Sluice {
   journal(): Record<string, unknown>[];
   /** Everything it wrote to standard output and error so far. */
   log(): string;
+  /** What of that went to standard output. */
+  printed(): string;
   signal(signal: NodeJS.Signals): void;
   /** Resolves with the exit code once it has ended; `null` if a signal ended it. */
   readonly exited: Promise<number | null>;
@@ -147,9 +149,11 @@ export async function startSluice(options: SluiceOptions): Promise<Sluice> {
     },
   );
   let output = '';
+  let printed = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => {
       output += text;
+      if (stream === child.stdout) printed += text;
     });
   }
   const exited = once(child, 'exit').then(([code]): number | null => code);
@@ -213,6 +217,7 @@ export async function startSluice(options: SluiceOptions): Promise<Sluice> {
     pid,
     journal: () => readJournal(journalDirectory),
     log: () => output,
+    printed: () => printed,
     signal,
     exited,
     stop,
@@ -225,8 +230,8 @@ export interface ServedAgain {
   /** Where MySQL clients connect. */
   readonly mysqlPort: number;
   readonly apiPort: number;
-  /** Everything it wrote to standard output and error so far. */
-  log(): string;
+  /** Everything it wrote to standard output so far. */
+  printed(): string;
   kill(): Promise<void>;
   /** Ends it as an operator does. */
   end(): Promise<void>;
@@ -240,9 +245,11 @@ export async function serveAgain(configFile: string): Promise<ServedAgain> {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
+  let printed = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => {
       output += text;
+      if (stream === child.stdout) printed += text;
     });
   }
   for (let waited = 0; ; waited += 20) {
@@ -254,7 +261,7 @@ export async function serveAgain(configFile: string): Promise<ServedAgain> {
       };
       const { postgres, mysql, api } = listening;
       const ports = { port: portOf(postgres), mysqlPort: portOf(mysql), apiPort: portOf(api) };
-      return { ...ports, log: () => output, kill: () => stop('SIGKILL'), end: () => stop('SIGTERM') };
+      return { ...ports, printed: () => printed, kill: () => stop('SIGKILL'), end: () => stop('SIGTERM') };
     }
     if (child.exitCode !== null || waited > 30_000) {
       child.kill('SIGKILL');
