@@ -227,6 +227,25 @@ describe('who may not vote', () => {
     );
   });
 
+  test('whoever hands a vote over has one still, and not two', async () => {
+    const two = [{ groups: ['dba'], subjects: [], count: 2 }];
+    const inPlaceOf = [{ subject: 'ann', groups: ['dba'] }];
+    const eve = person('eve', [], { inPlaceOf });
+    const fay = person('fay', [], { inPlaceOf });
+    const first = await ask(own({ approvals: [{ ...TICKET_ONLY, stages: two }] }));
+    assert.equal((await vote(first.id, eve)).state, 'pending');
+    await assert.rejects(vote(first.id, fay), /ask other people/);
+    await assert.rejects(vote(first.id, person('ann')), /eve has voted in your place already/);
+    // Who is asked anyway takes nobody's place.
+    const bob = await vote(first.id, person('bob', ['dba'], { inPlaceOf: [{ subject: 'cat', groups: ['dba'] }] }));
+    assert.deepEqual([bob.state, bob.votes[1]!.onBehalfOf], ['approved', []]);
+
+    const second = await ask(own({ approvals: [{ ...TICKET_ONLY, stages: two }] }, { statement: `second ${n}` }));
+    await vote(second.id, person('ann'));
+    await assert.rejects(vote(second.id, eve), /ask other people/);
+    assert.equal((await approvals.request(second.id)).state, 'pending');
+  });
+
   test('breaking the glass needs the right and a reason, and is reviewed by somebody else', async () => {
     const { id } = await ask(own({ approvals: [TICKET_ONLY] }));
     const olga = person('olga', [], { mayBreakGlass: true });
@@ -239,26 +258,40 @@ describe('who may not vote', () => {
   });
 });
 
-test('the approval of somebody who has gone does not count when it is collected', async () => {
-  const { id } = await ask(own({ approvals: [TICKET_ONLY] }));
-  await vote(id, person('gina'));
-  const gina = {
-    id: identityId({ subject: 'gina' }),
-    issuer: '',
-    subject: 'gina',
-    kind: 'human',
-    owner: null,
-    groups: '[]',
+describe('nothing that was approved runs once somebody has gone', () => {
+  const asks = { subject: 'bot', kind: 'agent', groups: [], owner: 'olga' } as const;
+  const whoever: Readonly<
+    Record<string, readonly [subject: string, kind: 'human' | 'agent', asked: Question['identity']]>
+  > = {
+    'who approved': ['gina', 'human', asks],
+    'in whose place it was approved': ['greg', 'human', asks],
+    'who asks': ['gus', 'agent', { ...asks, subject: 'gus' }],
+    'who owns the agent that asks': ['gwen', 'human', { ...asks, owner: 'gwen' }],
   };
-  const never = { state_reason: null, state_by: null, state_at: null, first_used: null, last_used: null };
-  const counts = { first_seen: 1, sessions: 0, allowed: 0, denied: 0, held: 0 };
-  await store
-    .insertInto('identities')
-    .values({ ...gina, state: 'locked', ...never, ...counts })
-    .execute();
-  const { ruling } = await ask(own({ approvals: [TICKET_ONLY] }));
-  assert.equal((await ruling).kind, 'expired');
-  assert.equal((await approvals.request(id)).state, 'expired');
+  for (const [who, [subject, kind, identity]] of Object.entries(whoever)) {
+    test(who, async () => {
+      const asked = own({
+        identity,
+        approvals: [{ ...TICKET_ONLY, stages: [{ groups: ['dba'], subjects: [], count: 2 }] }],
+      });
+      const { id } = await ask(asked);
+      await vote(id, person('gina'));
+      const inPlaceOf = [{ subject: 'greg', groups: ['dba'] }];
+      assert.equal((await vote(id, person('fay', [], { inPlaceOf }))).state, 'approved');
+      await store
+        .insertInto('identities')
+        .values({
+          ...{ id: identityId({ subject }), issuer: '', subject, kind, owner: null, groups: '[]', state: 'locked' },
+          ...{ state_reason: null, state_by: null, state_at: null, first_used: null, last_used: null },
+          ...{ first_seen: 1, sessions: 0, allowed: 0, denied: 0, held: 0 },
+        })
+        .execute();
+      const { ruling } = await ask(asked);
+      assert.equal((await ruling).kind, 'expired');
+      assert.equal((await approvals.request(id)).state, 'expired');
+      await store.deleteFrom('identities').where('subject', '=', subject).execute();
+    });
+  }
 });
 
 test('of many statements only a few are looked into at once, and each in its turn', async () => {

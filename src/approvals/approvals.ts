@@ -440,11 +440,9 @@ export class Approvals {
           return { kind: 'rejected' as const, request: request.id, reason: request.reason ?? '' };
         }
         if (!reaches(request, question, isSame)) continue;
-        const gone =
-          request.votes.find((vote) => this.#services.ended(vote) !== null) ??
-          (await firstGone(transaction, request.votes));
-        if (gone !== undefined) {
-          const reason = `The approval of ${gone.subject} does not count any more.`;
+        const gone = request.votes.find((vote) => this.#services.ended(vote) !== null);
+        const reason = gone === undefined ? await whyGone(transaction, request.votes, question) : worthless(gone);
+        if (reason !== null) {
           await setState(transaction, request.id, ['approved'], 'expired', reason);
           events.push({ event: 'decided', request: await readRequest(transaction, request.id) });
           return { kind: 'expired' as const, request: request.id, reason };
@@ -571,15 +569,38 @@ function over(eb: ExpressionBuilder<Tables, 'approval_requests'>, at: number) {
   ]);
 }
 
-/** The first of those who voted that may not log in any more, as the store says now: what this node remembers is older. */
-async function firstGone(transaction: Transaction<Tables>, votes: readonly Vote[]): Promise<Vote | undefined> {
-  const rows = await transaction
+/**
+ * Why what was approved must not run: who asks, their owner, who voted, or in whose place, may not log in any more, as the store
+ * says now: what this node remembers is older. `null` if nobody is gone.
+ */
+async function whyGone(
+  transaction: Transaction<Tables>,
+  votes: readonly Vote[],
+  { identity }: Question,
+): Promise<string | null> {
+  const { owner = identity.subject } = identity;
+  const gone = await transaction
     .selectFrom('identities')
-    .select('id')
-    .where('id', 'in', votes.map(identityId))
+    .select(['id', 'subject', 'kind'])
     .where('state', '<>', 'active')
+    .where((eb) =>
+      eb.or([
+        eb('id', 'in', [identityId(identity), ...votes.map(identityId)]),
+        // Of these only the name is known: whoever vouches for it.
+        eb('subject', 'in', [owner, ...votes.flatMap(({ onBehalfOf }) => onBehalfOf)]),
+      ]),
+    )
     .execute();
-  return votes.find((vote) => rows.some(({ id }) => id === identityId(vote)));
+  const ids = new Set(gone.map(({ id }) => id));
+  const people = new Set(gone.filter(({ kind }) => kind !== 'agent').map(({ subject }) => subject));
+  const vote = votes.find((one) => ids.has(identityId(one)) || one.onBehalfOf.some((subject) => people.has(subject)));
+  if (vote !== undefined) return worthless(vote);
+  const mayNot = ids.has(identityId(identity)) || (identity.owner !== undefined && people.has(identity.owner));
+  return mayNot ? `${identity.subject} may not run anything any more.` : null;
+}
+
+function worthless({ subject }: Vote): string {
+  return `The approval of ${subject} does not count any more.`;
 }
 
 /** True if the grant covers this statement, sent now. */

@@ -35,6 +35,8 @@ export function whyNotVote(request: ApprovalRequest, voter: Voter, now: number):
   if (isSame(who, identity)) return 'Nobody votes on a request of their own.';
   if (who.owner === identity.subject) return 'The owner of an agent does not vote on what it asks for.';
   if (request.votes.some((vote) => isSame(vote, identity))) return 'You have voted already.';
+  const taker = request.votes.find(({ onBehalfOf }) => onBehalfOf.includes(identity.subject));
+  if (taker !== undefined) return `${taker.subject} has voted in your place already.`;
   const vote = voteOf(request, voter, { decision: 'approve', reason: '', channel: '', at: now });
   if (!request.stages.some((stage) => countsIn(stage, vote))) return 'The rules ask other people than you.';
   return null;
@@ -50,19 +52,31 @@ export function whyNotBreakGlass(request: ApprovalRequest, voter: Voter, reason:
   return null;
 }
 
-/** The vote, in the place of those only who might have voted themselves. */
+/**
+ * The vote: in the place of those only who might have voted themselves and have not, of whom nobody has taken the place, and who
+ * are asked where the voter is not. So whoever hands a vote over has one still, and not two.
+ */
 export function voteOf(
   request: ApprovalRequest,
   { identity, isApprover, inPlaceOf }: Voter,
   { decision, reason, channel, at }: Pick<Vote, 'decision' | 'reason' | 'channel' | 'at'>,
 ): Vote {
   const { subject, owner } = request.question.identity;
-  const taken = inPlaceOf.filter((one) => one.subject !== subject && one.subject !== owner);
+  const gone = new Set([subject, owner, ...request.votes.flatMap((vote) => [vote.subject, ...vote.onBehalfOf])]);
+  const free = inPlaceOf.filter((one) => !gone.has(one.subject));
+  const counted = { subject: identity.subject, groups: [...identity.groups], onBehalfOf: [] as string[], isApprover };
+  for (const stage of decision === 'break-glass' ? [] : request.stages) {
+    if (countsIn(stage, counted)) continue;
+    const place = free.find((one) => countsIn(stage, { ...one, onBehalfOf: [], isApprover: false }));
+    if (place === undefined) continue;
+    counted.groups.push(...place.groups);
+    counted.onBehalfOf.push(place.subject);
+  }
   return {
     issuer: identity.issuer ?? '',
     subject: identity.subject,
-    groups: [...new Set([...identity.groups, ...taken.flatMap(({ groups }) => groups)])],
-    onBehalfOf: taken.map((one) => one.subject),
+    groups: [...new Set(counted.groups)],
+    onBehalfOf: counted.onBehalfOf,
     isApprover,
     decision,
     reason,
@@ -93,7 +107,10 @@ export function missingIn(stage: ApprovalStage, votes: readonly Vote[]): number 
   return Math.max(stage.count - new Set(people.map(({ issuer, subject }) => `${issuer}\0${subject}`)).size, 0);
 }
 
-function countsIn({ groups, subjects }: ApprovalStage, vote: Vote): boolean {
+function countsIn(
+  { groups, subjects }: ApprovalStage,
+  vote: Pick<Vote, 'subject' | 'groups' | 'onBehalfOf' | 'isApprover'>,
+): boolean {
   if (groups.length === 0 && subjects.length === 0) return vote.isApprover;
   return (
     groups.some((group) => vote.groups.includes(group)) ||
