@@ -11,6 +11,7 @@ import { startMariadb } from './servers/mariadb.ts';
 import type { MysqlFamilyServer } from './servers/mysql-family.ts';
 import { type PostgresServer, startPostgres } from './servers/postgres.ts';
 import { type Sluice, startSluice } from './sluice.ts';
+import { until } from './until.ts';
 
 /**
  * What people are shown of the rows that a held statement is about: never a masked value, whoever asks and whoever looks, and
@@ -93,6 +94,7 @@ before(async () => {
     ],
     roles: { approver: ['dba'], viewer: ['watchers'] },
     rulesYaml: RULES,
+    recording: { index: true },
     approvals: {
       channels: [
         { to: 'webhook', name: 'pager', url: 'https://127.0.0.1:9/', secret: { env: 'PAGER' }, statements: true },
@@ -110,6 +112,7 @@ after(async () => {
 
 interface Opened {
   readonly impact: { readonly rows: number | null; readonly gaps: readonly string[] } | null;
+  readonly history: { readonly approved: number; readonly not_held: { readonly times: number } | null };
   readonly sample: {
     readonly columns: string[] | null;
     readonly rows: (string | null)[][] | null;
@@ -127,6 +130,17 @@ async function opened(id: number, user = 'dana'): Promise<Opened> {
   assert.equal(response.status, 200, text);
   answers.push(text);
   return JSON.parse(text) as Opened;
+}
+
+/** What `sluice approvals show` prints. */
+async function show(id: number): Promise<string> {
+  const program = join(import.meta.dirname, '../src/cli/sluice.js');
+  const as = ['--api', `http://127.0.0.1:${sluice.apiPort}`, '--user', 'dana'];
+  const { stdout } = await promisify(execFile)(process.execPath, [program, 'approvals', 'show', String(id), ...as], {
+    env: { PATH: process.env.PATH, HOME: dirname(sluice.configFile), SLUICE_PASSWORD: 'secret' },
+  });
+  answers.push(stdout);
+  return stdout;
 }
 
 /** The ticket that a statement gets. */
@@ -171,16 +185,7 @@ describe('the rows that a held statement is about', () => {
       none: null,
     });
     assert.equal(impact?.rows, 2);
-    const { stdout } = await promisify(execFile)(
-      process.execPath,
-      [
-        join(import.meta.dirname, '../src/cli/sluice.js'),
-        ...['approvals', 'show', String(id), '--api', `http://127.0.0.1:${sluice.apiPort}`, '--user', 'dana'],
-      ],
-      { env: { PATH: process.env.PATH, HOME: dirname(sluice.configFile), SLUICE_PASSWORD: 'secret' } },
-    );
-    answers.push(stdout);
-    assert.match(stdout, /id +mail +phone +card +note +raw\s+1 +\[redacted\] +\*\*\*\*17 +NULL +x+/);
+    assert.match(await show(id), /id +mail +phone +card +note +raw\s+1 +\[redacted\] +\*\*\*\*17 +NULL +x+/);
   });
 
   const shown: Record<string, { sql: string; values?: unknown[]; before?: string; rows: (string | null)[][] }> = {
@@ -268,6 +273,24 @@ describe('the rows that a held statement is about', () => {
     ]);
     assert.deepEqual(await shownOf('DELETE FROM `Odd, ``Name`'), [['1']]);
     assert.match(String(await shownOf('DELETE FROM stale WHERE is_old(id)')), /would do more than read/);
+  });
+
+  test('have a history: of earlier requests, and of how often such a statement ran without waiting', async () => {
+    const sql = 'SELECT id FROM dumps WHERE id = 1';
+    const first = await heldInPostgres(sql);
+    await approver.approve(first);
+    const { host, port } = sluice;
+    const dana = new pg.Client({ host, port, user: 'dana', password: 'secret', database: 'postgres' });
+    await dana.connect();
+    await dana.query(sql);
+    await dana.end();
+    const id = await heldInPostgres(sql);
+    await until(async () => (await opened(id)).history.not_held?.times === 1, 'it is in the index');
+    assert.equal((await opened(id)).history.approved, 1);
+    const shown = await show(id);
+    assert.match(shown, /^like it +1 approved, of which 0 ran$/m);
+    assert.match(shown, new RegExp(`^last +${first} approved by dana, `, 'm'));
+    assert.match(shown, /^not held +1 times, the last /m);
   });
 
   test('leave nothing masked in any answer, record, row of the store, notice or line of the log', async () => {

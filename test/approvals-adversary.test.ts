@@ -19,6 +19,7 @@ import { startMariadb } from './servers/mariadb.ts';
 import type { MysqlFamilyServer } from './servers/mysql-family.ts';
 import { type PostgresServer, startPostgres } from './servers/postgres.ts';
 import { type Sluice, startSluice } from './sluice.ts';
+import { until } from './until.ts';
 
 /**
  * Whoever has an approval changes what it would do, and sends the statement again: then the approval is for something else,
@@ -117,6 +118,22 @@ async function approved(client: pg.Client, sql: string, values?: unknown[]): Pro
   await approver.approve(id);
   return id;
 }
+
+test('what became of a statement is known of the next one like it, at both nodes', async () => {
+  const [client, there] = [await connected(0), await connected(1)];
+  const text = (id: number) => `DELETE FROM cheap WHERE id = ${id} ${mark()}`;
+  const sql = text(1);
+  const first = await approved(client, sql);
+  await there.query(sql);
+  const next = await ticket(client, text(2));
+  const asked = await approver.approvals.request(next!);
+  await until(async () => (await approver.approvals.history(asked))?.lastRun !== null, 'its rows are noted');
+  const { last, ...history } = (await approver.approvals.history(asked))!;
+  const lastRun = { request: first, rows: 1 };
+  assert.deepEqual(history, { approved: 1, ran: 1, rejected: 0, expired: 0, withdrawn: 0, lastRun });
+  assert.deepEqual([last!.request, last!.decision, last!.by], [first, 'approved', ['dana']]);
+  await Promise.all([client.end(), there.end()]);
+});
 
 describe('an approval is not for what a statement has become since', () => {
   const changes: Record<string, { sql: string; setUp?: string; change: string }> = {

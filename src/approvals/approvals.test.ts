@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { until } from '../../test/until.ts';
 import { identityId } from '../identity/identity.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { type ApprovalEvent, Approvals, type Ruling } from './approvals.ts';
@@ -385,6 +386,36 @@ describe('an update or delete whose rows can be counted', () => {
       [true],
     );
   });
+});
+
+test('a request knows what became of those like it before, on its connection', async () => {
+  const asking = (i: number, binding: Partial<Question['binding']> = {}) =>
+    ask(own({ approvals: [TICKET_ONLY] }, { statement: `DELETE FROM t WHERE id = ${n}.${i}`, ...binding }));
+  const none = { approved: 0, ran: 0, rejected: 0, expired: 0, withdrawn: 0, last: null, lastRun: null };
+  const first = await asking(1);
+  assert.deepEqual(await approvals.history(await approvals.request(first.id)), none);
+  await vote(first.id, person('ann'));
+  await asking(1);
+  approvals.ran(first.id, 12);
+  const second = await asking(2);
+  await vote(second.id, person('bob'));
+  const third = await asking(3);
+  await vote(third.id, person('ann'), 'reject', 'use the archive job');
+  await asking(4, { connection: 'stock' });
+  await until(
+    async () => (await approvals.history(await approvals.request(third.id)))?.lastRun !== null,
+    'it is noted',
+  );
+  const { id } = await asking(5);
+  const history = await approvals.history(await approvals.request(id));
+  const { at } = (await approvals.request(third.id)).votes[0]!;
+  assert.deepEqual(history, {
+    ...{ ...none, approved: 2, ran: 1, rejected: 1 },
+    last: { request: third.id, decision: 'rejected', by: ['ann'], at, reason: 'use the archive job' },
+    lastRun: { request: first.id, rows: 12 },
+  });
+  const unread = await ask(own({ approvals: [TICKET_ONLY], fingerprint: '' }));
+  assert.equal(await approvals.history(await approvals.request(unread.id)), null);
 });
 
 test('nothing is collected after the deadline', async () => {

@@ -6,6 +6,7 @@ import { currentTime, MOST_AHEAD_MS } from '../store/clock.ts';
 import type { Store } from '../store/store.ts';
 import type { ApprovalRequestsTable, ApprovalVotesTable, Tables } from '../store/tables.ts';
 import { ChangeFeed, type RequestChange, type Told } from './change-feed.ts';
+import { type History, historyOf } from './history.ts';
 import type { Impact } from './impact.ts';
 import { PreviewQueue } from './preview-queue.ts';
 import {
@@ -298,6 +299,23 @@ export class Approvals {
     ]);
     late.abort();
     return this.request(id);
+  }
+
+  /** What became of earlier requests for statements like it; `null` if nothing is known of what is like it. */
+  history(request: ApprovalRequest): Promise<History | null> {
+    return historyOf(this.#services.store, request, async (id) => (await this.request(id)).votes);
+  }
+
+  /** A statement has run by the grant of a request. @param rows that it changed, or returned */
+  ran(id: number, rows: number): void {
+    const noted = this.#services.store
+      .updateTable('approval_requests')
+      .set({ changed_rows: rows })
+      .where('id', '=', id)
+      .execute();
+    void this.#tracked(
+      noted.catch((error: Error) => this.#services.failed(`rows of request ${id} could not be noted`, error)),
+    );
   }
 
   /** What becomes of finding out what a request would do. */
@@ -673,6 +691,9 @@ async function insertRequest(
       binding,
       shape,
       requester: hashOfRequester(question.binding),
+      connection: question.binding.connection,
+      fingerprint: question.fingerprint,
+      changed_rows: null,
       question: JSON.stringify(question),
       stages: JSON.stringify(stages),
       grant_reach: grant,

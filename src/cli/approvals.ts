@@ -60,6 +60,22 @@ interface OpenedRequest extends Request {
         readonly none: null;
       }
     | { readonly none: string };
+  readonly history: {
+    readonly approved: number;
+    readonly ran: number;
+    readonly rejected: number;
+    readonly expired: number;
+    readonly withdrawn: number;
+    readonly last: {
+      readonly request: number;
+      readonly decision: string;
+      readonly by: readonly string[];
+      readonly at: string;
+      readonly reason: string;
+    } | null;
+    readonly last_run: { readonly request: number; readonly rows: number } | null;
+    readonly not_held: { readonly times: number; readonly more: boolean; readonly last: string | null } | null;
+  } | null;
 }
 
 /** What a channel is told, as the API has it. */
@@ -277,6 +293,7 @@ function showText(one: OpenedRequest): string {
           ['triggers', impact.triggers.join('; ') || 'none'],
           ...impact.gaps.map((gap): [string, string] => ['not known', gap]),
         ] as [string, string][])),
+    ...historyLines(one),
     ...one.votes.map((vote): [string, string] => [
       'vote',
       `${vote.subject}: ${vote.decision}${vote.reason && ` (${vote.reason})`}, ${seconds(vote.at)}, by ${vote.channel}${vote.uncounted ? ', before its rows were counted' : ''}`,
@@ -290,6 +307,38 @@ function showText(one: OpenedRequest): string {
     '',
     sampleText(one.sample),
   ].join('\n');
+}
+
+/** What became of statements like it. */
+function historyLines({ history }: OpenedRequest): [string, string][] {
+  if (history === null) return [];
+  const { approved, ran, rejected, expired, withdrawn, last, last_run: lastRun, not_held: notHeld } = history;
+  const counts = [
+    ...(approved > 0 ? [`${approved} approved, of which ${ran} ran`] : []),
+    ...(rejected > 0 ? [`${rejected} rejected`] : []),
+    ...(expired > 0 ? [`${expired} expired`] : []),
+    ...(withdrawn > 0 ? [`${withdrawn} withdrawn`] : []),
+  ];
+  return [
+    ['like it', counts.join('; ') || 'nothing was asked for before'],
+    ...(last === null
+      ? []
+      : [
+          [
+            'last',
+            `${last.request} ${last.decision} by ${last.by.join(', ')}${last.reason && ` (${last.reason})`}, ${seconds(last.at)}`,
+          ] as [string, string],
+        ]),
+    ...(lastRun === null ? [] : [['last ran', `${lastRun.request}: ${lastRun.rows} rows`] as [string, string]]),
+    ...(notHeld === null || notHeld.times === 0
+      ? []
+      : [
+          [
+            'not held',
+            `${notHeld.times}${notHeld.more ? ' or more' : ''} times, the last ${seconds(notHeld.last!)}`,
+          ] as [string, string],
+        ]),
+  ];
 }
 
 function sampleText(sample: OpenedRequest['sample']): string {

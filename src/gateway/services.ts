@@ -40,7 +40,7 @@ export interface SessionServices {
   readonly budgets: Budgets;
   readonly activities: Activities;
   /** Asks people about what rules hold, and knows what was asked. */
-  readonly approvals: Pick<Approvals, 'rule' | 'requestsOf'>;
+  readonly approvals: Pick<Approvals, 'rule' | 'requestsOf' | 'ran'>;
   /** Asks servers what statements would cost. */
   readonly estimates: Pick<Estimates, 'of'>;
   /** Where people find requests for approval; `null` where nowhere. */

@@ -36,6 +36,8 @@ export class Execution {
   masking: Masking | null = null;
   /** What of its results is recorded; `null` if nothing is. */
   results: RecordedResults | null = null;
+  /** For approval, by whose grant they run; `null` if no rule holds them. */
+  request: number | null = null;
   /** Runs out when the time budget does. */
   timer: NodeJS.Timeout | null = null;
 
@@ -148,7 +150,9 @@ export class StatementRecorder {
     }
     this.#services.counters.allowed += statements.length;
     const now = this.#services.now();
-    return new Execution(statements, this.statements - statements.length + 1, now, now - this.readingSince);
+    const execution = new Execution(statements, this.statements - statements.length + 1, now, now - this.readingSince);
+    execution.request = request;
+    return execution;
   }
 
   /** Statements that are refused. If nothing can be recorded, that is why, and they leave no record. */
@@ -195,6 +199,9 @@ export class StatementRecorder {
     line.raw(JUDGED_MS).thousandths(Math.round(execution.judgedMs * 1000));
     this.#journal.end();
     this.#services.turn.wake();
+    if (execution.request !== null && status === 'ok') {
+      this.#services.approvals.ran(execution.request, changedRows(fields) ?? execution.rows);
+    }
     execution.done++;
     execution.rows = 0;
     execution.bytes = 0;
@@ -278,4 +285,11 @@ function recorded(claims: Claims): string {
     RECORDED.set(claims, text);
   }
   return text;
+}
+
+/** Rows that a statement changed, by its record; `null` if that tells none. */
+function changedRows(fields: string): number | null {
+  const { affected, tag } = JSON.parse(`{${fields.slice(1)}}`) as { affected?: number; tag?: string };
+  const inTag = /^(?:INSERT \d+|UPDATE|DELETE|MERGE) (\d+)$/.exec(tag ?? '')?.[1];
+  return affected ?? (inTag === undefined ? null : Number(inTag));
 }

@@ -17,6 +17,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0600-record-index': { up: createRecordIndex },
   '0610-uncounted-votes': { up: addUncountedVotes },
   '0620-begin-of-delegations': { up: addBeginOfDelegations },
+  '0630-approval-history': { up: addHistory },
 };
 
 /** The same for SQLite and PostgreSQL: text, bigint, and nothing that only one of them has. */
@@ -287,6 +288,19 @@ async function addUncountedVotes({ schema }: Kysely<unknown>): Promise<void> {
   await schema
     .alterTable('approval_votes')
     .addColumn('uncounted', 'bigint', (column) => column.notNull().defaultTo(0))
+    .execute();
+}
+
+/** What became of requests for statements that differ only in literals; older requests are not told apart by that. */
+async function addHistory({ schema }: Kysely<unknown>): Promise<void> {
+  for (const name of ['connection', 'fingerprint'] as const) {
+    await schema.alterTable('approval_requests').addColumn(name, 'text').execute();
+  }
+  await schema.alterTable('approval_requests').addColumn('changed_rows', 'bigint').execute();
+  await schema
+    .createIndex('approval_requests_fingerprint')
+    .on('approval_requests')
+    .columns(['connection', 'fingerprint', 'id', 'state', 'changed_rows'])
     .execute();
 }
 

@@ -130,6 +130,11 @@ export interface ApprovalRequestsTable {
   readonly shape: string;
   /** Hash of who asks, on which connection; `null` for those that are older than this column. */
   readonly requester: string | null;
+  /** `null` for those that are older than these columns. */
+  readonly connection: string | null;
+  readonly fingerprint: string | null;
+  /** Rows that it changed, or returned, when it ran last; `null` if it did not, or that is not known. */
+  readonly changed_rows: number | null;
   readonly question: string;
   readonly stages: string;
   readonly grant_reach: string;

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { type Approvals, NotCounted, VoteRefused } from '../../approvals/approvals.ts';
 import { type ApprovalRequest, type Vote, whyUnguarded } from '../../approvals/request.ts';
 import { missingIn, type Voter } from '../../approvals/voting.ts';
+import { MOST_FOUND, searchRecords } from '../../recording/record-index/search.ts';
 import { ApiError } from '../api-error.ts';
 import type { Caller } from '../authentication.ts';
 import { identitySchema, isoTime, isoTimeOrNull, shown, time } from '../schemas.ts';
@@ -68,7 +69,37 @@ const requestSchema = z.object({
   decided: time.nullable(),
 });
 
+const count = z.int().min(0);
+
+const historySchema = z.object({
+  approved: count,
+  ran: count.describe('Of those that were approved.'),
+  rejected: count,
+  expired: count.describe('Nobody decided, or collected the grant, in time.'),
+  withdrawn: count,
+  last: z
+    .object({
+      request: z.int(),
+      decision: z.enum(['approved', 'rejected']),
+      by: z.array(z.string()),
+      at: time,
+      reason: z.string(),
+    })
+    .nullable()
+    .describe('The newest decision of people.'),
+  last_run: z.object({ request: z.int(), rows: count }).nullable().describe('Rows it changed, or returned.'),
+  not_held: z
+    .object({ times: count, more: z.boolean(), last: time.nullable() })
+    .nullable()
+    .describe('How often such a statement ran without waiting, as far as records are indexed; `null` if they are not.'),
+});
+
 const openedSchema = requestSchema.extend({
+  history: historySchema
+    .nullable()
+    .describe(
+      'Of the newest 1,000 earlier ones on its connection that differ only in literals; `null` if it could not be read.',
+    ),
   sample: z
     .union([
       z.object({
@@ -126,7 +157,8 @@ export function addApprovalRoutes(api: ApiServer, services: ApiServices): void {
     handler: async (request) => {
       const caller = callerOf(request);
       const opened = await orNotFound(approvals.open(request.params.request));
-      return { ...view(opened, caller, approvals), sample: await sampleFor(opened, caller, services) };
+      const [sample, history] = await Promise.all([sampleFor(opened, caller, services), historyOf(opened, services)]);
+      return { ...view(opened, caller, approvals), sample, history };
     },
   });
   const votes = [
@@ -209,6 +241,36 @@ export async function voterOf({ authenticated, roles }: Caller, { approvals, con
     isApprover: roles.includes('approver'),
     mayBreakGlass: config.approvals.breakGlass.some((group) => identity.groups.includes(group)),
     inPlaceOf: await approvals.delegatedTo(identity),
+  };
+}
+
+async function historyOf(
+  request: ApprovalRequest,
+  { approvals, recordIndex, log }: ApiServices,
+): Promise<z.input<typeof openedSchema>['history']> {
+  const history = await approvals.history(request);
+  if (history === null) return null;
+  const { last, lastRun, ...counts } = history;
+  const { fingerprint, binding } = request.question;
+  const filter = { connection: binding.connection, fingerprint, event: 'statement', verdict: 'allow', status: 'ok' };
+  const found = await recordIndex()
+    .then((index) => (index === null ? null : searchRecords(index, filter, MOST_FOUND)))
+    .catch((error: Error) => {
+      log.error({ reason: error.message }, 'records could not be searched for the history of a request');
+      return null;
+    });
+  return {
+    ...counts,
+    last: last === null ? null : { ...last, by: [...last.by], at: isoTime(last.at) },
+    last_run: lastRun,
+    not_held:
+      found === null
+        ? null
+        : {
+            times: found.records.length,
+            more: found.next !== null,
+            last: isoTimeOrNull(found.records[0]?.at ?? null),
+          },
   };
 }
 

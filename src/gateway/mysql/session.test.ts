@@ -163,6 +163,7 @@ function startSession() {
     approvals: {
       rule: async () => ({ kind: 'unavailable' as const, reason: 'nobody is there' }),
       requestsOf: async () => [],
+      ran: () => undefined,
     },
     estimates: { of: async () => null },
     now: () => performance.now(),

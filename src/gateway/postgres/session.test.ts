@@ -194,6 +194,7 @@ function startSession(ruleId = 'no-delete', Session = PostgresSession) {
       approvals: {
         rule: async () => ({ kind: 'unavailable' as const, reason: 'nobody is there' }),
         requestsOf: async () => [],
+        ran: () => undefined,
       },
       estimates: { of: async () => null },
       now: () => performance.now(),
