@@ -16,7 +16,7 @@ import {
   encodeSync,
 } from '../protocols/postgres/frontend.ts';
 import { Approver } from './approver.ts';
-import { RawClient, shapeOf } from './raw-client.ts';
+import { errorCodes, RawClient, shapeOf } from './raw-client.ts';
 import { type PostgresServer, startPostgres } from './servers/postgres.ts';
 import { type Sluice, type SluiceOptions, startSluice } from './sluice.ts';
 import { until } from './until.ts';
@@ -32,6 +32,10 @@ rules:
     match: { effects: [delete, update], tables: [public.orders] }
     action: hold
     approval: { from: { groups: [dba] }, wait: 60s, within: ${within} }
+  - id: updates-return-little
+    match: { effects: [update], tables: [public.orders] }
+    limit: { rows: 3, per: statement }
+    action: deny
   - id: crowds-wait
     match: { effects: [delete], tables: [public.crowd] }
     action: hold
@@ -479,6 +483,29 @@ describe('the approved number of rows', () => {
       const answers = await raw.take('Z', 1, 20_000);
       assert.equal(shapeOf(answers.filter(({ type }) => type !== 'N')), shape);
       assert.equal((await ids()).length, rows === 2 ? 10 : 7);
+    }
+    raw.destroy();
+  });
+
+  test('what returns more than a budget lets pass is undone, whether or not it was done before it could be cancelled', async () => {
+    const raw = await RawClient.login(login());
+    const text = `UPDATE orders SET state = 'shut' WHERE id <= 5 RETURNING id ${mark()}`;
+    const bind = { portal: '', statement: '', parameterFormats: [], parameters: [], resultFormats: [] };
+    for (const sent of [
+      [encodeQuery(text)],
+      [
+        encodeParse({ statement: '', text, parameterTypes: [] }),
+        encodeBind(bind),
+        encodeExecute({ portal: '', maxRows: 0 }),
+        encodeSync(),
+      ],
+    ]) {
+      raw.send(...sent);
+      const { id } = await approver.nextRequest();
+      await approver.counted(id, 5);
+      await approver.approve(id);
+      assert.deepEqual(errorCodes(await raw.take('Z', 1, 20_000)), ['53400']);
+      assert.deepEqual(await server.query(`SELECT id FROM orders WHERE state = 'shut'`), []);
     }
     raw.destroy();
   });
