@@ -60,11 +60,14 @@ process.env.NODE_COMPILE_CACHE = join(tmpdir(), 'node-compile-cache');
 process.chdir(root);
 const isAll = asked.length === 0;
 const files = isAll ? new Set([...LONGEST, ...found([WITH_SERVERS]), ...found(BESIDE_THE_CODE)]) : found(asked);
-const builder = isAll ? spawn(node, ['test/drivers/build-all.ts'], { stdio: 'ignore' }) : null;
+if (isAll) {
+  const builder = spawn(node, ['test/drivers/build-all.ts'], { stdio: 'ignore' });
+  builder.unref();
+  process.on('exit', () => builder.kill());
+}
 run({ files: [...files], concurrency: AT_ONCE, timeout: FILE_TIMEOUT })
   .on('test:fail', () => {
     process.exitCode = 1;
   })
   .compose(new spec())
-  .pipe(process.stdout)
-  .on('close', () => builder?.kill());
+  .pipe(process.stdout);
