@@ -102,9 +102,9 @@ async function play(seed: number): Promise<number> {
     },
     vote: async () => {
       if (newest === 0) return;
-      const subject = oneOf([...GROUP, ...GROUP, ...OTHERS]);
+      const subject = oneOf([...GROUP, ...OTHERS]);
       const { identity } = person(subject, GROUP.includes(subject) ? ['dba'] : []);
-      const decision = next() < 0.93 ? 'approve' : 'reject';
+      const decision = next() < 0.96 ? 'approve' : 'reject';
       const voter = {
         identity,
         isApprover: true,
@@ -130,12 +130,12 @@ async function play(seed: number): Promise<number> {
     },
     delegate: async () => {
       const from = person(oneOf(GROUP), ['dba']).identity;
-      const to = person(oneOf([...GROUP, ...OTHERS])).identity;
-      await approvals.delegate(from, to, Date.now() + passed + (next() < 0.2 ? -1 : 10 * MINUTE));
+      const to = person(oneOf([oneOf(GROUP), ...OTHERS])).identity;
+      await approvals.delegate(from, to, Date.now() + passed + (next() < 0.2 ? -1 : 60 * MINUTE));
     },
     lock: async () => {
       const subject = oneOf([...GROUP, ...OTHERS.slice(0, 2)]);
-      const isLocked = next() < 0.4;
+      const isLocked = next() < 0.3;
       if (isLocked) locked.add(subject);
       else locked.delete(subject);
       await setLocked(subject, isLocked);
@@ -151,7 +151,7 @@ async function play(seed: number): Promise<number> {
   };
   try {
     for (let step = 0; step < STEPS; step++) {
-      const name = oneOf(['send', 'send', 'vote', 'vote', 'vote', 'delegate', 'lock', 'wait', 'restart']);
+      const name = oneOf(['send', 'send', 'vote', 'vote', 'vote', 'delegate', 'delegate', 'lock', 'wait', 'restart']);
       await steps[name]!();
     }
   } finally {
