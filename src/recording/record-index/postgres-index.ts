@@ -38,10 +38,12 @@ export class PostgresIndex implements IndexSql {
     await this.all(text, values);
   }
 
-  find(table: LookedUpTable, values: readonly string[], from: number, to: number): Promise<Found[]> {
+  async find(table: LookedUpTable, values: readonly string[], from: number, to: number): Promise<Found[]> {
     const [by, value] = LOOK_UPS[table];
-    const text = `select id, ${value} as value from ${table} where ${by} = any($1) and id >= $2 and id < $3`;
-    return this.#query(text, [values.map(withoutNul), from, to]) as Promise<Found[]>;
+    // Were the ids in the condition, PostgreSQL might go through all of the node's.
+    const text = `select id, ${value} as value from ${table} where ${by} = any($1)`;
+    const found = (await this.#query(text, [values.map(withoutNul)])) as Found[];
+    return found.filter(({ id }) => id >= from && id < to);
   }
 
   async insert(table: InsertedTable, rows: readonly Row[]): Promise<void> {
