@@ -618,7 +618,7 @@ describe('hostile bytes', () => {
     for (const bystander of bystanders) {
       const { queries, slowest } = await bystander.stop();
       assert.ok(queries > 50, `${queries} queries`);
-      assert.ok(slowest < SOON, `the slowest of ${queries} queries took ${slowest.toFixed(0)} ms`);
+      assert.ok(slowest < 5000, `the slowest of ${queries} queries took ${slowest.toFixed(0)} ms`);
     }
   });
 
