@@ -140,6 +140,8 @@ interface OwnCommand {
   readonly done: ((rows: readonly Buffer[]) => void) | null;
   /** Takes its error; without it, an error ends the session. */
   readonly failed?: (error: Err) => void;
+  /** It is sent for a guarded statement, whether its client is still there or not; all others wait for a next command. */
+  readonly ofGuard?: true;
 }
 
 /** A statement that may change so many rows and no more, in something that can be undone. */
@@ -271,7 +273,9 @@ export class MysqlSession extends Session implements PacketSink {
   }
 
   protected get isGuarding(): boolean {
-    return this.#guard !== null || this.#ownCommand !== null || this.#ownCommands.length > 0;
+    return (
+      this.#guard !== null || this.#ownCommand !== null || this.#ownCommands.some(({ ofGuard }) => ofGuard === true)
+    );
   }
 
   protected get upstreamAtBoundary(): boolean {
@@ -1265,7 +1269,7 @@ export class MysqlSession extends Session implements PacketSink {
 
   #sendOwn(text: string, done: OwnCommand['done'], failed: ((error: Err) => void) | undefined): void {
     const payload = ownQuery(text, this.#own.capabilities);
-    this.#beforeNext({ payload, answer: ANSWER.results, done, ...(failed !== undefined && { failed }) });
+    this.#beforeNext({ payload, answer: ANSWER.results, done, ofGuard: true, ...(failed !== undefined && { failed }) });
     this.#isFree();
     this.joinTurn();
   }
