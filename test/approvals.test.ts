@@ -597,6 +597,7 @@ describe('sluice approvals', () => {
     const shown = await run('dana', 'show', id);
     assert.match(shown.stdout, /DROP TABLE orders/);
     assert.match(shown.stdout, /1 of group dba, 1 missing/);
+    assert.match(shown.stdout, /^reaches +one execution$/m);
     assert.match((await run('dana', 'list')).stdout, new RegExp(`^${id} +pending +bot`, 'm'));
     const viewed = await run('vic', 'show', id);
     assert.equal(viewed.code, 0);
@@ -605,7 +606,9 @@ describe('sluice approvals', () => {
       assert.equal((await run(user, 'approve', id)).code, 1);
     }
     assert.match((await run('bot', 'list')).stderr, /role "viewer"/);
-    const approved = await run('dana', 'approve', id, '--reason', 'agreed');
+    const further = await run('dana', 'approve', id, '--grant', 'session');
+    assert.deepEqual([further.code, /reaches no further than once/.test(further.stderr)], [1, true], further.stderr);
+    const approved = await run('dana', 'approve', id, '--reason', 'agreed', '--grant', 'once');
     assert.deepEqual([approved.code, approved.stdout], [0, `Request ${id} is approved.\n`]);
     await client.query(text);
     const again = await run('dana', 'approve', id);

@@ -183,6 +183,38 @@ describe('a grant is for nothing else', () => {
     await new Promise((resolve) => setTimeout(resolve, 200));
     assert.equal((await (await ask(other)).ruling).kind, 'ticket');
   });
+
+  test('reaches as far as the one says who lets it reach the least, and no further than the rules', async () => {
+    const two = [{ groups: ['dba'], subjects: [], count: 2 }];
+    const asked = own({ approvals: [{ ...TICKET_ONLY, stages: two, grant: 'fingerprint', grantForMs: 60_000 }] });
+    const { id } = await ask(asked);
+    const voteFor = (voter: Voter, grant?: 'once' | 'session' | 'fingerprint') =>
+      approvals.vote(id, voter, 'approve', { reason: '', channel: 'api', unguarded: true, grant });
+    assert.equal((await voteFor(person('ann'), 'session')).grant, 'session');
+    await assert.rejects(voteFor(person('ben'), 'fingerprint'), /reaches no further than session/);
+    // Who says nothing leaves it as it is.
+    assert.equal((await voteFor(person('ben'))).state, 'approved');
+    const voted = events.flatMap((event) => (event.event === 'voted' ? [event.grant] : []));
+    assert.deepEqual(voted, ['session', null]);
+    const other = { ...asked, binding: { ...asked.binding, statement: 'DELETE FROM orders WHERE id = 7' } };
+    const kinds: Ruling['kind'][] = [];
+    for (const one of [other, asked, asked, { ...asked, session: 's2' }]) {
+      kinds.push((await (await ask(one)).ruling).kind);
+    }
+    assert.deepEqual(kinds, ['ticket', 'granted', 'granted', 'ticket']);
+  });
+
+  test('asks for the rows to be counted once it is for one statement only', async () => {
+    const reaching = own({
+      unguarded: null,
+      approvals: [{ ...TICKET_ONLY, grant: 'fingerprint', grantForMs: 60_000 }],
+    });
+    const { id } = await ask(reaching);
+    const ballot = { reason: '', channel: 'api', grant: 'once' } as const;
+    await assert.rejects(approvals.vote(id, person('ann'), 'approve', ballot), { name: 'NotCounted' });
+    const { votes, grant } = await approvals.request(id);
+    assert.deepEqual([votes, grant], [[], 'fingerprint']);
+  });
 });
 
 describe('who may not vote', () => {

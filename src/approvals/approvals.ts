@@ -14,6 +14,7 @@ import {
   hashOfBinding,
   hashOfRequester,
   hashOfShape,
+  isNarrower,
   isUncounted,
   mergedApprovals,
   type Question,
@@ -31,6 +32,14 @@ const SWEEP_MS = 5_000;
 const OPEN_MS = 7_000;
 /** Failures to look into requests that are remembered. */
 const MOST_FAILURES = 1_000;
+
+/** What somebody says with their vote. */
+export interface Ballot extends Pick<Vote, 'reason' | 'channel'> {
+  /** It is approved whatever number of rows it changes, if nobody has counted them. */
+  readonly unguarded?: boolean;
+  /** How far the approval reaches, where that is to be less far than the rules allow. */
+  readonly grant?: ApprovalRequest['grant'] | undefined;
+}
 
 /** A held statement may run now, once. */
 export interface Granted {
@@ -66,7 +75,13 @@ const WITHDRAWN: Readonly<Record<StopWaiting, string | null>> = {
 /** What happens to requests, for records, the log, and whoever watches. */
 export type ApprovalEvent =
   | { readonly event: 'requested'; readonly request: ApprovalRequest }
-  | { readonly event: 'voted'; readonly request: ApprovalRequest; readonly vote: Vote }
+  | {
+      readonly event: 'voted';
+      readonly request: ApprovalRequest;
+      readonly vote: Vote;
+      /** How far the approval reaches by this vote, if that is less far than before. */
+      readonly grant: ApprovalRequest['grant'] | null;
+    }
   | { readonly event: 'decided'; readonly request: ApprovalRequest }
   | { readonly event: 'collected'; readonly request: ApprovalRequest; readonly session: string }
   | { readonly event: 'estimated'; readonly request: ApprovalRequest };
@@ -199,16 +214,15 @@ export class Approvals {
   }
 
   /**
-   * @param ballot.unguarded says that it is approved whatever number of rows it changes, if nobody has counted them
    * @throws VoteRefused with the reason, for whoever wants to vote
    */
   async vote(
     id: number,
     voter: Voter,
     decision: Vote['decision'],
-    { reason, channel, unguarded = false }: Pick<Vote, 'reason' | 'channel'> & { readonly unguarded?: boolean },
+    { reason, channel, unguarded = false, grant }: Ballot,
   ): Promise<ApprovalRequest> {
-    if (decision === 'approve' && !unguarded) await this.#countFirst(id, voter);
+    if (decision === 'approve' && !unguarded) await this.#countFirst(id, voter, grant);
     const at = currentTime();
     const request = await this.#change(async (transaction, events) => {
       // First, so that of two who vote at once at two nodes the later one sees the other's vote.
@@ -217,11 +231,13 @@ export class Approvals {
         .set((eb) => ({ change: eb.ref('change') }))
         .where('id', '=', id)
         .execute();
-      const before = await readRequest(transaction, id);
+      const asked = await readRequest(transaction, id);
+      const before = decision === 'reject' ? asked : narrowed(asked, grant);
       const refused =
         decision === 'break-glass' ? whyNotBreakGlass(before, voter, reason, at) : whyNotVote(before, voter, at);
       if (refused !== null) throw new VoteRefused(refused);
       if (decision === 'reject' && reason.trim() === '') throw new VoteRefused('Say why: a rejection needs a reason.');
+      if (before !== asked) await setReach(transaction, before);
       const cast = voteOf(before, voter, { decision, reason, channel, at });
       await transaction.insertInto('approval_votes').values(rowOfVote(id, cast)).execute();
       const result = resultOf(before.stages, [...before.votes, cast]);
@@ -229,7 +245,7 @@ export class Approvals {
       const until = result === 'approved' && before.grantForMs !== null ? at + before.grantForMs : null;
       if (result !== 'pending') await setState(transaction, id, ['pending'], result, reason || null, until);
       const after = await readRequest(transaction, id);
-      events.push({ event: 'voted', request: after, vote: cast });
+      events.push({ event: 'voted', request: after, vote: cast, grant: before === asked ? null : before.grant });
       if (after.state !== 'pending') events.push({ event: 'decided', request: after });
       return after;
     });
@@ -238,12 +254,12 @@ export class Approvals {
   }
 
   /** Nobody approves a number of rows that they were not told. @throws NotCounted, VoteRefused */
-  async #countFirst(id: number, voter: Voter): Promise<void> {
-    const request = await this.request(id);
+  async #countFirst(id: number, voter: Voter, grant: Ballot['grant']): Promise<void> {
+    const request = narrowed(await this.request(id), grant);
     if (!isUncounted(request)) return;
     const refused = whyNotVote(request, voter, currentTime());
     if (refused !== null) throw new VoteRefused(refused);
-    const { impact, ...opened } = await this.open(id);
+    const { impact, ...opened } = narrowed(await this.open(id), grant);
     if (isUncounted({ impact, ...opened })) {
       throw new NotCounted(
         `It could change any number of rows: ${impact === null ? 'they are not counted yet' : 'they could not be counted'}. Look at it again later, or approve it unguarded.`,
@@ -621,6 +637,14 @@ function worthless({ subject }: Vote): string {
   return `The approval of ${subject} does not count any more.`;
 }
 
+/** A request whose approval reaches as far as a vote says. @throws VoteRefused if the rules do not let it */
+function narrowed(request: ApprovalRequest, grant: Ballot['grant']): ApprovalRequest {
+  if (grant === undefined || grant === request.grant) return request;
+  if (!isNarrower(grant, request.grant))
+    throw new VoteRefused(`An approval of it reaches no further than ${request.grant}.`);
+  return { ...request, grant, grantForMs: null };
+}
+
 /** True if the grant covers this statement, sent now. */
 function reaches({ grant, question }: ApprovalRequest, asked: Question, isSame: boolean): boolean {
   if (grant === 'session') return isSame && question.session === asked.session;
@@ -713,6 +737,14 @@ async function insertRequest(
     })
     .execute();
   return readRequest(transaction, id);
+}
+
+async function setReach(transaction: Connection, { id, grant, grantForMs }: ApprovalRequest): Promise<void> {
+  await transaction
+    .updateTable('approval_requests')
+    .set({ grant_reach: grant, grant_for: grantForMs })
+    .where('id', '=', id)
+    .execute();
 }
 
 /** @returns false if it was in none of the states before */

@@ -20,7 +20,8 @@ export function recordOf(event: ApprovalEvent): string | null {
       const { issuer, subject, onBehalfOf, decision, channel } = event.vote;
       const voter = { subject, ...(issuer !== '' && { issuer }) };
       const { reason: why, isUncounted } = event.vote;
-      const more = isUncounted ? { uncounted: true as const } : {};
+      const { grant } = event;
+      const more = { ...(isUncounted && { uncounted: true as const }), ...(grant !== null && { grant }) };
       return fields('approval.voted', { request: id, voter, onBehalfOf, decision, reason: why, channel, ...more });
     }
     case 'decided':

@@ -144,6 +144,21 @@ export function isUncounted({
   return impact === null || (impact.undo === undefined && impact.rows === null);
 }
 
+/** How far a grant may reach, the narrowest first. */
+const REACHES: readonly Approval['grant'][] = ['once', 'session', 'fingerprint'];
+
+/** True if a grant of the first reach is good for less than one of the second. */
+export function isNarrower(one: Approval['grant'], other: Approval['grant']): boolean {
+  return REACHES.indexOf(one) < REACHES.indexOf(other);
+}
+
+/** How far the approval of a request reaches, in words for who gives it. */
+export function reachOf({ grant, grantForMs }: Pick<ApprovalRequest, 'grant' | 'grantForMs'>): string {
+  if (grant === 'once') return 'one execution';
+  if (grant === 'session') return 'this statement, as often as its session sends it';
+  return `all statements of its form, whatever their values, for ${Math.round((grantForMs ?? 0) / 1000)} s`;
+}
+
 /** What several rules ask for together: the narrowest of each. */
 export function mergedApprovals(approvals: readonly Approval[]): {
   readonly stages: readonly ApprovalStage[];
@@ -153,8 +168,7 @@ export function mergedApprovals(approvals: readonly Approval[]): {
   readonly grantForMs: number | null;
   readonly tolerancePercent: number;
 } {
-  const reach = ['once', 'session', 'fingerprint'] as const;
-  const grant = reach[Math.min(...approvals.map((one) => reach.indexOf(one.grant)))]!;
+  const grant = REACHES[Math.min(...approvals.map((one) => REACHES.indexOf(one.grant)))]!;
   const least = (of: (one: Approval) => number) => Math.min(...approvals.map(of));
   return {
     stages: approvals.flatMap(({ stages }) => stages),

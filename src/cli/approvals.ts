@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { ApiClient, type ApiOptions, withApiOptions } from './api-client.ts';
 import { watchRequests } from './approvals-watch.ts';
 import { durationOption } from './duration-option.ts';
@@ -25,6 +25,7 @@ interface Request {
   readonly claimed: Readonly<Record<string, string>>;
   readonly in_transaction: boolean;
   readonly unguarded: string | null;
+  readonly reaches: string;
   readonly stages: readonly {
     readonly groups: readonly string[];
     readonly subjects: readonly string[];
@@ -132,15 +133,25 @@ export function addApprovalsCommand(program: Command): void {
     else command.option('--reason <text>', about, fallback);
     if (verb === 'approve') {
       command.option('--unguarded', 'also if its rows are not counted: then it may change any number of them');
+      command.addOption(
+        new Option('--grant <reach>', 'less far than the rules allow').choices(['once', 'session', 'fingerprint']),
+      );
     }
-    command.action(async (request: number, options: ApiOptions & { reason: string; unguarded?: true }) => {
-      const client = await ApiClient.open(options);
-      const { reason, unguarded = false } = options;
-      const path = `/approvals/${request}/${verb}`;
-      const { state, stages } = await client.post<Request>(path, { reason, channel: 'cli', unguarded });
-      const missing = stages.reduce((sum, stage) => sum + stage.missing, 0);
-      console.log(`Request ${request} is ${state}${state === 'pending' ? `: ${missing} more to approve` : ''}.`);
-    });
+    command.action(
+      async (request: number, options: ApiOptions & { reason: string; unguarded?: true; grant?: string }) => {
+        const client = await ApiClient.open(options);
+        const { reason, unguarded = false, grant } = options;
+        const path = `/approvals/${request}/${verb}`;
+        const { state, stages } = await client.post<Request>(path, {
+          reason,
+          channel: 'cli',
+          unguarded,
+          grant,
+        });
+        const missing = stages.reduce((sum, stage) => sum + stage.missing, 0);
+        console.log(`Request ${request} is ${state}${state === 'pending' ? `: ${missing} more to approve` : ''}.`);
+      },
+    );
   }
   withApiOptions(approvals.command('review'))
     .description('Says that you have looked at what was approved by breaking the glass.')
@@ -278,6 +289,7 @@ function showText(one: OpenedRequest): string {
     ['asked', `${seconds(one.created)}, until ${seconds(one.expires)}`],
     ['needs', stages.join('; ')],
     ...Object.entries(one.claimed).map(([name, value]): [string, string] => ['claims', `${name}=${value}`]),
+    ['reaches', one.reaches],
     ['transaction', one.in_transaction ? 'open: it keeps its locks while this waits' : 'none'],
     [
       'rows',

@@ -28,7 +28,8 @@ test('the young generation grows when there is something to do, and not on and o
   const before = size();
   const idleUntil = performance.now() + 1_500;
   await work(() => performance.now() > idleUntil);
-  assert.equal(size(), before, 'nobody asks for anything');
+  // V8 may make it smaller by itself.
+  assert.ok(size() <= before, `${size()} bytes after ${before}, though nobody asks for anything`);
 
   await work(() => {
     statements += 1_000;

@@ -252,6 +252,10 @@ const EVENTS = {
       reason: z.string(),
       channel: z.string(),
       uncounted: z.literal(true).optional().describe('Nobody knew how many rows it would change.'),
+      grant: z
+        .enum(['once', 'session', 'fingerprint'])
+        .optional()
+        .describe('How far an approval reaches by this vote, where the rules let it reach further.'),
     })
     .describe('Somebody has voted.'),
   'approval.decided': z

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type Approvals, NotCounted, VoteRefused } from '../../approvals/approvals.ts';
-import { type ApprovalRequest, type Vote, whyUnguarded } from '../../approvals/request.ts';
+import { type ApprovalRequest, reachOf, type Vote, whyUnguarded } from '../../approvals/request.ts';
 import { missingIn, type Voter } from '../../approvals/voting.ts';
 import { MOST_FOUND, searchRecords } from '../../recording/record-index/search.ts';
 import { ApiError } from '../api-error.ts';
@@ -19,6 +19,8 @@ const impactSchema = z.object({
   triggers: z.array(z.string()),
   gaps: z.array(z.string()).describe('What could not be found out.'),
 });
+
+const reach = z.enum(['once', 'session', 'fingerprint']);
 
 const requestSchema = z.object({
   request: z.int().describe('The ticket.'),
@@ -46,7 +48,8 @@ const requestSchema = z.object({
   stages: z.array(
     z.object({ groups: z.array(z.string()), subjects: z.array(z.string()), count: z.int(), missing: z.int() }),
   ),
-  grant: z.enum(['once', 'session', 'fingerprint']),
+  grant: reach,
+  reaches: z.string().describe('How far an approval of it reaches, in words.'),
   votes: z.array(
     z.object({
       subject: z.string(),
@@ -182,6 +185,7 @@ export function addApprovalRoutes(api: ApiServer, services: ApiServices): void {
             .boolean()
             .default(false)
             .describe('Approves also if its rows are not counted: then it may change any number of them.'),
+          grant: reach.optional().describe('Has the approval reach less far than the rules allow.'),
         }),
         response: answer,
       },
@@ -323,6 +327,7 @@ export function view(request: ApprovalRequest, { roles }: Caller, approvals: App
       missing: missingIn(stage, request.votes),
     })),
     grant: request.grant,
+    reaches: reachOf(request),
     votes: request.votes.map((vote) => viewOfVote(vote)),
     impact:
       impact === null

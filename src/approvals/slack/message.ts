@@ -1,4 +1,4 @@
-import { type ApprovalRequest, isUncounted, type Vote, whyUnguarded } from '../request.ts';
+import { type ApprovalRequest, isUncounted, reachOf, type Vote, whyUnguarded } from '../request.ts';
 import { missingIn } from '../voting.ts';
 
 /**
@@ -144,7 +144,11 @@ function aboutRequest(request: ApprovalRequest, claims: boolean): Block[] {
       const of = [...stage.groups.map((group) => `group ${group}`), ...stage.subjects].join(', ') || 'any approver';
       return `${missingIn(stage, votes)} of ${of}`;
     });
-    fields.push(['Still needs', missing.join('; ')], ['Until', `${new Date(expiresAt).toISOString().slice(0, 19)}Z`]);
+    fields.push(
+      ['Reaches', reachOf(request)],
+      ['Still needs', missing.join('; ')],
+      ['Until', `${new Date(expiresAt).toISOString().slice(0, 19)}Z`],
+    );
   }
   const said = claims ? Object.entries(question.claimed).map(([name, value]) => `${name}: ${value}`) : [];
   if (said.length > 0) fields.push(['Says of itself', said.join('; ')]);
