@@ -28,7 +28,7 @@ const WITH_SERVERS = 'test/**/*.test.ts';
 const BESIDE_THE_CODE = ['bench', 'protocols', 'rules', 'src'].map((folder) => `${folder}/**/*.test.ts`);
 
 /** Milliseconds one file may take: the driver matrix compiles its programs on a first run. */
-const FILE_TIMEOUT = 600_000;
+const FILE_TIMEOUT = 900_000;
 
 /** This Node if it is new enough, else the one npm installed beside the project. */
 function suitableNode(): string {
