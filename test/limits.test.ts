@@ -318,7 +318,8 @@ describe('limits', () => {
     test('idle sessions end at once, transactions may commit, and then the process has ended', async () => {
       const { one, idle, busy } = await draining('10s');
       assert.deepEqual(errorCodes(await idle.untilClosed()), ['57P01']);
-      await assert.rejects(RawClient.login(loginOf(one)), { code: 'ECONNREFUSED' });
+      // Its port may be another server's by now, which refuses these credentials.
+      await assert.rejects(RawClient.login(loginOf(one)), /ECONNREFUSED|authentication failed/);
       assert.match(shapeOf(await busy.query(q('INSERT INTO drained VALUES (1)'))), /Z\(T\)/);
       const end = await busy.query(q('COMMIT'));
       assert.equal(shapeOf(end), 'C(COMMIT) Z(I)');
