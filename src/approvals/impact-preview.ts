@@ -1,4 +1,5 @@
 import type { ReadOnlyServer, Rows } from '../catalog/read-only-connections.ts';
+import { quotedName } from '../catalog/service-connection.ts';
 import { hasTransactions } from '../statements/mysql/engines.ts';
 import type { Impact } from './impact.ts';
 import type { Question } from './request.ts';
@@ -180,8 +181,4 @@ async function mysqlCascades(
     tables = next;
   }
   return [...found].sort();
-}
-
-function quotedName(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
 }

@@ -1,6 +1,13 @@
 import type { Connection } from 'mysql2/promise';
 import type { Client, QueryConfig } from 'pg';
-import { connectMysqlClient, connectPostgresClient, type UpstreamAddress } from './service-connection.ts';
+import { IdleConnections } from './idle-connections.ts';
+import {
+  connectMysqlClient,
+  connectPostgresClient,
+  limitMysqlStatements,
+  quotedName,
+  type UpstreamAddress,
+} from './service-connection.ts';
 
 /** What the planner of the server expects of a statement. */
 export interface Estimate {
@@ -39,19 +46,18 @@ interface Planner {
  * second.
  */
 export class Estimates {
-  readonly #idle = new Map<string, { readonly planner: Planner; readonly timer: NodeJS.Timeout }[]>();
+  readonly #idle = new IdleConnections<Planner>(IDLE_MS);
   readonly #busy = new Map<string, number>();
-  #isClosed = false;
 
   /** `null` if the server cannot be asked, or does not answer in time. @param connection its name */
   async of(connection: string, upstream: UpstreamAddress, question: EstimateQuestion): Promise<Estimate | null> {
     const busy = this.#busy.get(connection) ?? 0;
-    if (busy >= MOST_AT_ONCE || this.#isClosed) return null;
+    if (busy >= MOST_AT_ONCE || this.#idle.isClosed) return null;
     this.#busy.set(connection, busy + 1);
     let planner: Planner | null = null;
     let isLate = false;
     const asked = (async () => {
-      planner = this.#takeIdle(connection) ?? (await connect(upstream));
+      planner = this.#idle.take(connection) ?? (await connect(upstream));
       if (!isLate) return planner.plan(question);
       planner.close();
       return null;
@@ -65,7 +71,7 @@ export class Estimates {
     });
     try {
       const estimate = await Promise.race([asked, late]);
-      if (estimate !== null) this.#keep(connection, planner!);
+      if (estimate !== null) this.#idle.keep(connection, planner!);
       else {
         (planner as Planner | null)?.close();
         asked.catch(() => undefined);
@@ -80,37 +86,8 @@ export class Estimates {
     }
   }
 
-  #takeIdle(connection: string): Planner | null {
-    const idle = this.#idle.get(connection)?.pop();
-    if (idle === undefined) return null;
-    clearTimeout(idle.timer);
-    return idle.planner;
-  }
-
-  #keep(connection: string, planner: Planner): void {
-    if (this.#isClosed) {
-      planner.close();
-      return;
-    }
-    const idle = this.#idle.get(connection) ?? [];
-    this.#idle.set(connection, idle);
-    const timer = setTimeout(() => {
-      idle.splice(
-        idle.findIndex((one) => one.planner === planner),
-        1,
-      );
-      planner.close();
-    }, IDLE_MS).unref();
-    idle.push({ planner, timer });
-  }
-
   close(): void {
-    this.#isClosed = true;
-    for (const { planner, timer } of [...this.#idle.values()].flat()) {
-      clearTimeout(timer);
-      planner.close();
-    }
-    this.#idle.clear();
+    this.#idle.close();
   }
 }
 
@@ -123,11 +100,7 @@ async function connect(upstream: UpstreamAddress): Promise<Planner> {
     };
   }
   const connection = await connectMysqlClient(upstream);
-  connection.on('error', () => undefined);
-  // MySQL and MariaDB each know one of the two.
-  await connection
-    .query(`SET SESSION max_execution_time = ${MOST_MS}`)
-    .catch(() => connection.query(`SET SESSION max_statement_time = ${MOST_MS / 1000}`));
+  await limitMysqlStatements(connection, MOST_MS);
   return { plan: (question) => planInMysql(connection, question), close: () => connection.destroy() };
 }
 
@@ -192,8 +165,4 @@ function costIn(json: string): number | null {
   };
   const cost = Number(block?.cost_info?.query_cost ?? block?.cost ?? Number.NaN);
   return Number.isFinite(cost) ? cost : null;
-}
-
-function quotedName(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
 }

@@ -1,10 +1,13 @@
 import type { Socket } from 'node:net';
 import type { Connection } from 'mysql2/promise';
 import type { Client } from 'pg';
+import { IdleConnections } from './idle-connections.ts';
 import { readMysqlRows, readPostgresRows } from './sample.ts';
 import {
   connectMysqlClient,
   connectPostgresClient,
+  limitMysqlStatements,
+  quotedName,
   type SampleRows,
   type UpstreamAddress,
 } from './service-connection.ts';
@@ -49,8 +52,7 @@ interface Reader {
 
 /** Connections of Sluice's own to upstreams, on which statements are looked into without running them. */
 export class ReadOnlyConnections {
-  readonly #idle = new Map<string, { readonly reader: Reader; readonly timer: NodeJS.Timeout }[]>();
-  #isClosed = false;
+  readonly #idle = new IdleConnections<Reader>(IDLE_MS);
 
   /**
    * Asks in a transaction that can only read. Rejects with what the client library throws if the server cannot be reached, or does
@@ -66,7 +68,7 @@ export class ReadOnlyConnections {
   ): Promise<T> {
     // In MySQL there is no way back to no default database.
     const key = JSON.stringify([connection, as.database]);
-    const reader = this.#takeIdle(key) ?? (await connect(upstream));
+    const reader = this.#idle.take(key) ?? (await connect(upstream));
     let isFit = false;
     try {
       const result = await work(await reader.begin(as));
@@ -76,37 +78,13 @@ export class ReadOnlyConnections {
       );
       return result;
     } finally {
-      if (isFit && !this.#isClosed) this.#keep(key, reader);
+      if (isFit) this.#idle.keep(key, reader);
       else reader.close();
     }
   }
 
-  #takeIdle(key: string): Reader | null {
-    const idle = this.#idle.get(key)?.pop();
-    if (idle === undefined) return null;
-    clearTimeout(idle.timer);
-    return idle.reader;
-  }
-
-  #keep(key: string, reader: Reader): void {
-    const idle = this.#idle.get(key) ?? [];
-    this.#idle.set(key, idle);
-    const timer = setTimeout(() => {
-      const at = idle.findIndex((one) => one.reader === reader);
-      idle.splice(at, 1);
-      if (idle.length === 0) this.#idle.delete(key);
-      reader.close();
-    }, IDLE_MS).unref();
-    idle.push({ reader, timer });
-  }
-
   close(): void {
-    this.#isClosed = true;
-    for (const { reader, timer } of [...this.#idle.values()].flat()) {
-      clearTimeout(timer);
-      reader.close();
-    }
-    this.#idle.clear();
+    this.#idle.close();
   }
 }
 
@@ -174,10 +152,7 @@ async function connectMysql(upstream: UpstreamAddress): Promise<Reader> {
     const [rows] = await connection.query({ sql, values: [...values] as string[], timeout: MOST_MS + 1_000 });
     return Array.isArray(rows) ? (rows as Rows) : [];
   };
-  // MySQL and MariaDB each know one of the two.
-  await ask(`SET SESSION max_execution_time = ${MOST_MS}`).catch(() =>
-    ask(`SET SESSION max_statement_time = ${MOST_MS / 1000}`),
-  );
+  await limitMysqlStatements(connection, MOST_MS);
   const stream = (connection as unknown as { connection: { stream: Socket } }).connection.stream;
   return {
     async begin({ role, sqlMode, database, settings }) {
@@ -228,8 +203,4 @@ async function withinBytes<T>(stream: Socket, most: number, work: () => Promise<
   if (isTooMuch()) throw new Error(`they have more than ${most / 1024 / 1024} MB`);
   if (failure !== null) throw failure;
   return result as T;
-}
-
-function quotedName(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
 }

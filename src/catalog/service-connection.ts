@@ -142,6 +142,20 @@ export async function connectMysqlClient(upstream: UpstreamAddress): Promise<Con
   return connection;
 }
 
+/** Has the server end each of the connection's SELECTs that takes longer. */
+export async function limitMysqlStatements(connection: Connection, mostMs: number): Promise<void> {
+  const set = (sql: string) => connection.query({ sql, timeout: mostMs + 1_000 });
+  // MySQL and MariaDB each know one of the two.
+  await set(`SET SESSION max_execution_time = ${mostMs}`).catch(() =>
+    set(`SET SESSION max_statement_time = ${mostMs / 1000}`),
+  );
+}
+
+/** A name as PostgreSQL reads it whatever is in it. */
+export function quotedName(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
 async function connectMysql(upstream: UpstreamAddress): Promise<ServiceConnection> {
   const connection = await connectMysqlClient(upstream);
   return {
