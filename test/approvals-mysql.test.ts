@@ -8,6 +8,7 @@ import mariadb from 'mariadb';
 import mysql from 'mysql2/promise';
 import { encodePackets } from '../protocols/mysql/framing.ts';
 import { Approver } from './approver.ts';
+import { prepareAndExecute } from './mysql-results.ts';
 import { comQuery, RawMysqlClient } from './raw-mysql-client.ts';
 import { startMariadb } from './servers/mariadb.ts';
 import { startMysql } from './servers/mysql.ts';
@@ -435,6 +436,15 @@ for (const [name, start] of Object.entries({ MariaDB: startMariadb, MySQL: start
         await result;
         assert.deepEqual(await ids(), [2, 3]);
         await client.end();
+      });
+
+      test('rows that a change returns are not asked for by a cursor: they would come before it is counted', async () => {
+        const raw = await RawMysqlClient.login(sluice.mysqlPort, { user: 'bot', password: 'secret', database: 'shop' });
+        const { error } = await prepareAndExecute(raw, `DELETE FROM orders RETURNING id ${mark()}`, [], 1);
+        assert.match(error!.message, /its rows are asked for in parts/);
+        assert.ok(await approver.hasSeenAll());
+        assert.deepEqual(await ids(), [1, 2, 3, 4]);
+        raw.close();
       });
     }
 
