@@ -86,12 +86,10 @@ export function packBlock(entries: readonly Entry[]): PackedBlock {
   head.add(entries[0]!.at);
   head.add(entries[0]!.seq);
   return {
-    ...{
-      firstAt,
-      lastAt,
-      parts: packParts(profiles.values, shapes.values, sessions.values),
-      traces: Buffer.from(traces.values.join(''), 'hex'),
-    },
+    firstAt,
+    lastAt,
+    parts: packParts(profiles.values, shapes.values, sessions.values),
+    traces: Buffer.from(traces.values.join(''), 'hex'),
     entries: Buffer.concat([head.bytes(), packed.bytes()]),
   };
 }
